@@ -1,0 +1,140 @@
+//! [`RaftServer`] as a stateright [`Actor`], and the [`ActorModel`] that composes a cluster of
+//! them.
+//!
+//! Whatever may happen to a server besides messages is a timer of the actor. After every step the
+//! timers are those of the events that the scope lets happen in the new state.
+
+use crate::environment::Environment;
+use crate::server::{Mutation, Options, RaftServer, ServerState};
+use kontiki_specs::scope::Scope;
+use kontiki_specs::{Configuration, Input, Message, Output, ServerId};
+use stateright::actor::{Actor, ActorModel, Id, Network, Out, model_timeout};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+
+/// A value with a short `Debug`, for diagrams, and some order, which stateright asks for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Shown<T>(pub T);
+
+impl<T: fmt::Display> fmt::Debug for Shown<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: fmt::Debug + Eq> Ord for Shown<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        format!("{:?}", self.0).cmp(&format!("{:?}", other.0))
+    }
+}
+
+impl<T: fmt::Debug + Eq> PartialOrd for Shown<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The servers of a scope, with at most one rule broken.
+pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
+    let all = || (1..=scope.servers).map(ServerId);
+    let configuration = Configuration { voters: (1..=scope.voters).map(ServerId).collect() };
+    let options = Options {
+        pre_vote: scope.pre_vote,
+        leader_contact: scope.leader_contact,
+        check_quorum: scope.check_quorum,
+    };
+    all()
+        .map(|id| RaftServer {
+            id,
+            configuration: configuration.clone(),
+            peers: all().filter(|peer| *peer != id).collect(),
+            environment: Environment::of(scope),
+            options,
+            mutation,
+        })
+        .collect()
+}
+
+/// The actors of a scope on a network that loses, repeats and reorders.
+pub fn actor_system(scope: &Scope, servers: &[RaftServer]) -> ActorModel<RaftServer, Scope> {
+    ActorModel::new(scope.clone(), ())
+        .actors(servers.iter().cloned())
+        .init_network(Network::new_unordered_duplicating([]))
+}
+
+/// stateright counts actors from 0, Kontiki servers from 1.
+fn server_id(actor: Id) -> ServerId {
+    ServerId(usize::from(actor) as u64 + 1)
+}
+
+/// The actor that a server is.
+pub fn actor_id(server: ServerId) -> Id {
+    Id::from(usize::try_from(server.0).unwrap_or(usize::MAX).saturating_sub(1))
+}
+
+impl RaftServer {
+    fn react(&self, state: &mut Cow<'_, ServerState>, input: Input, out: &mut Out<Self>) {
+        let turn = self.environment.happen(self, state, input);
+        for output in turn.outputs() {
+            if let Output::Send { to, message } = output {
+                out.send(actor_id(*to), Shown(message.clone()));
+            }
+        }
+        if turn.after() != &**state {
+            self.set_timers(Some(state), turn.after(), out);
+            *state.to_mut() = turn.after().clone();
+        }
+    }
+
+    fn set_timers(&self, before: Option<&ServerState>, after: &ServerState, out: &mut Out<Self>) {
+        let events = |state| self.environment.events(self, state);
+        for event in before.map(events).unwrap_or_default() {
+            out.cancel_timer(Shown(event));
+        }
+        for event in events(after) {
+            out.set_timer(Shown(event), model_timeout());
+        }
+    }
+}
+
+impl Actor for RaftServer {
+    type Msg = Shown<Message>;
+    type Timer = Shown<Input>;
+    type State = ServerState;
+    type Storage = ();
+    type Random = ();
+
+    fn name(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn on_start(&self, _: Id, _: &Option<()>, out: &mut Out<Self>) -> ServerState {
+        let state = ServerState::boot(self.id);
+        self.set_timers(None, &state, out);
+        state
+    }
+
+    fn on_msg(
+        &self,
+        _: Id,
+        state: &mut Cow<'_, ServerState>,
+        src: Id,
+        message: Shown<Message>,
+        out: &mut Out<Self>,
+    ) {
+        self.react(state, Input::Deliver { from: server_id(src), message: message.0 }, out);
+    }
+
+    fn on_timeout(
+        &self,
+        _: Id,
+        state: &mut Cow<'_, ServerState>,
+        event: &Shown<Input>,
+        out: &mut Out<Self>,
+    ) {
+        // stateright has cancelled the timer; what is still possible is set again.
+        out.set_timer(event.clone(), model_timeout());
+        self.react(state, event.0.clone(), out);
+    }
+}

@@ -1,0 +1,402 @@
+//! The cluster: every interleaving of what can happen to its servers, within a scope.
+//!
+//! [`Cluster`] composes the actors ([`crate::actor`]) into a stateright [`Model`]. It adds what
+//! stateright's own `ActorModel` lacks: a network that is a plain set of messages, crashes that
+//! lose writes, bounds on everything, properties of steps, and the reductions: dead messages
+//! (`fate`) and symmetry (`symmetry`). Neither is needed for the answer, only for its speed; each
+//! can be switched off.
+
+mod action;
+mod fate;
+mod symmetry;
+mod tables;
+
+pub use action::Action;
+
+use crate::actor::actor_system;
+use crate::environment::{Environment, Turn};
+use crate::properties::{ClusterView, GoalSet, PropertySet, judge_state, recovers};
+use crate::server::{Mutation, RaftServer, ServerState};
+use fate::Fate;
+use kontiki_specs::scope::Scope;
+use kontiki_specs::{Envelope, Goal, Input, Property, ServerId};
+use smallvec::SmallVec;
+use stateright::Model;
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use symmetry::Renaming;
+use tables::{HistoryNumber, LetterNumber, Move, StateNumber, Tables, place};
+
+/// A state of the cluster. Servers, messages and the history of commits are numbers that the
+/// [`Cluster`] it came from can look up.
+#[derive(Clone, Debug)]
+pub struct State {
+    servers: SmallVec<[StateNumber; 5]>,
+    /// Messages that can still make a difference, in the order of their numbers.
+    letters: SmallVec<[LetterNumber; 14]>,
+    history: HistoryNumber,
+    restarts: u8,
+    /// Properties broken by the state or by the step that led to it.
+    broken: PropertySet,
+    goals: GoalSet,
+    /// The state's identity: equal for states that differ only in the names of servers.
+    key: u128,
+}
+
+impl State {
+    /// The properties that this state, or the step that led to it, breaks.
+    pub fn broken(&self) -> PropertySet {
+        self.broken
+    }
+
+    /// The goals that this state, or the step that led to it, reaches.
+    pub fn goals(&self) -> GoalSet {
+        self.goals
+    }
+
+    /// The state's identity, equal for states that differ only in the names of servers.
+    pub fn key(&self) -> u128 {
+        self.key
+    }
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for State {}
+
+/// What stateright takes for a state's identity: the canonical key.
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.key.hash(hasher);
+    }
+}
+
+/// The reductions of the state space. Each leaves the set of reachable server states as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reductions {
+    /// Drop messages that can make no difference any more.
+    pub dead_messages: bool,
+    /// Take states that differ only in the names of servers for one.
+    pub symmetry: bool,
+}
+
+impl Reductions {
+    /// All of them.
+    pub const ALL: Reductions = Reductions { dead_messages: true, symmetry: true };
+    /// None of them.
+    pub const NONE: Reductions = Reductions { dead_messages: false, symmetry: false };
+}
+
+/// What has been found out about a set of server states and a history.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    broken: PropertySet,
+    goals: GoalSet,
+}
+
+/// The model of a cluster within a scope.
+pub struct Cluster {
+    scope: Scope,
+    servers: Vec<RaftServer>,
+    reductions: Reductions,
+    properties: PropertySet,
+    tables: Mutex<Tables>,
+    goals: Mutex<GoalSet>,
+}
+
+impl Cluster {
+    /// The cluster that a scope describes, with at most one rule broken.
+    pub fn new(scope: &Scope, mutation: Option<Mutation>, reductions: Reductions) -> Self {
+        let servers = crate::actor::servers(scope, mutation);
+        let renamings = Renaming::all(scope, reductions.symmetry);
+        let tables = Tables::new(servers.clone(), Environment::of(scope), renamings);
+        Cluster {
+            scope: scope.clone(),
+            servers,
+            reductions,
+            properties: scope.properties.iter().copied().collect(),
+            tables: Mutex::new(tables),
+            goals: Mutex::new(GoalSet::EMPTY),
+        }
+    }
+
+    /// The same cluster, looking for these properties only.
+    #[must_use]
+    pub fn with_properties(mut self, properties: impl IntoIterator<Item = Property>) -> Self {
+        self.properties = properties.into_iter().collect();
+        self
+    }
+
+    /// The scope.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The servers, in the order of their ids.
+    pub fn servers(&self) -> &[RaftServer] {
+        &self.servers
+    }
+
+    /// Goals that have been reached in any state or step so far.
+    pub fn goals_reached(&self) -> GoalSet {
+        *self.goals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many distinct server states, messages and transitions of a server have been seen.
+    pub fn local_counts(&self) -> (usize, usize, usize) {
+        self.tables().counts()
+    }
+
+    /// A state's servers, in the order of their ids.
+    pub fn server_states(&self, state: &State) -> Vec<ServerState> {
+        let tables = self.tables();
+        state.servers.iter().map(|number| tables.states[*number as usize].state.clone()).collect()
+    }
+
+    /// The messages that can still make a difference in a state.
+    pub fn messages(&self, state: &State) -> Vec<Envelope> {
+        let tables = self.tables();
+        state.letters.iter().map(|letter| tables.letters[*letter as usize].envelope.clone()).collect()
+    }
+
+    /// What an action is for the server that it happens to.
+    pub fn explain(&self, state: &State, action: Action) -> (ServerId, Input) {
+        let mut tables = self.tables();
+        match action {
+            Action::Deliver(letter) => {
+                let Envelope { from, to, message } = tables.letters[letter as usize].envelope.clone();
+                (to, Input::Deliver { from, message })
+            }
+            Action::Event { server, event } => {
+                let number = state.servers[usize::from(server)];
+                let input = tables.events(number)[usize::from(event)].0.clone();
+                (ServerId(u64::from(server) + 1), input)
+            }
+        }
+    }
+
+    /// The steps that an action consists of.
+    pub fn turn(&self, state: &State, action: Action) -> (ServerId, Turn) {
+        let (server, input) = self.explain(state, action);
+        (server, self.tables().turn(state.servers[place(server)], input))
+    }
+
+    /// A lock that nobody holds for longer than one call; a panic elsewhere leaves nothing half
+    /// done in tables that only grow.
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn may_crash(&self, restarts: u8) -> bool {
+        u64::from(restarts) < self.scope.restarts
+    }
+
+    /// The state after a server's move.
+    fn after(&self, tables: &mut Tables, state: &State, server: usize, made: &Move, crash: bool) -> State {
+        let mut next = state.clone();
+        next.servers[server] = made.after;
+        next.restarts += u8::from(crash);
+        next.history = tables.extend_history(state.history, made.after);
+        for letter in &made.sent {
+            if let Err(place) = next.letters.binary_search(letter) {
+                next.letters.insert(place, *letter);
+            }
+        }
+        if self.reductions.dead_messages {
+            self.drop_dead_messages(tables, state, &mut next, server);
+        }
+        let (servers_key, key) = self.keys(tables, &next, made.verdict.broken);
+        next.key = key;
+        let verdict = self.verdict(tables, &next, servers_key);
+        next.broken = verdict.broken;
+        next.broken.extend(made.verdict.broken);
+        next.broken = next.broken.intersection(self.properties);
+        next.goals = verdict.goals;
+        next.goals.extend(made.verdict.goals);
+        next
+    }
+
+    /// Drops the messages that the move has made dead: the receiver or, for a request's answers,
+    /// the sender is the server that moved; or no crash is left, so that terms stay.
+    fn drop_dead_messages(&self, tables: &mut Tables, before: &State, next: &mut State, server: usize) {
+        let crashes = self.may_crash(next.restarts);
+        let recheck_all = crashes != self.may_crash(before.restarts);
+        let servers = &next.servers;
+        let mut answered: SmallVec<[(LetterNumber, SmallVec<[LetterNumber; 4]>); 8]> = SmallVec::new();
+        next.letters.retain(|letter| {
+            let Envelope { from, to, .. } = tables.letters[*letter as usize].envelope;
+            if !recheck_all && place(to) != server && place(from) != server {
+                return true;
+            }
+            match tables.fate(servers[place(to)], *letter, crashes) {
+                Fate::Alive => true,
+                Fate::Answered(mut answers) => {
+                    answers.retain(|answer| {
+                        let asker = servers[place(from)];
+                        tables.fate(asker, *answer, crashes) == Fate::Alive
+                    });
+                    if answers.is_empty() {
+                        return false;
+                    }
+                    answered.push((*letter, answers));
+                    true
+                }
+            }
+        });
+        let replaced = |one: &(LetterNumber, SmallVec<[LetterNumber; 4]>)| {
+            answered.iter().any(|other| other.1 == one.1 && tables.rank(other.0) < tables.rank(one.0))
+        };
+        let spare: SmallVec<[LetterNumber; 8]> =
+            answered.iter().filter(|one| replaced(one)).map(|one| one.0).collect();
+        next.letters.retain(|letter| !spare.contains(letter));
+    }
+
+    /// The canonical key of a state's servers and history, and that of the whole state.
+    fn keys(&self, tables: &Tables, state: &State, broken: PropertySet) -> (u128, u128) {
+        let sums = (0..tables.renamings.len()).map(|renaming| {
+            let hashes = |number: &StateNumber| tables.states[*number as usize].hashes[renaming];
+            state.servers.iter().map(hashes).fold(0, u128::wrapping_add)
+        });
+        let sums: SmallVec<[u128; 24]> = sums.collect();
+        let least = sums.iter().copied().min().unwrap_or_default();
+        let ties = sums.iter().enumerate().filter(|(_, sum)| **sum == least);
+        let letters = ties.map(|(renaming, _)| {
+            let hashes = |number: &LetterNumber| tables.letters[*number as usize].hashes[renaming];
+            state.letters.iter().map(hashes).fold(0, u128::wrapping_add)
+        });
+        let letters = letters.min().unwrap_or_default();
+        let servers_key = symmetry::mix(least, tables.histories[state.history as usize].hash);
+        let rest = (u128::from(state.restarts) << 32) | u128::from(broken.bits());
+        (servers_key, symmetry::mix(symmetry::mix(servers_key, letters), rest))
+    }
+
+    fn verdict(&self, tables: &mut Tables, state: &State, servers_key: u128) -> Verdict {
+        if let Some(verdict) = tables.verdicts.get(&servers_key) {
+            return *verdict;
+        }
+        let servers: Vec<&ServerState> =
+            state.servers.iter().map(|number| &tables.states[*number as usize].state).collect();
+        let (mut broken, goals) = judge_state(&ClusterView {
+            configuration: &self.servers[0].configuration,
+            servers: &servers,
+            committed: &tables.histories[state.history as usize].committed,
+        });
+        if self.properties.contains(Property::Recovery) {
+            broken.insert_if(!self.every_majority_recovers(tables, state), Property::Recovery);
+        }
+        let verdict = Verdict { broken, goals };
+        tables.verdicts.insert(servers_key, verdict);
+        verdict
+    }
+
+    fn every_majority_recovers(&self, tables: &mut Tables, state: &State) -> bool {
+        let voters = usize::try_from(self.scope.voters).unwrap_or(usize::MAX);
+        let majority = voters / 2 + 1;
+        let sets = (0_u32..1 << voters).filter(|set| set.count_ones() as usize >= majority);
+        sets.into_iter().all(|set| {
+            let up: SmallVec<[usize; 5]> = (0..voters).filter(|place| set & (1 << place) != 0).collect();
+            let numbers: SmallVec<[StateNumber; 4]> =
+                up.iter().map(|place| state.servers[*place]).collect();
+            if let Some(known) = tables.recoveries.get(&numbers) {
+                return *known;
+            }
+            let servers: Vec<&RaftServer> = up.iter().map(|place| &self.servers[*place]).collect();
+            let states: Vec<&ServerState> =
+                numbers.iter().map(|number| &tables.states[*number as usize].state).collect();
+            let recovered = recovers(&servers, &states);
+            tables.recoveries.insert(numbers, recovered);
+            recovered
+        })
+    }
+
+    fn note_goals(&self, goals: GoalSet) {
+        self.goals.lock().unwrap_or_else(PoisonError::into_inner).extend(goals);
+    }
+}
+
+impl Model for Cluster {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut tables = self.tables();
+        let booted = actor_system(&self.scope, &self.servers).init_states();
+        let servers: SmallVec<[StateNumber; 5]> = booted[0]
+            .actor_states
+            .iter()
+            .map(|state| tables.number_state(state))
+            .collect();
+        let mut state = State {
+            servers,
+            letters: SmallVec::new(),
+            history: 0,
+            restarts: 0,
+            broken: PropertySet::EMPTY,
+            goals: GoalSet::EMPTY,
+            key: 0,
+        };
+        let (servers_key, key) = self.keys(&tables, &state, PropertySet::EMPTY);
+        state.key = key;
+        let verdict = self.verdict(&mut tables, &state, servers_key);
+        state.broken = verdict.broken.intersection(self.properties);
+        state.goals = verdict.goals;
+        vec![state]
+    }
+
+    /// Only actions that make a difference and stay within the bounds are offered.
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let mut tables = self.tables();
+        for letter in &state.letters {
+            let receiver = place(tables.letters[*letter as usize].envelope.to);
+            let made = tables.delivery(state.servers[receiver], *letter);
+            if made.has_effect && made.within_bounds {
+                actions.push(Action::Deliver(*letter));
+            }
+        }
+        for (server, number) in (0_u8..).zip(&state.servers) {
+            for (event, (input, made)) in (0_u8..).zip(tables.events(*number)) {
+                let allowed = *input != Input::Restart || self.may_crash(state.restarts);
+                if made.has_effect && made.within_bounds && allowed {
+                    actions.push(Action::Event { server, event });
+                }
+            }
+        }
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        let mut tables = self.tables();
+        let (server, made, crash) = match action {
+            Action::Deliver(letter) => {
+                let receiver = place(tables.letters[letter as usize].envelope.to);
+                (receiver, tables.delivery(state.servers[receiver], letter).clone(), false)
+            }
+            Action::Event { server, event } => {
+                let server = usize::from(server);
+                let (input, made) = &tables.events(state.servers[server])[usize::from(event)];
+                (server, made.clone(), *input == Input::Restart)
+            }
+        };
+        let next = self.after(&mut tables, state, server, &made, crash);
+        drop(tables);
+        self.note_goals(next.goals);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<stateright::Property<Self>> {
+        crate::explore::stateright_properties(&self.scope, self.properties)
+    }
+
+    fn format_action(&self, action: &Action) -> String {
+        format!("{action:?}")
+    }
+}
+
+/// What a scope's goals leave to be reached.
+pub fn missing_goals(scope: &Scope, reached: GoalSet) -> BTreeSet<Goal> {
+    scope.sometimes.iter().copied().filter(|goal| !reached.contains(*goal)).collect()
+}

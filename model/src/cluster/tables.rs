@@ -1,0 +1,232 @@
+//! What has been computed about single servers and single messages, kept for the whole run.
+//!
+//! A scope has millions of cluster states made of a few thousand server states. Each distinct
+//! server state and message is stored once and named by a number, and each distinct transition of
+//! a server is computed once. What is left to do for a cluster transition is a few look-ups.
+
+use super::fate::Fate;
+use super::symmetry::{Renaming, wide_hash};
+use crate::environment::{Environment, Turn};
+use crate::properties::{Committed, StepVerdict, judge_step};
+use crate::server::{RaftServer, ServerState};
+use kontiki_specs::{Envelope, Input, Output, ServerId};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+/// Names a server state in the tables.
+pub(super) type StateNumber = u32;
+/// Names a message in the tables.
+pub(super) type LetterNumber = u32;
+/// Names what has been committed so far.
+pub(super) type HistoryNumber = u32;
+
+/// A server state with what is known about it.
+pub(super) struct LocalState {
+    pub(super) state: ServerState,
+    /// Its hash under each renaming.
+    pub(super) hashes: Vec<u128>,
+    /// What may happen to it besides messages, and what comes of it; filled in when first needed.
+    pub(super) events: Option<Vec<(Input, Move)>>,
+}
+
+/// A message with what is known about it.
+pub(super) struct Letter {
+    pub(super) envelope: Envelope,
+    pub(super) hashes: Vec<u128>,
+    /// Orders messages between the same two servers, independently of the servers' names.
+    pub(super) rank: u128,
+}
+
+/// What has been committed, in any server's knowledge, since the start.
+pub(super) struct History {
+    pub(super) committed: Vec<Committed>,
+    pub(super) hash: u128,
+}
+
+/// A transition of one server.
+#[derive(Clone, Debug)]
+pub(super) struct Move {
+    pub(super) after: StateNumber,
+    pub(super) sent: SmallVec<[LetterNumber; 4]>,
+    /// Whether it changes the server, sends something, or breaks a property.
+    pub(super) has_effect: bool,
+    /// Whether it stays within the bounds of the scope.
+    pub(super) within_bounds: bool,
+    pub(super) verdict: StepVerdict,
+}
+
+/// The tables, and the servers whose transitions they hold.
+pub(super) struct Tables {
+    pub(super) servers: Vec<RaftServer>,
+    pub(super) environment: Environment,
+    pub(super) renamings: Vec<Renaming>,
+    pub(super) states: Vec<LocalState>,
+    state_numbers: FxHashMap<ServerState, StateNumber>,
+    pub(super) letters: Vec<Letter>,
+    letter_numbers: FxHashMap<Envelope, LetterNumber>,
+    pub(super) histories: Vec<History>,
+    history_numbers: FxHashMap<Vec<Committed>, HistoryNumber>,
+    moves: Vec<Move>,
+    deliveries: FxHashMap<(StateNumber, LetterNumber), u32>,
+    pub(super) fates: FxHashMap<(StateNumber, LetterNumber, bool), Fate>,
+    pub(super) verdicts: FxHashMap<u128, super::Verdict>,
+    pub(super) recoveries: FxHashMap<SmallVec<[StateNumber; 4]>, bool>,
+}
+
+impl Tables {
+    pub(super) fn new(
+        servers: Vec<RaftServer>,
+        environment: Environment,
+        renamings: Vec<Renaming>,
+    ) -> Self {
+        let mut tables = Tables {
+            servers,
+            environment,
+            renamings,
+            states: Vec::new(),
+            state_numbers: FxHashMap::default(),
+            letters: Vec::new(),
+            letter_numbers: FxHashMap::default(),
+            histories: Vec::new(),
+            history_numbers: FxHashMap::default(),
+            moves: Vec::new(),
+            deliveries: FxHashMap::default(),
+            fates: FxHashMap::default(),
+            verdicts: FxHashMap::default(),
+            recoveries: FxHashMap::default(),
+        };
+        tables.number_history(Vec::new());
+        tables
+    }
+
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let events = self.states.iter().map(|state| state.events.as_deref().map_or(0, <[_]>::len));
+        (self.states.len(), self.letters.len(), self.moves.len() + events.sum::<usize>())
+    }
+
+    pub(super) fn rank(&self, letter: LetterNumber) -> u128 {
+        self.letters[letter as usize].rank
+    }
+
+    pub(super) fn server(&self, id: ServerId) -> &RaftServer {
+        &self.servers[place(id)]
+    }
+
+    pub(super) fn number_state(&mut self, state: &ServerState) -> StateNumber {
+        if let Some(number) = self.state_numbers.get(state) {
+            return *number;
+        }
+        let number = next_number(self.states.len());
+        let hashes = self.renamings.iter().map(|names| wide_hash(&names.state(state))).collect();
+        self.states.push(LocalState { state: state.clone(), hashes, events: None });
+        self.state_numbers.insert(state.clone(), number);
+        number
+    }
+
+    pub(super) fn number_letter(&mut self, envelope: Envelope) -> LetterNumber {
+        if let Some(number) = self.letter_numbers.get(&envelope) {
+            return *number;
+        }
+        let number = next_number(self.letters.len());
+        let hashes =
+            self.renamings.iter().map(|names| wide_hash(&names.envelope(&envelope))).collect();
+        let rank = wide_hash(&envelope.message);
+        self.letters.push(Letter { envelope: envelope.clone(), hashes, rank });
+        self.letter_numbers.insert(envelope, number);
+        number
+    }
+
+    fn number_history(&mut self, committed: Vec<Committed>) -> HistoryNumber {
+        if let Some(number) = self.history_numbers.get(&committed) {
+            return *number;
+        }
+        let number = next_number(self.histories.len());
+        let hash = wide_hash(&committed);
+        self.histories.push(History { committed: committed.clone(), hash });
+        self.history_numbers.insert(committed, number);
+        number
+    }
+
+    /// The history after a server has come to this state: longer if it knows of more commits.
+    pub(super) fn extend_history(
+        &mut self,
+        history: HistoryNumber,
+        state: StateNumber,
+    ) -> HistoryNumber {
+        let known = &self.histories[history as usize].committed;
+        let state = &self.states[state as usize].state;
+        let committed = state.log.up_to(state.commit_index);
+        if committed.len() <= known.len() {
+            return history;
+        }
+        let news = committed[known.len()..].iter().cloned();
+        let news = news.map(|entry| Committed { entry, in_term: state.term });
+        let longer = known.iter().cloned().chain(news).collect();
+        self.number_history(longer)
+    }
+
+    /// What a server makes of a message.
+    pub(super) fn delivery(&mut self, to: StateNumber, letter: LetterNumber) -> &Move {
+        let known = self.deliveries.get(&(to, letter)).copied();
+        let number = known.unwrap_or_else(|| {
+            let Envelope { from, message, .. } = self.letters[letter as usize].envelope.clone();
+            let made = self.make_move(to, Input::Deliver { from, message });
+            let number = next_number(self.moves.len());
+            self.moves.push(made);
+            self.deliveries.insert((to, letter), number);
+            number
+        });
+        &self.moves[number as usize]
+    }
+
+    /// What may happen to a server besides messages, and what comes of it.
+    pub(super) fn events(&mut self, of: StateNumber) -> &[(Input, Move)] {
+        if self.states[of as usize].events.is_none() {
+            let state = &self.states[of as usize].state;
+            let inputs = self.environment.events(self.server(state.id), state);
+            let events =
+                inputs.into_iter().map(|input| (input.clone(), self.make_move(of, input))).collect();
+            self.states[of as usize].events = Some(events);
+        }
+        self.states[of as usize].events.as_deref().unwrap_or_default()
+    }
+
+    /// The steps of a transition, computed again in full for whoever wants to show or record it.
+    pub(super) fn turn(&self, of: StateNumber, input: Input) -> Turn {
+        let state = &self.states[of as usize].state;
+        self.environment.happen(self.server(state.id), state, input)
+    }
+
+    fn make_move(&mut self, of: StateNumber, input: Input) -> Move {
+        let turn = self.turn(of, input);
+        let before = self.states[of as usize].state.clone();
+        let verdict = judge_step(self.server(before.id), &before, &turn);
+        let sent: SmallVec<_> = turn
+            .outputs()
+            .filter_map(|output| match output {
+                Output::Send { to, message } => {
+                    Some(Envelope { from: before.id, to: *to, message: message.clone() })
+                }
+                _ => None,
+            })
+            .map(|envelope| self.number_letter(envelope))
+            .collect();
+        Move {
+            after: self.number_state(turn.after()),
+            has_effect: *turn.after() != before || !sent.is_empty() || !verdict.broken.is_empty(),
+            within_bounds: self.environment.contains(turn.after()),
+            sent,
+            verdict,
+        }
+    }
+}
+
+/// A server's place in a list of all servers.
+pub(super) fn place(id: ServerId) -> usize {
+    usize::try_from(id.0).unwrap_or(usize::MAX).wrapping_sub(1)
+}
+
+/// Numbers are 32 bits: memory ends long before they do.
+fn next_number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

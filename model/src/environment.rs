@@ -1,0 +1,114 @@
+//! What the scope lets happen to a server besides messages: timers, clients, the disk, crashes.
+//!
+//! Time never enters a server. What time guarantees is a limit on what may happen when, and those
+//! limits are here: an election timeout is longer than the minimum one, so it cannot come while
+//! leader contact lasts (E8).
+
+use crate::server::{RaftServer, Role, ServerState, Write};
+use bytes::Bytes;
+use kontiki_specs::scope::{Disk, Scope};
+use kontiki_specs::{Input, LogIndex, Output, Term};
+
+/// The bounds of a scope, as far as they concern one server.
+#[derive(Clone, Copy, Debug)]
+pub struct Environment {
+    /// No election starts in this term or a later one.
+    pub last_term: Term,
+    /// No command is proposed to a leader whose log is this long, and no step is taken that would
+    /// make a log longer.
+    pub log_limit: LogIndex,
+    /// Whether a server may crash at all. How often is counted for the cluster.
+    pub may_restart: bool,
+    /// Whether a write is complete in the step that issues it.
+    pub synchronous_disk: bool,
+}
+
+/// What one event made of a server: its new state, and every step on the way. There is more than
+/// one step only where the disk is synchronous.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The steps: what happened, what the server put out, and its state afterwards.
+    pub steps: Vec<(Input, Vec<Output>, ServerState)>,
+}
+
+impl Turn {
+    /// The state at the end.
+    pub fn after(&self) -> &ServerState {
+        &self.steps[self.steps.len() - 1].2
+    }
+
+    /// Everything put out on the way.
+    pub fn outputs(&self) -> impl Iterator<Item = &Output> {
+        self.steps.iter().flat_map(|(_, outputs, _)| outputs)
+    }
+}
+
+impl Environment {
+    /// The environment that a scope describes.
+    pub fn of(scope: &Scope) -> Self {
+        Environment {
+            last_term: Term(scope.terms),
+            log_limit: LogIndex(scope.log),
+            may_restart: scope.restarts > 0,
+            synchronous_disk: scope.disk == Disk::Synchronous,
+        }
+    }
+
+    /// What may happen to a server in this state, messages apart.
+    pub fn events(&self, server: &RaftServer, state: &ServerState) -> Vec<Input> {
+        let mut events = Vec::new();
+        events.extend(state.writes.first().map(completion));
+        match &state.role {
+            Role::Leader { .. } => {
+                events.push(Input::HeartbeatTimeout);
+                if server.options.check_quorum {
+                    events.push(Input::QuorumContactExpired);
+                }
+                if state.log.last_index() < self.log_limit {
+                    events.push(Input::Propose { command: Bytes::from_static(b"command") });
+                }
+            }
+            Role::Follower { leader_contact: true, .. } => events.push(Input::LeaderContactExpired),
+            Role::Follower { .. } | Role::PreCandidate { .. } | Role::Candidate { .. } => {
+                if state.term < self.last_term && server.is_voter() {
+                    events.push(Input::ElectionTimeout);
+                }
+            }
+        }
+        if self.may_restart {
+            events.push(Input::Restart);
+        }
+        events
+    }
+
+    /// Lets an input happen to a server; with a synchronous disk, also the completion of every
+    /// write that comes of it.
+    pub fn happen(&self, server: &RaftServer, state: &ServerState, input: Input) -> Turn {
+        let (after, outputs) = server.step(state, &input);
+        let mut turn = Turn { steps: vec![(input, outputs, after)] };
+        while self.synchronous_disk
+            && let Some(write) = turn.after().writes.first()
+        {
+            let input = completion(write);
+            let (after, outputs) = server.step(turn.after(), &input);
+            turn.steps.push((input, outputs, after));
+        }
+        turn
+    }
+
+    /// Whether a state lies within the bounds.
+    pub fn contains(&self, state: &ServerState) -> bool {
+        state.term <= self.last_term && state.log.last_index() <= self.log_limit
+    }
+}
+
+/// The input that says that a write is complete.
+pub fn completion(write: &Write) -> Input {
+    match write {
+        Write::HardState { term, vote } => Input::HardStateWritten { term: *term, vote: *vote },
+        Write::Entries { leader_term, first_index, entries } => Input::EntriesWritten {
+            leader_term: *leader_term,
+            index: entries.last().map_or(first_index.previous(), |entry| entry.index),
+        },
+    }
+}

@@ -1,0 +1,14 @@
+//! The Raft model of Kontiki.
+//!
+//! * [`server`] is the definition of the protocol: one server, rule by rule.
+//! * [`environment`] is what a scope lets happen to a server; [`actor`] makes it a stateright
+//!   actor; [`cluster`] explores all interleavings of several.
+//! * [`properties`] is what must hold.
+
+pub mod actor;
+pub mod cluster;
+pub mod environment;
+pub mod explore;
+pub mod properties;
+pub mod server;
+pub mod walker;

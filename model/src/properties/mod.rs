@@ -1,0 +1,15 @@
+//! What is checked: properties of steps, of states, and recovery; and the goals that show that a
+//! scope reaches something.
+//!
+//! Properties are written against what servers know and have on disk, not against the rules, so
+//! that a broken rule shows in its effect.
+
+mod recovery;
+mod sets;
+mod states;
+mod steps;
+
+pub use recovery::recovers;
+pub use sets::{GoalSet, PropertySet};
+pub use states::{ClusterView, Committed, judge_state};
+pub use steps::{StepVerdict, judge_step};

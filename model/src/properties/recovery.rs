@@ -1,0 +1,146 @@
+//! Recovery: from every reachable state, every majority can go on.
+//!
+//! Liveness as a safety property. The network is healed and empty, a majority of the voters is
+//! up and can reach each other, the rest is down for good, and events come in a fair and benign
+//! order. Then a leader must be elected, everything in its log must commit, and then a new
+//! command must, on every server that is up, within a bound. A deadlock or a livelock is a
+//! reachable state from which that fails.
+
+use crate::environment::completion;
+use crate::server::{RaftServer, ServerState};
+use bytes::Bytes;
+use kontiki_specs::{Envelope, Input, LogIndex, Output, Term};
+use std::collections::VecDeque;
+
+/// Messages delivered before an exchange counts as never ending. A leader that repairs a log of
+/// n entries needs some 2n a follower.
+const DELIVERIES: usize = 2000;
+
+/// Elections tried before nobody can win. Each server that is up is tried thrice in turn: once
+/// to learn of a later term, once to be refused, once to win.
+const ROUNDS: usize = 3;
+
+/// Whether these servers, without all others, elect a leader that commits what its log holds and
+/// then a new command.
+pub fn recovers(servers: &[&RaftServer], states: &[&ServerState]) -> bool {
+    let mut schedule = Schedule {
+        servers: servers.to_vec(),
+        states: states.iter().map(|state| (*state).clone()).collect(),
+        network: VecDeque::new(),
+    };
+    for place in 0..schedule.states.len() {
+        schedule.complete_writes(place);
+    }
+    schedule.elect_and_commit().is_some()
+}
+
+struct Schedule<'a> {
+    servers: Vec<&'a RaftServer>,
+    states: Vec<ServerState>,
+    network: VecDeque<Envelope>,
+}
+
+impl Schedule<'_> {
+    /// A leader there may be gets its chance first; then, again and again, the election timers
+    /// run out, the server with the best log first.
+    fn elect_and_commit(&mut self) -> Option<()> {
+        self.beat()?;
+        for _ in 0..ROUNDS {
+            for place in self.best_logs_first() {
+                if self.has_recovered()? {
+                    return Some(());
+                }
+                self.let_contact_expire();
+                self.happen(place, Input::ElectionTimeout);
+                self.deliver_all()?;
+            }
+        }
+        self.has_recovered()?.then_some(())
+    }
+
+    /// Whether there is a leader that commits its whole log, and then a new command, everywhere.
+    fn has_recovered(&mut self) -> Option<bool> {
+        self.beat()?;
+        let Some(leader) = self.leader() else { return Some(false) };
+        if self.states[leader].commit_index != self.states[leader].log.last_index() {
+            return Some(false);
+        }
+        self.happen(leader, Input::Propose { command: Bytes::from_static(b"recovered") });
+        self.deliver_all()?;
+        self.beat()?;
+        let expected = self.states[leader].log.last_index();
+        let caught_up = |state: &ServerState| {
+            state.applied_index == expected && state.disk.log == self.states[leader].log
+        };
+        Some(expected > LogIndex::ZERO && self.states.iter().all(caught_up))
+    }
+
+    fn leader(&self) -> Option<usize> {
+        let newest: Term = self.states.iter().map(|state| state.term).max()?;
+        self.states.iter().position(|state| state.is_leader() && state.term == newest)
+    }
+
+    /// Two heartbeats of every leader: one to repair what is behind, one to tell the commit.
+    fn beat(&mut self) -> Option<()> {
+        for _ in 0..2 {
+            for place in 0..self.states.len() {
+                self.happen(place, Input::HeartbeatTimeout);
+            }
+            self.deliver_all()?;
+        }
+        Some(())
+    }
+
+    /// A leader that hears from nobody notices, then so do its followers.
+    fn let_contact_expire(&mut self) {
+        for place in 0..self.states.len() {
+            self.happen(place, Input::LeaderContactExpired);
+        }
+    }
+
+    fn best_logs_first(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.states.len()).collect();
+        places.sort_by_key(|place| {
+            let last = self.states[*place].log.last();
+            std::cmp::Reverse((last.term, last.index))
+        });
+        places
+    }
+
+    fn happen(&mut self, place: usize, input: Input) {
+        let (after, outputs) = self.servers[place].step(&self.states[place], &input);
+        self.states[place] = after;
+        self.post(place, outputs);
+        self.complete_writes(place);
+    }
+
+    fn complete_writes(&mut self, place: usize) {
+        while let Some(write) = self.states[place].writes.first() {
+            let (after, outputs) =
+                self.servers[place].step(&self.states[place], &completion(write));
+            self.states[place] = after;
+            self.post(place, outputs);
+        }
+    }
+
+    fn post(&mut self, place: usize, outputs: Vec<Output>) {
+        let from = self.states[place].id;
+        self.network.extend(outputs.into_iter().filter_map(|output| match output {
+            Output::Send { to, message } => Some(Envelope { from, to, message }),
+            _ => None,
+        }));
+    }
+
+    /// Delivers until nothing is left; `None` if that does not end.
+    fn deliver_all(&mut self) -> Option<()> {
+        for _ in 0..DELIVERIES {
+            let Some(Envelope { from, to, message }) = self.network.pop_front() else {
+                return Some(());
+            };
+            if let Some(place) = self.states.iter().position(|state| state.id == to) {
+                self.happen(place, Input::Deliver { from, message });
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,152 @@
+//! Properties of a state of the cluster: what may never be true of its servers together.
+
+use super::{GoalSet, PropertySet};
+use crate::server::{Role, ServerState};
+use kontiki_specs::{Configuration, Entry, Goal, LogIndex, Payload, Property, ServerId, Term};
+
+/// An entry that is committed, with the term of the leader that committed it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Committed {
+    /// The entry.
+    pub entry: Entry,
+    /// The term of the server that first knew it to be committed.
+    pub in_term: Term,
+}
+
+/// The servers of a cluster together, and what has been committed since its start.
+pub struct ClusterView<'a> {
+    /// The voters.
+    pub configuration: &'a Configuration,
+    /// Every server's state.
+    pub servers: &'a [&'a ServerState],
+    /// What has been committed in any server's knowledge, in order, crashed ones' included.
+    pub committed: &'a [Committed],
+}
+
+/// Which of the properties of states are broken, recovery apart, and which goals are reached.
+pub fn judge_state(cluster: &ClusterView<'_>) -> (PropertySet, GoalSet) {
+    use Property as P;
+    let mut broken = PropertySet::EMPTY;
+    broken.insert_if(!cluster.election_is_safe(), P::ElectionSafety);
+    broken.insert_if(!cluster.logs_match(), P::LogMatching);
+    broken.insert_if(!cluster.leaders_are_complete(), P::LeaderCompleteness);
+    broken.insert_if(!cluster.state_machines_agree(), P::StateMachineSafety);
+    broken.insert_if(!cluster.committed_is_durable(), P::CommittedIsDurable);
+    (broken, cluster.goals())
+}
+
+impl ClusterView<'_> {
+    fn leaders(&self) -> impl Iterator<Item = &ServerState> + Clone {
+        self.servers.iter().copied().filter(|server| server.is_leader())
+    }
+
+    fn voters(&self) -> impl Iterator<Item = &ServerState> {
+        let voters = &self.configuration.voters;
+        self.servers.iter().copied().filter(|server| voters.contains(&server.id))
+    }
+
+    fn is_majority(&self, count: usize) -> bool {
+        2 * count > self.configuration.voters.len()
+    }
+
+    /// At most one leader a term; and since a leader may have lost its role before the second
+    /// one comes, each leader's votes are on disk, where they exclude any other's. A voter that
+    /// has gone on to a later term cannot vote in this one again.
+    fn election_is_safe(&self) -> bool {
+        let alone = |leader: &ServerState| {
+            !self.leaders().any(|other| other.id != leader.id && other.term == leader.term)
+        };
+        self.leaders().all(|leader| alone(leader) && self.is_majority(self.durable_votes(leader)))
+    }
+
+    fn durable_votes(&self, leader: &ServerState) -> usize {
+        let voted = |server: &&ServerState| {
+            server.disk.term > leader.term
+                || (server.disk.term == leader.term && server.disk.vote == Some(leader.id))
+        };
+        self.voters().filter(voted).count()
+    }
+
+    fn logs_match(&self) -> bool {
+        self.servers.iter().enumerate().all(|(place, one)| {
+            self.servers[place + 1..].iter().all(|other| {
+                let (one, other) = (one.log.entries(), other.log.entries());
+                let agreed = one.iter().zip(other).rposition(|(a, b)| a.term == b.term);
+                agreed.is_none_or(|last| one[..=last] == other[..=last])
+            })
+        })
+    }
+
+    fn leaders_are_complete(&self) -> bool {
+        self.leaders().all(|leader| {
+            let earlier = self.committed.iter().filter(|known| known.in_term < leader.term);
+            earlier.into_iter().all(|known| leader.log.get(known.entry.index) == Some(&known.entry))
+        })
+    }
+
+    fn state_machines_agree(&self) -> bool {
+        let agrees = |entries: &[Entry]| {
+            entries.len() <= self.committed.len()
+                && entries.iter().zip(self.committed).all(|(own, known)| *own == known.entry)
+        };
+        self.servers.iter().all(|server| {
+            agrees(server.log.up_to(server.commit_index))
+                && agrees(server.log.up_to(server.applied_index))
+        })
+    }
+
+    fn committed_is_durable(&self) -> bool {
+        self.committed.iter().all(|known| self.is_majority(self.disks_with(&known.entry)))
+    }
+
+    fn disks_with(&self, entry: &Entry) -> usize {
+        self.voters().filter(|server| server.disk.log.get(entry.index) == Some(entry)).count()
+    }
+
+    fn goals(&self) -> GoalSet {
+        use Goal as G;
+        let mut goals = GoalSet::EMPTY;
+        let is_command = |entry: &Entry| matches!(entry.payload, Payload::Command(_));
+        goals.insert_if(self.leaders().next().is_some(), G::LeaderElected);
+        goals.insert_if(self.leaders().count() > 1, G::TwoLeaders);
+        goals.insert_if(self.vote_is_split(), G::SplitVote);
+        goals.insert_if(self.committed.iter().any(|at| is_command(&at.entry)), G::CommandCommitted);
+        let everywhere = self.servers.iter().all(|server| {
+            server.log.up_to(server.commit_index).iter().any(is_command)
+        });
+        goals.insert_if(everywhere, G::CommandCommittedEverywhere);
+        let implied = self.committed.iter().any(|at| at.entry.term < at.in_term);
+        goals.insert_if(implied, G::EarlierTermCommitted);
+        goals.insert_if(self.majority_is_overruled(), G::MajorityOverwritten);
+        let ahead_of_disk = self.leaders().any(|leader| {
+            leader.commit_index > leader.disk.log.last_index()
+        });
+        goals.insert_if(ahead_of_disk, G::CommittedBeforeLeaderDurable);
+        goals
+    }
+
+    /// Every voter has voted in one term, two of them campaign, and nobody has a majority.
+    fn vote_is_split(&self) -> bool {
+        let candidates = || {
+            self.servers.iter().filter(|server| matches!(server.role, Role::Candidate { .. }))
+        };
+        let Some(term) = candidates().map(|candidate| candidate.term).max() else { return false };
+        let votes_for = |id: ServerId| self.voters().filter(|v| v.vote == Some(id)).count();
+        candidates().filter(|candidate| candidate.term == term).count() > 1
+            && self.voters().all(|voter| voter.term == term && voter.vote.is_some())
+            && !self.voters().any(|voter| self.is_majority(votes_for(voter.id)))
+    }
+
+    /// A leader's log conflicts with an entry that is on a majority of disks.
+    fn majority_is_overruled(&self) -> bool {
+        self.leaders().any(|leader| {
+            leader.log.entries().iter().any(|own| {
+                let index: LogIndex = own.index;
+                let others = self.servers.iter().filter_map(|server| server.disk.log.get(index));
+                others
+                    .filter(|entry| entry.term != own.term)
+                    .any(|entry| self.is_majority(self.disks_with(entry)))
+            })
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! Properties of a single step of a single server: what it may never do, whatever the others do.
+
+use super::{GoalSet, PropertySet};
+use crate::environment::Turn;
+use crate::server::{RaftServer, Role, ServerState};
+use kontiki_specs::{
+    AppendOutcome, Goal, Input, LogPosition, Message, Output, Property, ServerId,
+};
+use std::collections::BTreeSet;
+
+/// What a step breaks and reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepVerdict {
+    /// Properties that the step breaks.
+    pub broken: PropertySet,
+    /// Goals that the step reaches.
+    pub goals: GoalSet,
+}
+
+/// Judges every step of a turn.
+pub fn judge_step(server: &RaftServer, before: &ServerState, turn: &Turn) -> StepVerdict {
+    let mut verdict = StepVerdict::default();
+    let mut before = before;
+    for (input, outputs, after) in &turn.steps {
+        let step = Judged { server, before, input, outputs, after };
+        step.judge(&mut verdict.broken);
+        step.reach(&mut verdict.goals);
+        before = after;
+    }
+    verdict
+}
+
+struct Judged<'a> {
+    server: &'a RaftServer,
+    before: &'a ServerState,
+    input: &'a Input,
+    outputs: &'a [Output],
+    after: &'a ServerState,
+}
+
+impl Judged<'_> {
+    fn judge(&self, broken: &mut PropertySet) {
+        use Property as P;
+        broken.insert_if(!self.term_is_monotonic(), P::MonotonicTerm);
+        broken.insert_if(!self.vote_is_monotonic(), P::MonotonicVote);
+        broken.insert_if(!self.commit_is_monotonic(), P::MonotonicCommit);
+        broken.insert_if(!self.match_is_monotonic(), P::MonotonicMatch);
+        broken.insert_if(!self.leader_only_appends(), P::LeaderAppendOnly);
+        broken.insert_if(!self.own_term_is_counted(), P::OwnTermCommit);
+        broken.insert_if(!self.sends().all(|sent| self.is_justified(sent)), P::JustifiedByDisk);
+        broken.insert_if(!self.later_term_is_adopted(), P::LaterTermAdopted);
+        broken.insert_if(!self.leader_is_undisturbed(), P::UndisturbedLeader);
+        broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
+        broken.insert_if(!self.leader_has_majority(), P::LeaderHasMajority);
+    }
+
+    fn is_restart(&self) -> bool {
+        *self.input == Input::Restart
+    }
+
+    fn sends(&self) -> impl Iterator<Item = (ServerId, &Message)> {
+        self.outputs.iter().filter_map(|output| match output {
+            Output::Send { to, message } => Some((*to, message)),
+            _ => None,
+        })
+    }
+
+    fn delivered(&self) -> Option<(ServerId, &Message)> {
+        match self.input {
+            Input::Deliver { from, message } => Some((*from, message)),
+            _ => None,
+        }
+    }
+
+    fn term_is_monotonic(&self) -> bool {
+        let (before, after) = (self.before, self.after);
+        let in_memory = if self.is_restart() {
+            after.term == before.disk.term
+        } else {
+            after.term >= before.term
+        };
+        in_memory && after.disk.term >= before.disk.term
+    }
+
+    fn vote_is_monotonic(&self) -> bool {
+        let (before, after) = (self.before, self.after);
+        if self.is_restart() {
+            return after.term != before.disk.term || after.vote == before.disk.vote;
+        }
+        after.term != before.term || before.vote.is_none() || after.vote == before.vote
+    }
+
+    fn commit_is_monotonic(&self) -> bool {
+        self.is_restart()
+            || (self.after.commit_index >= self.before.commit_index
+                && self.after.applied_index >= self.before.applied_index)
+    }
+
+    fn match_is_monotonic(&self) -> bool {
+        let (Role::Leader { progress: before, .. }, Role::Leader { progress: after, .. }) =
+            (&self.before.role, &self.after.role)
+        else {
+            return true;
+        };
+        self.before.term != self.after.term
+            || before.iter().all(|(follower, known)| {
+                after.get(follower).is_some_and(|now| now.match_index >= known.match_index)
+            })
+    }
+
+    fn leader_only_appends(&self) -> bool {
+        let goes_on = self.before.is_leader() && self.after.term == self.before.term;
+        !goes_on
+            || self.is_restart()
+            || self.after.log.entries().starts_with(self.before.log.entries())
+    }
+
+    /// L4 as a property of the step: whoever leads and raises its commit index does so to an
+    /// entry of its own term.
+    fn own_term_is_counted(&self) -> bool {
+        !self.after.is_leader()
+            || self.after.commit_index <= self.before.commit_index
+            || self.after.log.term_at(self.after.commit_index) == Some(self.after.term)
+    }
+
+    /// What a server says may be relied on for good, so its disk must bear it out.
+    fn is_justified(&self, (to, message): (ServerId, &Message)) -> bool {
+        let disk = &self.after.disk;
+        match message {
+            Message::RequestVote { term, last } => {
+                disk.term == *term && disk.vote == Some(self.after.id) && disk.log.holds(*last)
+            }
+            Message::RequestVoteReply { term, granted: true } => {
+                disk.term == *term && disk.vote == Some(to)
+            }
+            Message::AppendEntriesReply {
+                term,
+                outcome: AppendOutcome::Matched { index },
+            } => disk.term == *term && disk.log.up_to(*index) == self.after.log.up_to(*index),
+            _ => true,
+        }
+    }
+
+    fn in_contact_before(&self) -> bool {
+        let heard = match self.before.role {
+            Role::Follower { leader_contact, .. } => leader_contact,
+            Role::Leader { .. } => true,
+            Role::PreCandidate { .. } | Role::Candidate { .. } => false,
+        };
+        heard && self.server.options.leader_contact
+    }
+
+    fn asks_for_vote(message: &Message) -> bool {
+        matches!(message, Message::RequestVote { .. } | Message::RequestPreVote { .. })
+    }
+
+    fn later_term_is_adopted(&self) -> bool {
+        self.delivered().is_none_or(|(_, message)| {
+            self.after.term >= message.term()
+                || (self.in_contact_before() && Self::asks_for_vote(message))
+        })
+    }
+
+    fn leader_is_undisturbed(&self) -> bool {
+        let Some((_, message)) = self.delivered() else { return true };
+        let ignored = (self.after.term, self.after.vote) == (self.before.term, self.before.vote);
+        let disturbed = self.in_contact_before() && Self::asks_for_vote(message) && !ignored;
+        !disturbed && self.pre_vote_is_honest(message)
+    }
+
+    /// A pre-vote is promised only to a candidate whose log would get the vote.
+    fn pre_vote_is_honest(&self, message: &Message) -> bool {
+        let Message::RequestPreVote { last, .. } = message else { return true };
+        let key = |at: LogPosition| (at.term, at.index);
+        key(*last) >= key(self.before.log.last())
+            || !self.sends().any(|(_, sent)| {
+                matches!(sent, Message::RequestPreVoteReply { granted: true, .. })
+            })
+    }
+
+    fn timeout_keeps_term(&self) -> bool {
+        let alone = self.server.other_voters().next().is_none();
+        !self.server.options.pre_vote
+            || *self.input != Input::ElectionTimeout
+            || alone
+            || self.after.term == self.before.term
+    }
+
+    /// E9: the set of those heard grows only by who speaks, is emptied by a check, and a check
+    /// without a majority in it ends the leadership.
+    fn leader_has_majority(&self) -> bool {
+        let Role::Leader { heard: before, .. } = &self.before.role else { return true };
+        let after = match &self.after.role {
+            Role::Leader { heard, .. } if self.after.term == self.before.term => Some(heard),
+            _ => None,
+        };
+        if *self.input == Input::QuorumContactExpired && self.server.options.check_quorum {
+            let mut present = before.clone();
+            present.insert(self.before.id);
+            let voters = &self.server.configuration.voters;
+            let majority = 2 * voters.intersection(&present).count() > voters.len();
+            return after.is_none_or(|heard| majority && heard.is_empty());
+        }
+        let speaker: BTreeSet<ServerId> = self.delivered().map(|(from, _)| from).into_iter().collect();
+        after.is_none_or(|heard| heard.difference(before).all(|id| speaker.contains(id)))
+    }
+
+    fn reach(&self, goals: &mut GoalSet) {
+        use Goal as G;
+        let (before, after) = (self.before, self.after);
+        let unchanged = self.before == self.after && self.outputs.is_empty();
+        let ignored = unchanged
+            && self.in_contact_before()
+            && self.delivered().is_some_and(|(_, message)| {
+                matches!(message, Message::RequestVote { .. }) && message.term() > before.term
+            });
+        goals.insert_if(ignored, G::VoteRequestIgnored);
+        let shortened = !after.log.entries().starts_with(before.log.entries());
+        goals.insert_if(shortened && !self.is_restart(), G::FollowerTruncates);
+        let refuses = self.sends().any(|(_, message)| {
+            let Message::AppendEntriesReply { outcome, .. } = message else { return false };
+            matches!(outcome, AppendOutcome::Mismatch { .. })
+        });
+        goals.insert_if(refuses, G::MismatchReported);
+        if self.is_restart() {
+            goals.insert_if(before.disk.vote.is_some(), G::RestartWithVote);
+            goals.insert_if(before.disk.log.last_index().0 > 0, G::RestartWithEntries);
+            goals.insert_if(!before.writes.is_empty(), G::WriteLost);
+        }
+        let promised = matches!(before.role, Role::PreCandidate { .. });
+        goals.insert_if(promised && matches!(after.role, Role::Candidate { .. }), G::PreVoteWon);
+        if *self.input == Input::QuorumContactExpired && before.is_leader() {
+            goals.insert_if(!after.is_leader(), G::LeaderStepsDown);
+            goals.insert_if(after.is_leader() && before != after, G::QuorumCheckPassed);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Contact: rules E8 (dissertation §4.2.3) and E9 (dissertation §6.2).
+
+use super::step::Step;
+use super::{Mutation, Role};
+use kontiki_specs::{Message, ServerId};
+
+impl Step<'_> {
+    /// E8: a server that has heard from a leader within the minimum election timeout ignores
+    /// requests for votes and pre-votes, whatever their term. A leader is in contact with itself.
+    pub(super) fn ignored_for_leader_contact(&self, message: &Message) -> bool {
+        let in_contact = match self.state.role {
+            Role::Follower { leader_contact, .. } => leader_contact,
+            Role::Leader { .. } => true,
+            Role::PreCandidate { .. } | Role::Candidate { .. } => false,
+        };
+        self.server.options.leader_contact
+            && in_contact
+            && matches!(message, Message::RequestVote { .. } | Message::RequestPreVote { .. })
+            && !self.mutated(Mutation::NoLeaderContact)
+    }
+
+    /// E8: the minimum election timeout has passed without word from the leader.
+    pub(super) fn leader_contact_expired(&mut self) {
+        if let Role::Follower { leader_contact, .. } = &mut self.state.role {
+            *leader_contact = false;
+        }
+    }
+
+    /// E9: a leader notes who answers it.
+    pub(super) fn hear_from(&mut self, follower: ServerId) {
+        if let Role::Leader { heard, .. } = &mut self.state.role
+            && self.server.options.check_quorum
+        {
+            heard.insert(follower);
+        }
+    }
+
+    /// E9: an election timeout has passed since the last quorum check. A leader that has heard
+    /// from a majority, itself counted, goes on and starts to listen anew; any other steps down.
+    pub(super) fn quorum_contact_expired(&mut self) {
+        if !self.server.options.check_quorum {
+            return;
+        }
+        if let Role::Leader { heard, .. } = &mut self.state.role {
+            let mut present = std::mem::take(heard);
+            present.insert(self.state.id);
+            if !self.server.is_quorum(&present) && !self.mutated(Mutation::NoCheckQuorum) {
+                self.state.role = Role::FOLLOWER;
+            }
+        }
+    }
+}

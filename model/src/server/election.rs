@@ -1,0 +1,142 @@
+//! Elections (paper §5.2 and §5.4.1): rules E1 to E5.
+
+use super::step::Step;
+use super::{Mutation, Role, Write};
+use kontiki_specs::{
+    FollowerProgress, LogIndex, LogPosition, Message, Payload, ReplicationMode, ServerId, Term,
+};
+use std::collections::BTreeSet;
+
+impl Step<'_> {
+    /// E1: the election timer has run out. A voter that does not lead seeks to: at once, or by
+    /// asking first whether it could (E7). A candidate whose votes were split tries again.
+    pub(super) fn election_timeout(&mut self) {
+        if self.state.is_leader() || !self.server.is_voter() {
+            return;
+        }
+        if self.server.options.pre_vote {
+            self.ask_for_pre_votes();
+        } else {
+            self.campaign();
+        }
+    }
+
+    /// E2: a candidate raises its term and votes for itself. It asks for votes, and counts its
+    /// own, when that is on disk (E3): a candidate that forgot its term in a crash could ask
+    /// again in the same term with a shorter log, and gather votes given for the longer one.
+    pub(super) fn campaign(&mut self) {
+        self.state.term = self.state.term.next();
+        self.state.vote = Some(self.state.id);
+        self.state.role = Role::Candidate { votes: BTreeSet::new() };
+        if self.mutated(Mutation::CountOwnVoteBeforeDurable) {
+            self.ask_for_votes();
+        }
+    }
+
+    /// E2: a candidate counts its own vote and asks every other voter for theirs.
+    pub(super) fn ask_for_votes(&mut self) {
+        let request = Message::RequestVote { term: self.state.term, last: self.state.log.last() };
+        let asked: Vec<ServerId> = if self.mutated(Mutation::CountVotesFromOutside) {
+            self.server.peers.iter().copied().collect()
+        } else {
+            self.server.other_voters().collect()
+        };
+        for voter in asked {
+            self.send(voter, request.clone());
+        }
+        self.count_vote(self.state.id);
+    }
+
+    /// E3: a server votes once a term, first come, first served, and only if the candidate's log
+    /// allows it (E4). The answer leaves when the vote is on disk: here if it already is,
+    /// otherwise on the completion of its write ([`Step::hard_state_written`]).
+    pub(super) fn request_vote(&mut self, candidate: ServerId, last: LogPosition) {
+        let free = self.state.vote.is_none_or(|vote| vote == candidate);
+        let free = free || self.mutated(Mutation::VoteTwice);
+        if !free || self.state.is_leader() || !self.at_least_as_up_to_date(last) {
+            let term = self.state.term;
+            self.send(candidate, Message::RequestVoteReply { term, granted: false });
+            return;
+        }
+        self.state.vote = Some(candidate);
+        if self.state.hard_state_is_durable() || self.mutated(Mutation::AnswerVoteBeforeDurable) {
+            self.grant_vote(candidate);
+        }
+    }
+
+    pub(super) fn grant_vote(&mut self, candidate: ServerId) {
+        self.send(candidate, Message::RequestVoteReply { term: self.state.term, granted: true });
+    }
+
+    /// E4: of two logs, the one whose last entry has the later term is more up to date; of two
+    /// that end in the same term, the longer.
+    pub(super) fn at_least_as_up_to_date(&self, candidate: LogPosition) -> bool {
+        let own = self.state.log.last();
+        if self.mutated(Mutation::IgnoreLogInVote) {
+            return true;
+        }
+        if self.mutated(Mutation::CompareLogsByLength) {
+            return candidate.index >= own.index;
+        }
+        (candidate.term, candidate.index) >= (own.term, own.index)
+    }
+
+    /// E5: a candidate counts the votes that it is given in its term.
+    pub(super) fn vote_reply(&mut self, voter: ServerId, granted: bool) {
+        if granted {
+            self.count_vote(voter);
+        }
+    }
+
+    /// E5: with the votes of a majority, a candidate leads.
+    fn count_vote(&mut self, voter: ServerId) {
+        if let Role::Candidate { votes } = &mut self.state.role {
+            votes.insert(voter);
+            if self.server.is_quorum(votes) {
+                self.lead();
+            }
+        }
+    }
+
+    /// E5: a new leader announces itself at once. It knows nothing of the followers' logs, so it
+    /// probes each from the end of its own. L5: its first entry is a no-op of its term, by which
+    /// it will learn what is committed (paper §8).
+    fn lead(&mut self) {
+        let next_index = self.state.log.last_index().next();
+        let unknown = FollowerProgress {
+            match_index: LogIndex::ZERO,
+            next_index,
+            mode: ReplicationMode::Probe,
+        };
+        let followers: Vec<ServerId> = self.server.other_voters().collect();
+        let progress = followers.iter().map(|follower| (*follower, unknown)).collect();
+        self.state.role = Role::Leader { progress, heard: BTreeSet::new() };
+        if !self.mutated(Mutation::NoNoOp) {
+            self.append(Payload::Noop);
+        }
+        for follower in followers {
+            self.send_entries(follower);
+        }
+    }
+
+    /// E3: a write of term and vote is complete. If it is the current one, what waited for it
+    /// happens now: a candidate asks for votes, a voter gives its answer.
+    pub(super) fn hard_state_written(&mut self, term: Term, vote: Option<ServerId>) {
+        if self.state.writes.first() != Some(&Write::HardState { term, vote }) {
+            return; // No such write is outstanding.
+        }
+        self.complete_oldest_write();
+        if (term, vote) != (self.state.term, self.state.vote) {
+            return;
+        }
+        match vote {
+            Some(own) if own == self.state.id => {
+                if matches!(self.state.role, Role::Candidate { .. }) {
+                    self.ask_for_votes();
+                }
+            }
+            Some(candidate) => self.grant_vote(candidate),
+            None => {}
+        }
+    }
+}

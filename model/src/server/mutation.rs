@@ -1,0 +1,100 @@
+//! The mistakes that the checker must catch.
+
+use std::fmt;
+
+macro_rules! mutations {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// A rule to break. What each does wrong is said in `specs/mutations.toml`, with the
+        /// scope and the property that show it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Mutation {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Mutation {
+            /// All of them.
+            pub const ALL: &'static [Mutation] = &[$(Mutation::$variant,)+];
+
+            /// The name used on the command line and in `specs/mutations.toml`.
+            pub fn name(self) -> &'static str {
+                match self { $(Mutation::$variant => $name,)+ }
+            }
+
+            /// The mutation of that name.
+            pub fn from_name(name: &str) -> Option<Mutation> {
+                Mutation::ALL.iter().copied().find(|mutation| mutation.name() == name)
+            }
+        }
+    };
+}
+
+mutations! {
+    /// Breaks E3.
+    VoteTwice = "vote-twice",
+    /// Breaks E3.
+    ForgetVoteOnRestart = "forget-vote-on-restart",
+    /// Breaks E3.
+    ForgetTermOnRestart = "forget-term-on-restart",
+    /// Breaks E3.
+    AnswerVoteBeforeDurable = "answer-vote-before-durable",
+    /// Breaks E3.
+    CountOwnVoteBeforeDurable = "count-own-vote-before-durable",
+    /// Breaks E5.
+    MinorityElects = "minority-elects",
+    /// Breaks E5.
+    CountLateVotes = "count-late-votes",
+    /// Breaks E4.
+    CompareLogsByLength = "compare-logs-by-length",
+    /// Breaks E4.
+    IgnoreLogInVote = "ignore-log-in-vote",
+    /// Breaks E5.
+    CountVotesFromOutside = "count-votes-from-outside",
+    /// Breaks E6.
+    KeepVoteInNewTerm = "keep-vote-in-new-term",
+    /// Breaks E6.
+    IgnoreHigherTerm = "ignore-higher-term",
+    /// Breaks E7.
+    PreVoteIgnoresLog = "pre-vote-ignores-log",
+    /// Breaks E7.
+    PreVoteRaisesTerm = "pre-vote-raises-term",
+    /// Breaks E7.
+    PreVoteRefusalHidesTerm = "pre-vote-refusal-hides-term",
+    /// Breaks E8.
+    NoLeaderContact = "no-leader-contact",
+    /// Breaks E9.
+    NoCheckQuorum = "no-check-quorum",
+    /// Breaks L2.
+    SkipConsistencyCheck = "skip-consistency-check",
+    /// Breaks L3.
+    TruncateWithoutConflict = "truncate-without-conflict",
+    /// Breaks L3.
+    NeverTruncate = "never-truncate",
+    /// Breaks L4.
+    CommitOlderTermByCounting = "commit-older-term-by-counting",
+    /// Breaks L5.
+    NoNoOp = "no-no-op",
+    /// Breaks L6.
+    CommitBeyondVerified = "commit-beyond-verified",
+    /// Breaks L6.
+    CommitGoesBack = "commit-goes-back",
+    /// Breaks L4.
+    MatchFromOwnLog = "match-from-own-log",
+    /// Breaks L4.
+    CountStaleAcknowledgement = "count-stale-acknowledgement",
+    /// Breaks L1.
+    AcknowledgeBeforeDurable = "acknowledge-before-durable",
+    /// Breaks L9's condition on the leader's own disk.
+    LeaderCountsUndurableSelf = "leader-counts-undurable-self",
+    /// Breaks L9's condition on completions.
+    CompletionByIndexOnly = "completion-by-index-only",
+    /// Breaks L2.
+    HintNeverAdvances = "hint-never-advances",
+    /// Breaks L8.
+    ApplyBeforeCommit = "apply-before-commit",
+}
+
+impl fmt::Display for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

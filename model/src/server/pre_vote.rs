@@ -1,0 +1,53 @@
+//! Pre-vote (dissertation §9.6): rule E7.
+
+use super::step::Step;
+use super::{Mutation, Role};
+use kontiki_specs::{LogPosition, Message, ServerId};
+use std::collections::BTreeSet;
+
+impl Step<'_> {
+    /// E7: before it raises its term, a server asks whether it would get the votes. Nothing
+    /// durable changes, here or where it asks.
+    pub(super) fn ask_for_pre_votes(&mut self) {
+        if self.mutated(Mutation::PreVoteRaisesTerm) {
+            self.state.term = self.state.term.next();
+            self.state.vote = None;
+        }
+        let request =
+            Message::RequestPreVote { term: self.state.term, last: self.state.log.last() };
+        let voters: Vec<ServerId> = self.server.other_voters().collect();
+        for voter in voters {
+            self.send(voter, request.clone());
+        }
+        self.state.role = Role::PreCandidate { pre_votes: BTreeSet::new() };
+        self.count_pre_vote(self.state.id);
+    }
+
+    /// E7: a pre-vote is promised by the test that a vote would have to pass: the candidate's
+    /// log is up to date (E4) and no leader is known to live (E8, tested on receipt). The vote of
+    /// the next term is always free.
+    pub(super) fn request_pre_vote(&mut self, candidate: ServerId, last: LogPosition) {
+        let up_to_date =
+            self.at_least_as_up_to_date(last) || self.mutated(Mutation::PreVoteIgnoresLog);
+        let granted = up_to_date && !self.state.is_leader();
+        let term = self.state.term;
+        self.send(candidate, Message::RequestPreVoteReply { term, granted });
+    }
+
+    /// E7: a pre-candidate counts the promises made in its term.
+    pub(super) fn pre_vote_reply(&mut self, voter: ServerId, granted: bool) {
+        if granted {
+            self.count_pre_vote(voter);
+        }
+    }
+
+    /// E7: with the promises of a majority, it campaigns.
+    fn count_pre_vote(&mut self, voter: ServerId) {
+        if let Role::PreCandidate { pre_votes } = &mut self.state.role {
+            pre_votes.insert(voter);
+            if self.server.is_quorum(pre_votes) {
+                self.campaign();
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Log replication (paper §5.3): rules L1 to L3, L10 and L12.
+
+use super::step::Step;
+use super::{Mutation, Role};
+use bytes::Bytes;
+use kontiki_specs::{
+    AppendOutcome, Entry, FollowerProgress, LogIndex, LogPosition, Message, Output, Payload,
+    Refusal, ReplicationMode, ServerId,
+};
+
+impl Step<'_> {
+    /// L1: a leader appends the command to its log and sends it on; any other server refuses and
+    /// names the leader if it knows one.
+    pub(super) fn propose(&mut self, command: &Bytes) {
+        match &self.state.role {
+            Role::Leader { progress, .. } => {
+                let followers: Vec<_> = progress.iter().map(|(id, to)| (*id, to.mode)).collect();
+                let position = self.append(Payload::Command(command.clone()));
+                self.output(Output::Proposed { position });
+                for (follower, mode) in followers {
+                    if mode == ReplicationMode::Pipeline {
+                        self.send_entries(follower);
+                    }
+                }
+            }
+            Role::Follower { leader, .. } => {
+                let refusal = Refusal::NotLeader { leader: *leader };
+                self.output(Output::Refused { refusal });
+            }
+            Role::PreCandidate { .. } | Role::Candidate { .. } => {
+                self.output(Output::Refused { refusal: Refusal::NotLeader { leader: None } });
+            }
+        }
+    }
+
+    /// L12: heartbeats keep leadership. To a follower in pipeline they carry no entries: its
+    /// answer repairs a lost acknowledgement, its refusal a lost request. A probe that was lost
+    /// is sent again.
+    pub(super) fn heartbeat_timeout(&mut self) {
+        let Role::Leader { progress, .. } = &self.state.role else { return };
+        for (follower, progress) in progress.clone() {
+            match progress.mode {
+                ReplicationMode::Probe => self.send_entries(follower),
+                ReplicationMode::Pipeline => {
+                    self.send_append(follower, progress.next_index.previous(), &[]);
+                }
+            }
+        }
+    }
+
+    /// L1: sends all entries from the follower's next index on. In pipeline the leader takes them
+    /// as sent and goes on after them; a probe waits for its answer.
+    pub(super) fn send_entries(&mut self, follower: ServerId) {
+        let last_index = self.state.log.last_index();
+        let Some(progress) = self.progress_of(follower) else { return };
+        let next_index = progress.next_index;
+        if progress.mode == ReplicationMode::Pipeline {
+            progress.next_index = last_index.next();
+        }
+        let entries = self.state.log.from(next_index).to_vec();
+        self.send_append(follower, next_index.previous(), &entries);
+    }
+
+    fn send_append(&mut self, follower: ServerId, prev_index: LogIndex, entries: &[Entry]) {
+        let message = Message::AppendEntries {
+            term: self.state.term,
+            prev: self.state.log.position_at(prev_index),
+            entries: entries.to_vec(),
+            commit_index: self.state.commit_index,
+        };
+        self.send(follower, message);
+    }
+
+    pub(super) fn progress_of(&mut self, follower: ServerId) -> Option<&mut FollowerProgress> {
+        match &mut self.state.role {
+            Role::Leader { progress, .. } => progress.get_mut(&follower),
+            _ => None,
+        }
+    }
+
+    /// A follower receives entries or a heartbeat of the current term. E6: whoever sends them
+    /// leads, so a candidate gives up.
+    pub(super) fn append_entries(
+        &mut self,
+        leader: ServerId,
+        prev: LogPosition,
+        entries: &[Entry],
+        leader_commit: LogIndex,
+    ) {
+        if self.state.is_leader() {
+            return; // Two leaders of one term: election safety has fallen already.
+        }
+        let leader_contact = self.server.options.leader_contact;
+        self.state.role = Role::Follower { leader: Some(leader), leader_contact };
+        if self.is_consistent(prev) {
+            self.accept_entries(prev, entries);
+            let verified = LogIndex(prev.index.0 + entries.len() as u64);
+            self.follow_commit(leader_commit, verified);
+            self.acknowledge_if_durable(leader, verified);
+        } else {
+            self.refuse_entries(leader, prev);
+        }
+    }
+
+    /// L2: entries are accepted only where the log has the entry before them.
+    fn is_consistent(&self, prev: LogPosition) -> bool {
+        let log = &self.state.log;
+        log.holds(prev)
+            || (self.mutated(Mutation::SkipConsistencyCheck) && prev.index <= log.last_index())
+    }
+
+    /// L3: the log is cut only where an entry has another term than the leader's; entries that
+    /// are there already are left alone. So a message that comes late or twice shortens nothing.
+    fn accept_entries(&mut self, prev: LogPosition, entries: &[Entry]) {
+        let log = &self.state.log;
+        if self.mutated(Mutation::TruncateWithoutConflict) {
+            if log.from(prev.index.next()) != entries {
+                self.replace_log_from(prev.index.next(), entries);
+            }
+            return;
+        }
+        let new = entries.iter().position(|entry| {
+            let own = log.term_at(entry.index);
+            own.is_none()
+                || (own != Some(entry.term) && !self.mutated(Mutation::NeverTruncate))
+        });
+        if let Some(new) = new {
+            self.replace_log_from(entries[new].index, &entries[new..]);
+        }
+    }
+
+    /// L2: a refusal says where the logs may agree: at the last entry before `prev` whose term
+    /// is not later than `prev`'s. Every entry in between has a later term than the leader has
+    /// there, so a whole term is skipped at once (paper, end of §5.3).
+    fn refuse_entries(&mut self, leader: ServerId, prev: LogPosition) {
+        let hint = self.last_not_later(LogPosition { index: prev.index.previous(), ..prev });
+        let outcome = AppendOutcome::Mismatch { prev_index: prev.index, hint };
+        self.send(leader, Message::AppendEntriesReply { term: self.state.term, outcome });
+    }
+
+    /// The last position at or before `bound.index` whose term is not later than `bound.term`.
+    fn last_not_later(&self, bound: LogPosition) -> LogPosition {
+        let entries = self.state.log.up_to(bound.index).iter().rev();
+        entries.map(Entry::position).find(|at| at.term <= bound.term).unwrap_or_default()
+    }
+
+    /// L1: a leader learns how far a follower's log agrees with its own, durably. An answer that
+    /// is news ends probing; one that is late or repeated says nothing new.
+    pub(super) fn matched(&mut self, follower: ServerId, index: LogIndex) {
+        let last_index = self.state.log.last_index();
+        let from_own_log = self.mutated(Mutation::MatchFromOwnLog);
+        let Some(progress) = self.progress_of(follower) else { return };
+        if index <= progress.match_index || index > last_index {
+            return;
+        }
+        progress.match_index = if from_own_log { last_index } else { index };
+        progress.next_index = progress.next_index.max(progress.match_index.next());
+        if progress.mode == ReplicationMode::Probe {
+            progress.mode = ReplicationMode::Pipeline;
+            progress.next_index = progress.match_index.next();
+        }
+        let behind = progress.next_index <= last_index;
+        self.advance_commit();
+        if behind {
+            self.send_entries(follower);
+        }
+    }
+
+    /// L2, L10: a leader whose request was refused goes back to where the logs may agree and
+    /// probes there. It steps over its own entries of terms later than the hint's, and never to
+    /// or below what is known to match. A refusal of anything but the probe under way is late.
+    pub(super) fn mismatch(&mut self, follower: ServerId, prev_index: LogIndex, hint: LogPosition) {
+        let agreement = self.last_not_later(hint).index;
+        let never_advances = self.mutated(Mutation::HintNeverAdvances);
+        let Some(progress) = self.progress_of(follower) else { return };
+        let current = match progress.mode {
+            ReplicationMode::Probe => prev_index.next() == progress.next_index,
+            ReplicationMode::Pipeline => prev_index < progress.next_index,
+        };
+        if !current || prev_index <= progress.match_index {
+            return;
+        }
+        progress.mode = ReplicationMode::Probe;
+        progress.next_index = progress.match_index.max(agreement).next().min(prev_index);
+        if never_advances {
+            progress.next_index = prev_index.next();
+        }
+        self.send_entries(follower);
+    }
+}

@@ -1,0 +1,164 @@
+//! What one server knows, in memory and on disk.
+
+use super::Log;
+use kontiki_specs::{
+    Entry, FollowerProgress, LogIndex, Observation, RoleKind, RoleObservation, ServerId, Term,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The complete state of a server (Figure 2 of the Raft paper, with the disk made explicit).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerState {
+    /// Which server this is.
+    pub id: ServerId,
+    /// The latest term it has seen.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<ServerId>,
+    /// Its log. The end of it may not be on disk yet.
+    pub log: Log,
+    /// The last index of the log that it knows to be on its disk.
+    pub durable_index: LogIndex,
+    /// The last index that it knows to be committed.
+    pub commit_index: LogIndex,
+    /// The last index that it has handed to the state machine.
+    pub applied_index: LogIndex,
+    /// What it does at present.
+    pub role: Role,
+    /// What survives a crash.
+    pub disk: Disk,
+    /// Writes issued and not complete, the oldest first. The disk does them in order.
+    pub writes: Vec<Write>,
+}
+
+/// What a server does, with what it needs for it. A role's knowledge ends with the role.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Answers requests.
+    Follower {
+        /// The leader of this term, once heard from.
+        leader: Option<ServerId>,
+        /// Whether that was within the minimum election timeout (rule E8).
+        leader_contact: bool,
+    },
+    /// Asks whether it could win an election (rule E7).
+    PreCandidate {
+        /// Who would vote for it.
+        pre_votes: BTreeSet<ServerId>,
+    },
+    /// Asks for votes (rule E2).
+    Candidate {
+        /// Whose votes it holds.
+        votes: BTreeSet<ServerId>,
+    },
+    /// Serves clients and replicates.
+    Leader {
+        /// What it knows of each follower.
+        progress: BTreeMap<ServerId, FollowerProgress>,
+        /// Who has answered since the last quorum check (rule E9).
+        heard: BTreeSet<ServerId>,
+    },
+}
+
+impl Role {
+    /// A follower that has not heard from a leader of its term.
+    pub const FOLLOWER: Role = Role::Follower { leader: None, leader_contact: false };
+
+    /// The role's name.
+    pub fn kind(&self) -> RoleKind {
+        match self {
+            Role::Follower { .. } => RoleKind::Follower,
+            Role::PreCandidate { .. } => RoleKind::PreCandidate,
+            Role::Candidate { .. } => RoleKind::Candidate,
+            Role::Leader { .. } => RoleKind::Leader,
+        }
+    }
+}
+
+/// What is on disk, and so comes back after a crash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Disk {
+    /// The term last written.
+    pub term: Term,
+    /// The vote last written, cast in that term.
+    pub vote: Option<ServerId>,
+    /// The log.
+    pub log: Log,
+}
+
+/// A write that has been issued and is not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// Term and vote.
+    HardState {
+        /// The term.
+        term: Term,
+        /// The vote in that term.
+        vote: Option<ServerId>,
+    },
+    /// A new end of the log.
+    Entries {
+        /// The term in which the write was issued.
+        leader_term: Term,
+        /// Where the new end begins; what stood there before is dropped.
+        first_index: LogIndex,
+        /// The entries of the new end.
+        entries: Vec<Entry>,
+    },
+}
+
+impl ServerState {
+    /// A server that starts for the first time (rule E1).
+    pub fn boot(id: ServerId) -> Self {
+        ServerState::recover(id, Disk::default())
+    }
+
+    /// A server that starts with what its disk holds (rules E1, E3): a follower that knows of no
+    /// leader and of no commit.
+    pub fn recover(id: ServerId, disk: Disk) -> Self {
+        ServerState {
+            id,
+            term: disk.term,
+            vote: disk.vote,
+            log: disk.log.clone(),
+            durable_index: disk.log.last_index(),
+            commit_index: LogIndex::ZERO,
+            applied_index: LogIndex::ZERO,
+            role: Role::FOLLOWER,
+            disk,
+            writes: Vec::new(),
+        }
+    }
+
+    /// Whether this server leads.
+    pub fn is_leader(&self) -> bool {
+        matches!(self.role, Role::Leader { .. })
+    }
+
+    /// Whether the current term and vote are on disk.
+    pub fn hard_state_is_durable(&self) -> bool {
+        self.disk.term == self.term && self.disk.vote == self.vote
+    }
+
+    /// What both sides of the comparison must agree on.
+    pub fn observe(&self) -> Observation {
+        Observation {
+            term: self.term,
+            vote: self.vote,
+            durable_term: self.disk.term,
+            durable_vote: self.disk.vote,
+            log: self.log.entries().to_vec(),
+            durable_index: self.durable_index,
+            commit_index: self.commit_index,
+            applied_index: self.applied_index,
+            role: match self.role.clone() {
+                Role::Follower { leader, leader_contact } => {
+                    RoleObservation::Follower { leader, leader_contact }
+                }
+                Role::PreCandidate { pre_votes } => RoleObservation::PreCandidate { pre_votes },
+                Role::Candidate { votes } => RoleObservation::Candidate { votes },
+                Role::Leader { progress, heard } => RoleObservation::Leader { progress, heard },
+            },
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! One step of a server: the state being changed, and what it puts out.
+
+use super::{Mutation, RaftServer, ServerState, Write};
+use kontiki_specs::{Entry, LogIndex, LogPosition, Message, Output, Payload, ServerId};
+
+/// A step under way. The rules are methods of this type, in the files beside this one.
+pub(super) struct Step<'a> {
+    pub(super) server: &'a RaftServer,
+    before: &'a ServerState,
+    pub(super) state: ServerState,
+    /// The first index at which this step has changed the log.
+    changed_from: Option<LogIndex>,
+    sent: Vec<Output>,
+    /// The step is a restart: the state is what the disk gave back, and nothing is to be written.
+    pub(super) restarted: bool,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(server: &'a RaftServer, before: &'a ServerState) -> Self {
+        Step { server, before, state: before.clone(), changed_from: None, sent: Vec::new(), restarted: false }
+    }
+
+    /// Whether this rule is broken.
+    pub(super) fn mutated(&self, mutation: Mutation) -> bool {
+        self.server.mutation == Some(mutation)
+    }
+
+    pub(super) fn send(&mut self, to: ServerId, message: Message) {
+        self.sent.push(Output::Send { to, message });
+    }
+
+    pub(super) fn output(&mut self, output: Output) {
+        self.sent.push(output);
+    }
+
+    /// Appends an entry of the current term to the log.
+    pub(super) fn append(&mut self, payload: Payload) -> LogPosition {
+        let position = self.state.log.append(self.state.term, payload);
+        self.log_changed(position.index);
+        position
+    }
+
+    /// Replaces the end of the log from `first` on.
+    pub(super) fn replace_log_from(&mut self, first: LogIndex, entries: &[Entry]) {
+        self.state.log.replace_from(first, entries);
+        self.log_changed(first);
+    }
+
+    fn log_changed(&mut self, first: LogIndex) {
+        self.changed_from = Some(self.changed_from.map_or(first, |earlier| earlier.min(first)));
+        self.state.durable_index = self.state.durable_index.min(first.previous());
+    }
+
+    /// Issues the writes that the step has made necessary, term and vote before entries, so that
+    /// entries on disk always find the term they were accepted in there too.
+    pub(super) fn finish(mut self) -> (ServerState, Vec<Output>) {
+        let mut outputs = Vec::new();
+        let ServerState { term, vote, .. } = self.state;
+        if (term, vote) != (self.before.term, self.before.vote) && !self.restarted {
+            outputs.push(Output::WriteHardState { term, vote });
+            self.state.writes.push(Write::HardState { term, vote });
+        }
+        if let Some(first_index) = self.changed_from {
+            let entries = self.state.log.from(first_index).to_vec();
+            outputs.push(Output::WriteEntries {
+                leader_term: term,
+                first_index,
+                entries: entries.clone(),
+            });
+            self.state.writes.push(Write::Entries { leader_term: term, first_index, entries });
+        }
+        outputs.append(&mut self.sent);
+        outputs.extend(self.apply());
+        let role = self.state.role.kind();
+        if role != self.before.role.kind() {
+            outputs.push(Output::RoleChanged { role });
+        }
+        (self.state, outputs)
+    }
+}

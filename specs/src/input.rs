@@ -1,0 +1,73 @@
+//! All that can happen to a server.
+
+use crate::{LogIndex, Message, ServerId, Term};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One event. A server is a deterministic function of its state and an input; time, randomness,
+/// the network and the disk are all in the choice of the next input.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Input {
+    /// A message arrives.
+    Deliver {
+        /// Who sent it.
+        from: ServerId,
+        /// What it says.
+        message: Message,
+    },
+    /// The election timer ran out (rule E1). The driver gives it to a server that is not leader,
+    /// and only after the minimum election timeout since it last heard from a leader.
+    ElectionTimeout,
+    /// A leader's heartbeat timer ran out (rule L12).
+    HeartbeatTimeout,
+    /// The minimum election timeout has passed since the server last heard from a leader (E8).
+    LeaderContactExpired,
+    /// An election timeout has passed since the leader last looked who answers it (rule E9).
+    QuorumContactExpired,
+    /// A client asks for a command to be replicated (rule L1).
+    Propose {
+        /// The command, opaque to Raft.
+        command: Bytes,
+    },
+    /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteHardState`].
+    HardStateWritten {
+        /// The term that was written.
+        term: Term,
+        /// The vote that was written.
+        vote: Option<ServerId>,
+    },
+    /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteEntries`].
+    EntriesWritten {
+        /// The term in which the write was issued.
+        leader_term: Term,
+        /// The last index that was written.
+        index: LogIndex,
+    },
+    /// The server crashes and starts again from its disk. Writes not yet complete are lost.
+    Restart,
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Input::Deliver { from, message } => write!(f, "receives from {from}: {message}"),
+            Input::ElectionTimeout => write!(f, "election timeout"),
+            Input::HeartbeatTimeout => write!(f, "heartbeat timeout"),
+            Input::LeaderContactExpired => write!(f, "leader contact expires"),
+            Input::QuorumContactExpired => write!(f, "quorum contact expires"),
+            Input::Propose { .. } => write!(f, "a client proposes a command"),
+            Input::HardStateWritten { term, vote: Some(vote) } => {
+                write!(f, "disk has written term {term} and the vote for {vote}")
+            }
+            Input::HardStateWritten { term, vote: None } => {
+                write!(f, "disk has written term {term}")
+            }
+            Input::EntriesWritten { leader_term, index } => {
+                write!(f, "disk has written entries up to {index}, issued in term {leader_term}")
+            }
+            Input::Restart => write!(f, "crashes and restarts from its disk"),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The contract of Kontiki: what the model and the implementation agree on.
+//!
+//! This crate holds data and nothing that decides: the messages, what can happen to a server
+//! ([`Input`]), what a server asks for ([`Output`]), what both sides must agree on after every
+//! step ([`Observation`]), the [`trace`] format, and the [`scope`] files that say how far the
+//! model is checked. A rule of the protocol is written once in the model and once in the
+//! implementation, never here. `rules.md` beside this crate states every rule in words.
+
+mod configuration;
+mod entry;
+mod ids;
+mod input;
+mod message;
+mod mutations;
+mod observation;
+mod output;
+mod properties;
+pub mod scope;
+pub mod trace;
+
+pub use configuration::Configuration;
+pub use entry::{Entry, LogPosition, Payload};
+pub use ids::{LogIndex, ServerId, Term};
+pub use input::Input;
+pub use message::{AppendOutcome, Envelope, Message};
+pub use mutations::{MutationRow, mutation_rows};
+pub use observation::{FollowerProgress, Observation, ReplicationMode, RoleObservation};
+pub use output::{Output, Refusal, RoleKind};
+pub use properties::{Goal, Property};

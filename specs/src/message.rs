@@ -1,0 +1,163 @@
+//! What servers say to each other: one variant for each request and each reply.
+
+use crate::{Entry, LogIndex, LogPosition, ServerId, Term};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A message, with the servers it goes from and to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// The sender.
+    pub from: ServerId,
+    /// The receiver.
+    pub to: ServerId,
+    /// What is said.
+    pub message: Message,
+}
+
+impl fmt::Display for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} → {}: {}", self.from, self.to, self.message)
+    }
+}
+
+/// A Raft message. Every variant carries the sender's term at the time of sending.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Message {
+    /// Asks whether the receiver would vote for the sender in the term after `term` (rule E7).
+    /// Nobody's term changes for it beyond `term`, in which the sender already is.
+    RequestPreVote {
+        /// The sender's current term, not the one it would campaign in.
+        term: Term,
+        /// The last entry of the sender's log.
+        last: LogPosition,
+    },
+    /// Answers [`Message::RequestPreVote`].
+    RequestPreVoteReply {
+        /// The term of the request.
+        term: Term,
+        /// Whether the sender would vote for the receiver.
+        granted: bool,
+    },
+    /// Asks for the receiver's vote in `term` (rule E2).
+    RequestVote {
+        /// The term of the election.
+        term: Term,
+        /// The last entry of the candidate's log.
+        last: LogPosition,
+    },
+    /// Answers [`Message::RequestVote`].
+    RequestVoteReply {
+        /// The term of the election.
+        term: Term,
+        /// Whether the sender gave the receiver its vote.
+        granted: bool,
+    },
+    /// Replicates entries (rule L2); without entries it is a heartbeat (rule L12).
+    AppendEntries {
+        /// The leader's term.
+        term: Term,
+        /// The entry just before the first of `entries`.
+        prev: LogPosition,
+        /// Consecutive entries, the first at `prev.index + 1`.
+        entries: Vec<Entry>,
+        /// The leader's commit index.
+        commit_index: LogIndex,
+    },
+    /// Answers [`Message::AppendEntries`].
+    AppendEntriesReply {
+        /// The leader's term.
+        term: Term,
+        /// Whether the logs matched.
+        outcome: AppendOutcome,
+    },
+    /// Answers any request of an earlier term (rule E6): the sender of that request is behind.
+    LaterTerm {
+        /// The term of the server that answers.
+        term: Term,
+    },
+}
+
+/// What became of an [`Message::AppendEntries`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum AppendOutcome {
+    /// The follower's log agrees with the leader's up to `index`, and is durable up to there.
+    Matched {
+        /// The last index that is known to agree.
+        index: LogIndex,
+    },
+    /// The follower has no entry at the request's `prev`, or one of another term.
+    Mismatch {
+        /// The `prev.index` of the request that is refused.
+        prev_index: LogIndex,
+        /// Where the logs may agree: the follower's last entry before `prev_index` whose term is
+        /// not later than the request's `prev.term` (rule L2).
+        hint: LogPosition,
+    },
+}
+
+impl Message {
+    /// The term the message carries.
+    pub fn term(&self) -> Term {
+        match self {
+            Message::RequestPreVote { term, .. }
+            | Message::RequestPreVoteReply { term, .. }
+            | Message::RequestVote { term, .. }
+            | Message::RequestVoteReply { term, .. }
+            | Message::AppendEntries { term, .. }
+            | Message::AppendEntriesReply { term, .. }
+            | Message::LaterTerm { term } => *term,
+        }
+    }
+
+    /// Whether an answer is expected: the message is the first half of an exchange.
+    pub fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Message::RequestPreVote { .. }
+                | Message::RequestVote { .. }
+                | Message::AppendEntries { .. }
+        )
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = |granted: &bool| if *granted { "granted" } else { "refused" };
+        match self {
+            Message::RequestPreVote { term, last } => {
+                write!(f, "RequestPreVote term {term}, last {last}")
+            }
+            Message::RequestPreVoteReply { term, granted } => {
+                write!(f, "pre-vote {} in term {term}", answer(granted))
+            }
+            Message::RequestVote { term, last } => {
+                write!(f, "RequestVote term {term}, last {last}")
+            }
+            Message::RequestVoteReply { term, granted } => {
+                write!(f, "vote {} in term {term}", answer(granted))
+            }
+            Message::AppendEntries { term, prev, entries, commit_index } => {
+                write!(f, "AppendEntries term {term}, after {prev}, ")?;
+                match entries.as_slice() {
+                    [] => write!(f, "no entries")?,
+                    [entry] => write!(f, "{entry}")?,
+                    [first, .., last] => write!(f, "{first} to {last}")?,
+                }
+                write!(f, ", commit {commit_index}")
+            }
+            Message::AppendEntriesReply { term, outcome } => match outcome {
+                AppendOutcome::Matched { index } => {
+                    write!(f, "matched up to {index} in term {term}")
+                }
+                AppendOutcome::Mismatch { prev_index, hint } => {
+                    write!(f, "mismatch at {prev_index} in term {term}, try {hint}")
+                }
+            },
+            Message::LaterTerm { term } => write!(f, "the term is {term}"),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! All of a server's state that the model and the implementation must agree on.
+
+use crate::{Entry, LogIndex, ServerId, Term};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A server as seen from outside, after a step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Observation {
+    /// The current term.
+    pub term: Term,
+    /// The vote in the current term.
+    pub vote: Option<ServerId>,
+    /// The term that is on disk.
+    pub durable_term: Term,
+    /// The vote that is on disk, cast in `durable_term`.
+    pub durable_vote: Option<ServerId>,
+    /// The whole log, durable or not.
+    pub log: Vec<Entry>,
+    /// The log is known to be durable up to this index.
+    pub durable_index: LogIndex,
+    /// The log is known to be committed up to this index.
+    pub commit_index: LogIndex,
+    /// The log has been handed to the state machine up to this index.
+    pub applied_index: LogIndex,
+    /// The role, with what belongs to it.
+    pub role: RoleObservation,
+}
+
+/// A role and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum RoleObservation {
+    /// Answers requests.
+    Follower {
+        /// The leader of the current term, once heard from.
+        leader: Option<ServerId>,
+        /// Whether it has heard from that leader within the minimum election timeout (rule E8).
+        leader_contact: bool,
+    },
+    /// Asks whether it could win an election.
+    PreCandidate {
+        /// Who would vote for it, itself included.
+        pre_votes: BTreeSet<ServerId>,
+    },
+    /// Asks for votes.
+    Candidate {
+        /// Whose votes it holds; its own once that is durable.
+        votes: BTreeSet<ServerId>,
+    },
+    /// Serves clients and replicates.
+    Leader {
+        /// What it knows of each follower.
+        progress: BTreeMap<ServerId, FollowerProgress>,
+        /// Who has answered since the last quorum check (rule E9).
+        heard: BTreeSet<ServerId>,
+    },
+}
+
+/// What a leader knows of one follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct FollowerProgress {
+    /// The follower's log is known to agree with the leader's, durably, up to this index.
+    pub match_index: LogIndex,
+    /// The first index to send next.
+    pub next_index: LogIndex,
+    /// How entries are sent.
+    pub mode: ReplicationMode,
+}
+
+/// How a leader sends entries to one follower.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplicationMode {
+    /// Looking for where the logs agree: one request, then wait for its answer.
+    Probe,
+    /// The logs agree before `next_index`: entries are sent as they come.
+    Pipeline,
+}

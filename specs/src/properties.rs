@@ -1,0 +1,117 @@
+//! The names of what is checked: properties that must always hold, goals that must be reachable.
+//!
+//! Only names and descriptions live here, so that a scope file can refer to them; what they mean
+//! exactly is code in the model.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! named {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[doc = $doc])+ #[serde(rename = $text)] $variant,)+
+        }
+
+        impl $name {
+            /// All of them, in the order of their documentation.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)+];
+
+            /// The name used in scope files and on the command line.
+            pub fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)+ }
+            }
+
+            /// One sentence that says what it means.
+            pub fn description(self) -> &'static str {
+                match self { $($name::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+named! {
+    /// Something that must hold in every reachable state, or for every step.
+    Property {
+        /// At most one leader a term, each elected by the durable votes of a majority.
+        ElectionSafety = "election-safety",
+        /// A leader never overwrites or deletes entries of its own log.
+        LeaderAppendOnly = "leader-append-only",
+        /// Two logs that agree on the term at an index agree on every entry up to it.
+        LogMatching = "log-matching",
+        /// A leader's log holds every entry committed in an earlier term.
+        LeaderCompleteness = "leader-completeness",
+        /// No two servers commit or apply different entries at one index.
+        StateMachineSafety = "state-machine-safety",
+        /// A committed entry is on the disks of a majority.
+        CommittedIsDurable = "committed-is-durable",
+        /// A server's term never falls, and a restart brings back the term on its disk.
+        MonotonicTerm = "monotonic-term",
+        /// A server's vote does not change within a term, nor is it forgotten once it is on disk.
+        MonotonicVote = "monotonic-vote",
+        /// A server's commit index falls only by a restart.
+        MonotonicCommit = "monotonic-commit",
+        /// A follower's match index falls only when its leader gives up the role.
+        MonotonicMatch = "monotonic-match",
+        /// A server asks for votes, grants one and acknowledges entries only as its disk justifies.
+        JustifiedByDisk = "justified-by-disk",
+        /// A server that counts acknowledgements commits an entry of its own term.
+        OwnTermCommit = "own-term-commit",
+        /// A server that hears of a later term follows it, unless it has contact with a leader.
+        LaterTermAdopted = "later-term-adopted",
+        /// A vote request changes neither term nor vote of a server in contact with a leader, and no pre-vote promises what a vote would refuse.
+        UndisturbedLeader = "undisturbed-leader",
+        /// With pre-vote, no election timeout by itself raises a term.
+        CutOffRaisesNoTerm = "cut-off-raises-no-term",
+        /// A leader that has heard from no majority since its last quorum check stops leading.
+        LeaderHasMajority = "leader-has-majority",
+        /// From every state, every majority elects a leader, commits what its log holds, and then a new command.
+        Recovery = "recovery",
+    }
+}
+
+named! {
+    /// Something that must be reachable in a scope, or the scope shows nothing.
+    Goal {
+        /// A leader is elected.
+        LeaderElected = "leader-elected",
+        /// Two candidates of one term are left without a majority.
+        SplitVote = "split-vote",
+        /// Two servers lead at once, in different terms.
+        TwoLeaders = "two-leaders",
+        /// A client's command is committed.
+        CommandCommitted = "command-committed",
+        /// Every server has committed a client's command.
+        CommandCommittedEverywhere = "command-committed-everywhere",
+        /// An entry of an earlier term is committed by a later leader's own entry.
+        EarlierTermCommitted = "earlier-term-committed",
+        /// An entry is on a majority of disks, and a later leader overwrites it all the same.
+        MajorityOverwritten = "majority-overwritten",
+        /// A follower drops entries that conflict with its leader's.
+        FollowerTruncates = "follower-truncates",
+        /// A follower refuses entries because its log does not match.
+        MismatchReported = "mismatch-reported",
+        /// A server restarts with a vote on its disk.
+        RestartWithVote = "restart-with-vote",
+        /// A server restarts with entries on its disk.
+        RestartWithEntries = "restart-with-entries",
+        /// A crash loses a write.
+        WriteLost = "write-lost",
+        /// An entry is committed before it is on the leader's own disk.
+        CommittedBeforeLeaderDurable = "committed-before-leader-durable",
+        /// A majority promises votes, and a candidate goes on from pre-vote to vote.
+        PreVoteWon = "pre-vote-won",
+        /// A vote request of a later term is ignored for leader contact.
+        VoteRequestIgnored = "vote-request-ignored",
+        /// A leader steps down for want of a majority.
+        LeaderStepsDown = "leader-steps-down",
+        /// A leader's quorum check succeeds.
+        QuorumCheckPassed = "quorum-check-passed",
+    }
+}

@@ -1,0 +1,218 @@
+//! Scopes: how far the model is checked.
+//!
+//! A scope bounds a cluster (servers, terms, log length, crashes), switches features on, and names
+//! what is checked in it: properties that must hold in every state, goals that must be reached in
+//! some state. It is written as a flat TOML file, whose name is the scope's name:
+//!
+//! ```toml
+//! description = "Three servers elect leaders in two terms."
+//! servers = 3
+//! terms = 2
+//! log = 1
+//! sometimes = ["leader-elected", "split-vote"]
+//! ```
+//!
+//! The files in `specs/scopes` are built in. Each key is a field of [`Scope`], written with
+//! hyphens; a key that is not known is refused, and every error says where it is and what would
+//! be right.
+
+mod error;
+mod limits;
+mod parse;
+
+pub(crate) use error::printable;
+pub use error::{ScopeError, ScopeFlaw};
+
+use crate::{Goal, Property};
+use include_dir::{Dir, include_dir};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, is_separator};
+
+static BUILTIN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scopes");
+
+/// The longest scope file that is read, in bytes.
+pub const MAX_BYTES: u64 = 64 * 1024;
+
+/// When a scope is run without being named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suite {
+    /// With every change: seconds to a few minutes.
+    Ci,
+    /// On request: as long as it takes.
+    Deep,
+}
+
+impl Suite {
+    /// All of them.
+    pub const ALL: &'static [Suite] = &[Suite::Ci, Suite::Deep];
+
+    /// The name used in scope files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Suite::Ci => "ci",
+            Suite::Deep => "deep",
+        }
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How writes reach the disk.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disk {
+    /// A write is complete in the step that issues it.
+    #[default]
+    Synchronous,
+    /// A write completes in a later step, or is lost in a crash.
+    Asynchronous,
+}
+
+impl Disk {
+    /// All of them.
+    pub const ALL: &'static [Disk] = &[Disk::Synchronous, Disk::Asynchronous];
+
+    /// The name used in scope files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Disk::Synchronous => "synchronous",
+            Disk::Asynchronous => "asynchronous",
+        }
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A bounded check of the model.
+///
+/// The parsing functions return only scopes that pass [`Scope::check`]. Deserializing does not
+/// check (it serves the header of a trace, whose reader does), nor does writing the fields.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Scope {
+    /// The stem of the file's name.
+    pub name: String,
+    /// What the scope is for; empty if the file does not say.
+    pub description: String,
+    /// The suite it belongs to; without one it runs only when named.
+    pub suite: Option<Suite>,
+    /// How many servers there are, 1 to 7. Their ids are 1 to this number.
+    pub servers: u64,
+    /// How many of the servers, counted from the first, are voters; all unless the file says
+    /// otherwise. The others are outside the configuration.
+    pub voters: u64,
+    /// The highest term, 1 to 15.
+    pub terms: u64,
+    /// The longest log, counting no-ops, 1 to 15: a leader appends a no-op, so 0 is impossible.
+    pub log: u64,
+    /// How many crashes there are in all, over the whole cluster, 0 to 7.
+    pub restarts: u64,
+    /// How writes reach the disk.
+    pub disk: Disk,
+    /// Whether servers ask for pre-votes before they campaign (rule E7).
+    pub pre_vote: bool,
+    /// Whether servers in contact with a leader ignore requests for votes (rule E8).
+    pub leader_contact: bool,
+    /// Whether a leader without a majority steps down (rule E9).
+    pub check_quorum: bool,
+    /// What must hold in every state; if the file does not say, all that applies to the scope.
+    pub properties: BTreeSet<Property>,
+    /// What must be reached in some state.
+    pub sometimes: BTreeSet<Goal>,
+    /// The exact number of states, if it is pinned; a check that counts another one fails.
+    pub unique_states: Option<u64>,
+}
+
+impl Scope {
+    /// Reads a scope from its text. `origin` is the path that errors show.
+    ///
+    /// # Errors
+    /// Says the line, what is wrong there, and what would be right.
+    pub fn parse(name: &str, origin: &str, text: &str) -> Result<Scope, ScopeError> {
+        parse::scope(name, origin, text)
+    }
+
+    /// Reads a scope file of at most [`MAX_BYTES`].
+    ///
+    /// # Errors
+    /// If the file cannot be read, or as [`Scope::parse`].
+    pub fn load(path: &Path) -> Result<Scope, ScopeError> {
+        let origin = path.display().to_string();
+        let unreadable = |source| ScopeError::Unreadable { origin: origin.clone(), source };
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(ScopeError::TooLong { origin });
+        }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Scope::parse(&name, &origin, parse::utf8(&origin, &bytes)?)
+    }
+
+    /// The scopes of `specs/scopes`, sorted by name.
+    ///
+    /// # Errors
+    /// As [`Scope::parse`]; a test keeps the files that are built in correct.
+    pub fn builtin() -> Result<Vec<Scope>, ScopeError> {
+        embedded().into_iter().map(|(name, bytes)| parse_embedded(name, bytes)).collect()
+    }
+
+    /// The built-in scope of that name, or else the scope in the file of that path.
+    ///
+    /// What is not the name of a built-in scope is a path if there is such a file, or if it looks
+    /// like one: it holds a separator or ends in `.toml`.
+    ///
+    /// # Errors
+    /// If there is neither; says which built-in names are nearest. Otherwise as [`Scope::load`].
+    pub fn find(name_or_path: &str) -> Result<Scope, ScopeError> {
+        let scopes = embedded();
+        if let Some((name, bytes)) = scopes.iter().find(|(name, _)| *name == name_or_path) {
+            return parse_embedded(name, bytes);
+        }
+        let path = Path::new(name_or_path);
+        let like_a_path = name_or_path.contains(is_separator) || name_or_path.ends_with(".toml");
+        if like_a_path || path.is_file() {
+            return Scope::load(path);
+        }
+        let names: Vec<_> = scopes.into_iter().map(|(name, _)| name).collect();
+        Err(ScopeError::not_found(name_or_path, &names))
+    }
+
+    /// Whether every bound is in its range and every property and goal can apply.
+    ///
+    /// # Errors
+    /// The first flaw found: what is wrong, and what would be right.
+    pub fn check(&self) -> Result<(), ScopeFlaw> {
+        limits::check(self)
+    }
+}
+
+/// The name and content of each built-in file, sorted by name.
+fn embedded() -> Vec<(&'static str, &'static [u8])> {
+    let mut scopes: Vec<_> = BUILTIN
+        .files()
+        .filter(|file| file.path().extension().is_some_and(|extension| extension == "toml"))
+        .filter_map(|file| Some((file.path().file_stem()?.to_str()?, file.contents())))
+        .collect();
+    scopes.sort_unstable();
+    scopes
+}
+
+fn parse_embedded(name: &str, bytes: &[u8]) -> Result<Scope, ScopeError> {
+    let origin = format!("specs/scopes/{name}.toml");
+    Scope::parse(name, &origin, parse::utf8(&origin, bytes)?)
+}

@@ -1,0 +1,128 @@
+//! What is wrong with a scope, told so that it can be put right.
+
+use std::io;
+use thiserror::Error;
+
+/// Why there is no scope.
+#[derive(Debug, Error)]
+pub enum ScopeError {
+    /// The file says something that is not a scope.
+    #[error("{origin}:{line}: {flaw}")]
+    Flawed {
+        /// The file.
+        origin: String,
+        /// The line, from 1. A key that is missing is missing in line 1.
+        line: usize,
+        /// What is wrong there.
+        flaw: ScopeFlaw,
+    },
+    /// The file cannot be read.
+    #[error("{origin}: cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        origin: String,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The file is longer than [`super::MAX_BYTES`].
+    #[error("{origin}: longer than {} bytes, so hardly a scope file", super::MAX_BYTES)]
+    TooLong {
+        /// The file.
+        origin: String,
+    },
+    /// No built-in scope has the name, and it is not the path of a file.
+    #[error("{flaw}")]
+    NotFound {
+        /// What is wrong, and which names are near.
+        flaw: ScopeFlaw,
+    },
+}
+
+/// One thing that is wrong, and what would be right.
+///
+/// Printed as two lines, the second indented.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{what}\n  {help}")]
+pub struct ScopeFlaw {
+    what: String,
+    help: String,
+    /// The key in question, so that its line can be found.
+    key: &'static str,
+    /// The element in question, if the key's value is a list.
+    item: Option<&'static str>,
+}
+
+impl ScopeFlaw {
+    pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> ScopeFlaw {
+        ScopeFlaw { what: what.into(), help: help.into(), key: "", item: None }
+    }
+
+    pub(super) fn at(self, key: &'static str) -> ScopeFlaw {
+        ScopeFlaw { key, ..self }
+    }
+
+    pub(super) fn item(self, item: &'static str) -> ScopeFlaw {
+        ScopeFlaw { item: Some(item), ..self }
+    }
+
+    /// A word that should be one of `known`. `kind` and `kinds` name what it should be.
+    pub(super) fn unknown(kind: &str, kinds: &str, word: &str, known: &[&str]) -> ScopeFlaw {
+        let hint = match nearest(word, known).as_slice() {
+            [] => String::new(),
+            near => format!(": did you mean `{}`?", near.join("` or `")),
+        };
+        let what = format!("unknown {kind} `{}`{hint}", printable(word));
+        ScopeFlaw::new(what, format!("known {kinds}: {}", known.join(", ")))
+    }
+
+    /// What is wrong.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What would be right.
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+
+    pub(super) fn place(&self) -> (&'static str, Option<&'static str>) {
+        (self.key, self.item)
+    }
+}
+
+impl ScopeError {
+    pub(super) fn not_found(name: &str, known: &[&str]) -> ScopeError {
+        let mut flaw = ScopeFlaw::unknown("scope", "scopes", name, known);
+        flaw.help.push_str("\n  or the path of a scope file, as in my-scope.toml");
+        ScopeError::NotFound { flaw }
+    }
+}
+
+/// Up to three known words that `word` may be meant for, the nearest first.
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
+    // Below this, what is alike is alike by chance. The words beside the best are left out
+    // unless they are nearly as good.
+    const ALIKE: f64 = 0.78;
+    const NEARLY: f64 = 0.04;
+    let mut scored: Vec<_> =
+        known.iter().map(|known| (strsim::jaro_winkler(word, known), *known)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    scored.retain(|(score, _)| *score >= ALIKE && best - *score <= NEARLY);
+    scored.truncate(3);
+    scored.into_iter().map(|(_, word)| word).collect()
+}
+
+/// Foreign text made fit for an error message: on one line, short, no control characters.
+pub(crate) fn printable(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let mut shown = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == LONGEST {
+            shown.push('…');
+            break;
+        }
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}

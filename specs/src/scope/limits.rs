@@ -1,0 +1,121 @@
+//! The ranges of a scope's bounds, and what a goal or a property needs to mean anything.
+
+use super::{Disk, Scope, ScopeFlaw};
+use crate::{Goal, Property};
+use std::ops::RangeInclusive;
+
+pub(super) const SERVERS: RangeInclusive<u64> = 1..=7;
+pub(super) const TERMS: RangeInclusive<u64> = 1..=15;
+pub(super) const LOG: RangeInclusive<u64> = 1..=15;
+pub(super) const RESTARTS: RangeInclusive<u64> = 0..=7;
+pub(super) const UNIQUE_STATES: RangeInclusive<u64> = 1..=u64::MAX;
+
+pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
+    within("servers", scope.servers, SERVERS)?;
+    check_voters(scope)?;
+    within("terms", scope.terms, TERMS)?;
+    within("log", scope.log, LOG)?;
+    within("restarts", scope.restarts, RESTARTS)?;
+    if let Some(count) = scope.unique_states {
+        within("unique-states", count, UNIQUE_STATES)?;
+    }
+    if scope.properties.is_empty() {
+        let names = Property::ALL.iter().map(|property| property.name()).collect::<Vec<_>>();
+        let help = format!("leave the key out to check all, or list some of: {}", names.join(", "));
+        return Err(ScopeFlaw::new("`properties` is empty, so nothing would be checked", help)
+            .at("properties"));
+    }
+    check_needs(scope)
+}
+
+fn within(key: &'static str, value: u64, range: RangeInclusive<u64>) -> Result<(), ScopeFlaw> {
+    if range.contains(&value) { Ok(()) } else { Err(out_of_range(key, &value.to_string(), &range)) }
+}
+
+/// `value` is the text of the number: it may be too large for any integer type.
+pub(super) fn out_of_range(
+    key: &'static str,
+    value: &str,
+    range: &RangeInclusive<u64>,
+) -> ScopeFlaw {
+    let what = format!("`{key}` is {value}, which is out of range");
+    let why = match key {
+        "log" => " (a leader appends a no-op, so a log of 0 is impossible)",
+        "unique-states" => " (leave the key out until the count is known)",
+        _ => "",
+    };
+    let help = match (range.start(), range.end()) {
+        (start, &u64::MAX) => format!("`{key}` is {start} or more{why}"),
+        (start, end) => format!("`{key}` goes from {start} to {end}{why}"),
+    };
+    ScopeFlaw::new(what, help).at(key)
+}
+
+fn check_voters(scope: &Scope) -> Result<(), ScopeFlaw> {
+    let servers = scope.servers;
+    if (1..=servers).contains(&scope.voters) {
+        return Ok(());
+    }
+    let what = if scope.voters == 0 {
+        "`voters` is 0, and without voters there is no leader".to_string()
+    } else {
+        format!("`voters` is {}, but there are only {servers} servers", scope.voters)
+    };
+    let help = format!(
+        "`voters` goes from 1 to `servers` (here {servers}); leave it out if every server votes"
+    );
+    Err(ScopeFlaw::new(what, help).at("voters"))
+}
+
+fn check_needs(scope: &Scope) -> Result<(), ScopeFlaw> {
+    for property in &scope.properties {
+        if let Some(need) = property_lacks(scope, *property) {
+            let what = format!("property `{property}` says nothing in this scope without {need}");
+            return Err(needs(what, need).at("properties").item(property.name()));
+        }
+    }
+    for goal in &scope.sometimes {
+        if let Some(need) = goal_lacks(scope, *goal) {
+            let what = format!("goal `{goal}` cannot be reached in this scope without {need}");
+            return Err(needs(what, need).at("sometimes").item(goal.name()));
+        }
+    }
+    Ok(())
+}
+
+fn needs(what: String, need: &str) -> ScopeFlaw {
+    ScopeFlaw::new(what, format!("set {need}, or take the name out of the list"))
+}
+
+/// What the scope would have to set for the property to apply to it.
+pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'static str> {
+    let (given, need) = match property {
+        Property::UndisturbedLeader => {
+            (scope.leader_contact || scope.pre_vote, "leader-contact = true or pre-vote = true")
+        }
+        Property::CutOffRaisesNoTerm => (scope.pre_vote, "pre-vote = true"),
+        Property::LeaderHasMajority => (scope.check_quorum, "check-quorum = true"),
+        _ => return None,
+    };
+    (!given).then_some(need)
+}
+
+/// What the scope would have to set for the goal to be reachable.
+fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
+    const ASYNCHRONOUS: &str = "disk = \"asynchronous\"";
+    const CRASHES: &str = "restarts = 1 or more";
+    let asynchronous = scope.disk == Disk::Asynchronous;
+    let crashes = scope.restarts >= 1;
+    let (given, need) = match goal {
+        Goal::PreVoteWon => (scope.pre_vote, "pre-vote = true"),
+        Goal::VoteRequestIgnored => (scope.leader_contact, "leader-contact = true"),
+        Goal::LeaderStepsDown | Goal::QuorumCheckPassed => {
+            (scope.check_quorum, "check-quorum = true")
+        }
+        Goal::RestartWithVote | Goal::RestartWithEntries => (crashes, CRASHES),
+        Goal::WriteLost if asynchronous => (crashes, CRASHES),
+        Goal::WriteLost | Goal::CommittedBeforeLeaderDurable => (asynchronous, ASYNCHRONOUS),
+        _ => return None,
+    };
+    (!given).then_some(need)
+}
