@@ -57,7 +57,7 @@ impl Environment {
     /// What may happen to a server in this state, messages apart.
     pub fn events(&self, server: &RaftServer, state: &ServerState) -> Vec<Input> {
         let mut events = Vec::new();
-        events.extend(state.writes.first().map(completion));
+        events.extend(state.writes.first().map(Write::completion));
         match &state.role {
             Role::Leader { .. } => {
                 events.push(Input::HeartbeatTimeout);
@@ -89,7 +89,7 @@ impl Environment {
         while self.synchronous_disk
             && let Some(write) = turn.after().writes.first()
         {
-            let input = completion(write);
+            let input = write.completion();
             let (after, outputs) = server.step(turn.after(), &input);
             turn.steps.push((input, outputs, after));
         }
@@ -99,16 +99,5 @@ impl Environment {
     /// Whether a state lies within the bounds.
     pub fn contains(&self, state: &ServerState) -> bool {
         state.term <= self.last_term && state.log.last_index() <= self.log_limit
-    }
-}
-
-/// The input that says that a write is complete.
-pub fn completion(write: &Write) -> Input {
-    match write {
-        Write::HardState { term, vote } => Input::HardStateWritten { term: *term, vote: *vote },
-        Write::Entries { leader_term, first_index, entries } => Input::EntriesWritten {
-            leader_term: *leader_term,
-            index: entries.last().map_or(first_index.previous(), |entry| entry.index),
-        },
     }
 }

@@ -9,6 +9,8 @@ pub mod actor;
 pub mod cluster;
 pub mod environment;
 pub mod explore;
+pub mod mutants;
+pub mod path;
 pub mod properties;
 pub mod server;
 pub mod walker;

@@ -119,6 +119,11 @@ pub struct Scope {
     pub terms: u64,
     /// The longest log, counting no-ops, 1 to 15: a leader appends a no-op, so 0 is impossible.
     pub log: u64,
+    /// How many commands clients propose in all, over the whole cluster, at most 15; if the file
+    /// does not say, as many as the logs have room for.
+    pub commands: Option<u64>,
+    /// The most entries that one message carries, 1 to 15; 1 unless the file says otherwise.
+    pub batch: u64,
     /// How many crashes there are in all, over the whole cluster, 0 to 7.
     pub restarts: u64,
     /// How writes reach the disk.

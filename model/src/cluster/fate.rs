@@ -81,8 +81,11 @@ impl StandIns<'_> {
         let mut floor = state.term;
         if crashes {
             for disk in disks_after_crash(state) {
-                floor = floor.min(disk.term);
-                all.extend(self.in_term(&ServerState::recover(state.id, disk)));
+                let crashed = ServerState { disk, writes: Vec::new(), ..state.clone() };
+                let server = self.tables.server(state.id);
+                let (recovered, _) = server.step(&crashed, &Input::Restart);
+                floor = floor.min(recovered.term);
+                all.extend(self.in_term(&recovered));
             }
         }
         for term in floor.0 + 1..=self.tables.environment.last_term.0 {

@@ -37,6 +37,8 @@ pub struct State {
     letters: SmallVec<[LetterNumber; 14]>,
     history: HistoryNumber,
     restarts: u8,
+    /// Commands proposed so far, where their number is bounded.
+    commands: u8,
     /// Properties broken by the state or by the step that led to it.
     broken: PropertySet,
     goals: GoalSet,
@@ -53,6 +55,11 @@ impl State {
     /// The goals that this state, or the step that led to it, reaches.
     pub fn goals(&self) -> GoalSet {
         self.goals
+    }
+
+    /// The numbers of the servers' states: equal numbers of one cluster mean equal states.
+    pub fn server_numbers(&self) -> &[u32] {
+        &self.servers
     }
 
     /// The state's identity, equal for states that differ only in the names of servers.
@@ -106,7 +113,6 @@ pub struct Cluster {
     reductions: Reductions,
     properties: PropertySet,
     tables: Mutex<Tables>,
-    goals: Mutex<GoalSet>,
 }
 
 impl Cluster {
@@ -121,7 +127,6 @@ impl Cluster {
             reductions,
             properties: scope.properties.iter().copied().collect(),
             tables: Mutex::new(tables),
-            goals: Mutex::new(GoalSet::EMPTY),
         }
     }
 
@@ -144,7 +149,7 @@ impl Cluster {
 
     /// Goals that have been reached in any state or step so far.
     pub fn goals_reached(&self) -> GoalSet {
-        *self.goals.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables().goals
     }
 
     /// How many distinct server states, messages and transitions of a server have been seen.
@@ -156,6 +161,17 @@ impl Cluster {
     pub fn server_states(&self, state: &State) -> Vec<ServerState> {
         let tables = self.tables();
         state.servers.iter().map(|number| tables.states[*number as usize].state.clone()).collect()
+    }
+
+    /// The same server states under every renaming of interchangeable servers, in the order of
+    /// the new ids. Only one if symmetry is switched off.
+    pub fn renamed(&self, servers: &[ServerState]) -> Vec<Vec<ServerState>> {
+        let rename = |renaming: &Renaming| {
+            let mut renamed: Vec<_> = servers.iter().map(|state| renaming.state(state)).collect();
+            renamed.sort_by_key(|state| state.id);
+            renamed
+        };
+        self.tables().renamings.iter().map(rename).collect()
     }
 
     /// The messages that can still make a difference in a state.
@@ -196,11 +212,27 @@ impl Cluster {
         u64::from(restarts) < self.scope.restarts
     }
 
-    /// The state after a server's move.
-    fn after(&self, tables: &mut Tables, state: &State, server: usize, made: &Move, crash: bool) -> State {
-        let mut next = state.clone();
+    /// Whether the cluster's bounds, as opposed to one server's, leave room for an input.
+    fn allows(&self, state: &State, input: &Input) -> bool {
+        match input {
+            Input::Restart => self.may_crash(state.restarts),
+            Input::Propose { .. } => {
+                self.scope.commands.is_none_or(|bound| u64::from(state.commands) < bound)
+            }
+            _ => true,
+        }
+    }
+
+    /// The state after a server's move; `next` is the state before with the new counts.
+    fn after(
+        &self,
+        tables: &mut Tables,
+        state: &State,
+        mut next: State,
+        server: usize,
+        made: &Move,
+    ) -> State {
         next.servers[server] = made.after;
-        next.restarts += u8::from(crash);
         next.history = tables.extend_history(state.history, made.after);
         for letter in &made.sent {
             if let Err(place) = next.letters.binary_search(letter) {
@@ -271,7 +303,8 @@ impl Cluster {
         });
         let letters = letters.min().unwrap_or_default();
         let servers_key = symmetry::mix(least, tables.histories[state.history as usize].hash);
-        let rest = (u128::from(state.restarts) << 32) | u128::from(broken.bits());
+        let counts = u128::from(state.restarts) << 8 | u128::from(state.commands);
+        let rest = counts << 32 | u128::from(broken.bits());
         (servers_key, symmetry::mix(symmetry::mix(servers_key, letters), rest))
     }
 
@@ -290,6 +323,7 @@ impl Cluster {
             broken.insert_if(!self.every_majority_recovers(tables, state), Property::Recovery);
         }
         let verdict = Verdict { broken, goals };
+        tables.goals.extend(goals);
         tables.verdicts.insert(servers_key, verdict);
         verdict
     }
@@ -314,9 +348,6 @@ impl Cluster {
         })
     }
 
-    fn note_goals(&self, goals: GoalSet) {
-        self.goals.lock().unwrap_or_else(PoisonError::into_inner).extend(goals);
-    }
 }
 
 impl Model for Cluster {
@@ -336,6 +367,7 @@ impl Model for Cluster {
             letters: SmallVec::new(),
             history: 0,
             restarts: 0,
+            commands: 0,
             broken: PropertySet::EMPTY,
             goals: GoalSet::EMPTY,
             key: 0,
@@ -360,8 +392,7 @@ impl Model for Cluster {
         }
         for (server, number) in (0_u8..).zip(&state.servers) {
             for (event, (input, made)) in (0_u8..).zip(tables.events(*number)) {
-                let allowed = *input != Input::Restart || self.may_crash(state.restarts);
-                if made.has_effect && made.within_bounds && allowed {
+                if made.has_effect && made.within_bounds && self.allows(state, input) {
                     actions.push(Action::Event { server, event });
                 }
             }
@@ -370,21 +401,22 @@ impl Model for Cluster {
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut tables = self.tables();
-        let (server, made, crash) = match action {
+        let mut counted = state.clone();
+        let (server, made) = match action {
             Action::Deliver(letter) => {
                 let receiver = place(tables.letters[letter as usize].envelope.to);
-                (receiver, tables.delivery(state.servers[receiver], letter).clone(), false)
+                (receiver, tables.delivery(state.servers[receiver], letter).clone())
             }
             Action::Event { server, event } => {
                 let server = usize::from(server);
                 let (input, made) = &tables.events(state.servers[server])[usize::from(event)];
-                (server, made.clone(), *input == Input::Restart)
+                counted.restarts += u8::from(*input == Input::Restart);
+                let bounded = self.scope.commands.is_some();
+                counted.commands += u8::from(bounded && matches!(input, Input::Propose { .. }));
+                (server, made.clone())
             }
         };
-        let next = self.after(&mut tables, state, server, &made, crash);
-        drop(tables);
-        self.note_goals(next.goals);
-        Some(next)
+        Some(self.after(&mut tables, state, counted, server, &made))
     }
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {

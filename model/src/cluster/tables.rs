@@ -7,7 +7,7 @@
 use super::fate::Fate;
 use super::symmetry::{Renaming, wide_hash};
 use crate::environment::{Environment, Turn};
-use crate::properties::{Committed, StepVerdict, judge_step};
+use crate::properties::{Committed, GoalSet, StepVerdict, judge_step};
 use crate::server::{RaftServer, ServerState};
 use kontiki_specs::{Envelope, Input, Output, ServerId};
 use rustc_hash::FxHashMap;
@@ -70,6 +70,8 @@ pub(super) struct Tables {
     deliveries: FxHashMap<(StateNumber, LetterNumber), u32>,
     pub(super) fates: FxHashMap<(StateNumber, LetterNumber, bool), Fate>,
     pub(super) verdicts: FxHashMap<u128, super::Verdict>,
+    /// Goals reached by any state or step so far.
+    pub(super) goals: GoalSet,
     pub(super) recoveries: FxHashMap<SmallVec<[StateNumber; 4]>, bool>,
 }
 
@@ -93,6 +95,7 @@ impl Tables {
             deliveries: FxHashMap::default(),
             fates: FxHashMap::default(),
             verdicts: FxHashMap::default(),
+            goals: GoalSet::EMPTY,
             recoveries: FxHashMap::default(),
         };
         tables.number_history(Vec::new());
@@ -211,10 +214,14 @@ impl Tables {
             })
             .map(|envelope| self.number_letter(envelope))
             .collect();
+        let within_bounds = self.environment.contains(turn.after());
+        if within_bounds {
+            self.goals.extend(verdict.goals);
+        }
         Move {
             after: self.number_state(turn.after()),
             has_effect: *turn.after() != before || !sent.is_empty() || !verdict.broken.is_empty(),
-            within_bounds: self.environment.contains(turn.after()),
+            within_bounds,
             sent,
             verdict,
         }

@@ -6,7 +6,6 @@
 //! command must, on every server that is up, within a bound. A deadlock or a livelock is a
 //! reachable state from which that fails.
 
-use crate::environment::completion;
 use crate::server::{RaftServer, ServerState};
 use bytes::Bytes;
 use kontiki_specs::{Envelope, Input, LogIndex, Output, Term};
@@ -16,8 +15,7 @@ use std::collections::VecDeque;
 /// n entries needs some 2n a follower.
 const DELIVERIES: usize = 2000;
 
-/// Elections tried before nobody can win. Each server that is up is tried thrice in turn: once
-/// to learn of a later term, once to be refused, once to win.
+/// Elections tried before nobody can win: one to learn of a later term, one to win, one to spare.
 const ROUNDS: usize = 3;
 
 /// Whether these servers, without all others, elect a leader that commits what its log holds and
@@ -41,19 +39,17 @@ struct Schedule<'a> {
 }
 
 impl Schedule<'_> {
-    /// A leader there may be gets its chance first; then, again and again, the election timers
-    /// run out, the server with the best log first.
+    /// A leader there may be gets its chance first. Then the election timer of a server with the
+    /// best log runs out, and no other's: it must learn by itself whatever it lacks.
     fn elect_and_commit(&mut self) -> Option<()> {
         self.beat()?;
         for _ in 0..ROUNDS {
-            for place in self.best_logs_first() {
-                if self.has_recovered()? {
-                    return Some(());
-                }
-                self.let_contact_expire();
-                self.happen(place, Input::ElectionTimeout);
-                self.deliver_all()?;
+            if self.has_recovered()? {
+                return Some(());
             }
+            self.let_contact_expire();
+            self.happen(self.best_log(), Input::ElectionTimeout);
+            self.deliver_all()?;
         }
         self.has_recovered()?.then_some(())
     }
@@ -98,13 +94,12 @@ impl Schedule<'_> {
         }
     }
 
-    fn best_logs_first(&self) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..self.states.len()).collect();
-        places.sort_by_key(|place| {
+    fn best_log(&self) -> usize {
+        let key = |place: &usize| {
             let last = self.states[*place].log.last();
-            std::cmp::Reverse((last.term, last.index))
-        });
-        places
+            (last.term, last.index)
+        };
+        (0..self.states.len()).max_by_key(key).unwrap_or_default()
     }
 
     fn happen(&mut self, place: usize, input: Input) {
@@ -117,7 +112,7 @@ impl Schedule<'_> {
     fn complete_writes(&mut self, place: usize) {
         while let Some(write) = self.states[place].writes.first() {
             let (after, outputs) =
-                self.servers[place].step(&self.states[place], &completion(write));
+                self.servers[place].step(&self.states[place], &write.completion());
             self.states[place] = after;
             self.post(place, outputs);
         }

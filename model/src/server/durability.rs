@@ -5,24 +5,28 @@
 
 use super::step::Step;
 use super::{Disk, Mutation, ServerState, Write};
-use kontiki_specs::{AppendOutcome, LogIndex, Message, ServerId, Term};
+use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, ServerId, Term};
 
 impl Step<'_> {
-    /// The oldest write that was issued is on disk now.
-    pub(super) fn complete_oldest_write(&mut self) {
+    /// Carries out the oldest write, if it is the one whose completion this is. A completion of
+    /// anything else says nothing.
+    pub(super) fn complete_oldest_write(&mut self, completion: &Input) -> bool {
+        let outstanding = self.state.writes.first().map(Write::completion);
+        if outstanding.as_ref() != Some(completion) {
+            return false;
+        }
         let write = self.state.writes.remove(0);
         write.carry_out(&mut self.state.disk);
+        true
     }
 
     /// L9: a write of entries is complete. It makes the log durable up to `index` if it is the
     /// log of the leader that it was issued under. If entries were written under a later leader
     /// since, that write may replace these on disk, and its own completion will tell.
     pub(super) fn entries_written(&mut self, leader_term: Term, index: LogIndex) {
-        let oldest = self.state.writes.first();
-        if !oldest.is_some_and(|write| write.is_entries(leader_term, index)) {
-            return; // No such write is outstanding.
+        if !self.complete_oldest_write(&Input::EntriesWritten { leader_term, index }) {
+            return;
         }
-        self.complete_oldest_write();
         let superseded = self.state.writes.iter().any(|write| {
             matches!(write, Write::Entries { leader_term: later, .. } if *later != leader_term)
         });
@@ -97,13 +101,14 @@ impl Write {
         }
     }
 
-    fn is_entries(&self, issued_in: Term, last_index: LogIndex) -> bool {
+    /// The input that says that the write is complete.
+    pub fn completion(&self) -> Input {
         match self {
-            Write::Entries { leader_term, entries, .. } => {
-                *leader_term == issued_in
-                    && entries.last().is_some_and(|entry| entry.index == last_index)
-            }
-            Write::HardState { .. } => false,
+            Write::HardState { term, vote } => Input::HardStateWritten { term: *term, vote: *vote },
+            Write::Entries { leader_term, first_index, entries } => Input::EntriesWritten {
+                leader_term: *leader_term,
+                index: entries.last().map_or(first_index.previous(), |entry| entry.index),
+            },
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Elections (paper §5.2 and §5.4.1): rules E1 to E5.
 
 use super::step::Step;
-use super::{Mutation, Role, Write};
+use super::{Mutation, Role};
 use kontiki_specs::{
-    FollowerProgress, LogIndex, LogPosition, Message, Payload, ReplicationMode, ServerId, Term,
+    FollowerProgress, Input, LogIndex, LogPosition, Message, Payload, ReplicationMode, ServerId, Term,
 };
 use std::collections::BTreeSet;
 
@@ -122,11 +122,8 @@ impl Step<'_> {
     /// E3: a write of term and vote is complete. If it is the current one, what waited for it
     /// happens now: a candidate asks for votes, a voter gives its answer.
     pub(super) fn hard_state_written(&mut self, term: Term, vote: Option<ServerId>) {
-        if self.state.writes.first() != Some(&Write::HardState { term, vote }) {
-            return; // No such write is outstanding.
-        }
-        self.complete_oldest_write();
-        if (term, vote) != (self.state.term, self.state.vote) {
+        let completed = self.complete_oldest_write(&Input::HardStateWritten { term, vote });
+        if !completed || (term, vote) != (self.state.term, self.state.vote) {
             return;
         }
         match vote {

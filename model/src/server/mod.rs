@@ -36,14 +36,14 @@ pub struct RaftServer {
     pub peers: BTreeSet<ServerId>,
     /// What the scope lets happen to it. No rule of the protocol looks at this.
     pub environment: Environment,
-    /// The rules that a cluster may switch on.
+    /// What the cluster has chosen.
     pub options: Options,
     /// The rule that is broken, if one is.
     pub mutation: Option<Mutation>,
 }
 
-/// Rules that a cluster may switch on; the paper's basic algorithm has none of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a cluster may choose. The paper's basic algorithm has none of the rules, and no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Rule E7.
     pub pre_vote: bool,
@@ -51,6 +51,8 @@ pub struct Options {
     pub leader_contact: bool,
     /// Rule E9.
     pub check_quorum: bool,
+    /// The most entries in one message; at least 1.
+    pub batch: usize,
 }
 
 impl RaftServer {

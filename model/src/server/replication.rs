@@ -33,32 +33,38 @@ impl Step<'_> {
         }
     }
 
-    /// L12: heartbeats keep leadership. To a follower in pipeline they carry no entries: its
-    /// answer repairs a lost acknowledgement, its refusal a lost request. A probe that was lost
-    /// is sent again.
+    /// L12: heartbeats keep leadership. They carry no entries, so that they pass where entries
+    /// are too much. The answer to one repairs a lost acknowledgement, its refusal a lost request.
+    /// A probe that has had no answer is sent again.
     pub(super) fn heartbeat_timeout(&mut self) {
         let Role::Leader { progress, .. } = &self.state.role else { return };
         for (follower, progress) in progress.clone() {
-            match progress.mode {
-                ReplicationMode::Probe => self.send_entries(follower),
-                ReplicationMode::Pipeline => {
-                    self.send_append(follower, progress.next_index.previous(), &[]);
-                }
+            self.send_append(follower, progress.next_index.previous(), &[]);
+            if progress.mode == ReplicationMode::Probe {
+                self.send_entries(follower);
             }
         }
     }
 
-    /// L1: sends all entries from the follower's next index on. In pipeline the leader takes them
-    /// as sent and goes on after them; a probe waits for its answer.
+    /// L1: sends entries from the follower's next index on, at most a batch in a message. In
+    /// pipeline the leader takes them as sent and goes on to the end of its log; a probe is one
+    /// message and waits for its answer.
     pub(super) fn send_entries(&mut self, follower: ServerId) {
-        let last_index = self.state.log.last_index();
+        let unsent = match self.progress_of(follower) {
+            Some(progress) => progress.next_index,
+            None => return,
+        };
+        let log = self.state.log.clone();
+        let batches: Vec<_> = log.from(unsent).chunks(self.server.options.batch).collect();
         let Some(progress) = self.progress_of(follower) else { return };
-        let next_index = progress.next_index;
-        if progress.mode == ReplicationMode::Pipeline {
-            progress.next_index = last_index.next();
+        let pipeline = progress.mode == ReplicationMode::Pipeline;
+        if pipeline {
+            progress.next_index = log.last_index().next();
         }
-        let entries = self.state.log.from(next_index).to_vec();
-        self.send_append(follower, next_index.previous(), &entries);
+        let now = if pipeline { batches.len() } else { 1 };
+        for batch in batches.into_iter().take(now) {
+            self.send_append(follower, batch[0].index.previous(), batch);
+        }
     }
 
     fn send_append(&mut self, follower: ServerId, prev_index: LogIndex, entries: &[Entry]) {

@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 pub(super) const SERVERS: RangeInclusive<u64> = 1..=7;
 pub(super) const TERMS: RangeInclusive<u64> = 1..=15;
 pub(super) const LOG: RangeInclusive<u64> = 1..=15;
+pub(super) const COMMANDS: RangeInclusive<u64> = 0..=15;
+pub(super) const BATCH: RangeInclusive<u64> = 1..=15;
 pub(super) const RESTARTS: RangeInclusive<u64> = 0..=7;
 pub(super) const UNIQUE_STATES: RangeInclusive<u64> = 1..=u64::MAX;
 
@@ -15,7 +17,11 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     check_voters(scope)?;
     within("terms", scope.terms, TERMS)?;
     within("log", scope.log, LOG)?;
+    within("batch", scope.batch, BATCH)?;
     within("restarts", scope.restarts, RESTARTS)?;
+    if let Some(commands) = scope.commands {
+        within("commands", commands, COMMANDS)?;
+    }
     if let Some(count) = scope.unique_states {
         within("unique-states", count, UNIQUE_STATES)?;
     }
@@ -113,6 +119,9 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
             (scope.check_quorum, "check-quorum = true")
         }
         Goal::RestartWithVote | Goal::RestartWithEntries => (crashes, CRASHES),
+        Goal::CommandCommitted | Goal::CommandCommittedEverywhere => {
+            (scope.commands != Some(0), "commands = 1 or more")
+        }
         Goal::WriteLost if asynchronous => (crashes, CRASHES),
         Goal::WriteLost | Goal::CommittedBeforeLeaderDurable => (asynchronous, ASYNCHRONOUS),
         _ => return None,

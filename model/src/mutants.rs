@@ -1,0 +1,63 @@
+//! Breaking the rules one at a time, to see that each break is noticed.
+
+use crate::cluster::{Action, Cluster, Reductions};
+use crate::server::Mutation;
+use crate::walker::walk;
+use kontiki_specs::MutationRow;
+use kontiki_specs::scope::{Scope, ScopeError};
+use std::time::{Duration, Instant};
+
+/// More states than any mutation needs; one that survives this many has survived.
+const MOST_STATES: u64 = 20_000_000;
+
+/// What became of a mutation.
+pub struct MutantReport {
+    /// The mutation.
+    pub mutation: Mutation,
+    /// Its row in `specs/mutations.toml`.
+    pub row: MutationRow,
+    /// The cluster that it ran in.
+    pub cluster: Cluster,
+    /// The shortest way to the broken property; `None` if the mutation survived.
+    pub counterexample: Option<Vec<Action>>,
+    /// How many states were seen before it fell.
+    pub states_seen: u64,
+    /// How long that took.
+    pub time: Duration,
+}
+
+/// Why a mutation could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum MutantError {
+    /// The table names a mutation that the model does not have.
+    #[error("specs/mutations.toml names `{0}`, which the model does not have")]
+    Unknown(String),
+    /// The row's scope is not there or is flawed.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+}
+
+/// Runs a mutation breadth-first in its scope until its property falls.
+///
+/// # Errors
+/// If the row names an unknown mutation, or a scope that is missing or flawed.
+pub fn run(
+    row: &MutationRow,
+    progress: impl FnMut(u64, u64, u64),
+) -> Result<MutantReport, MutantError> {
+    let started = Instant::now();
+    let mutation =
+        Mutation::from_name(&row.name).ok_or_else(|| MutantError::Unknown(row.name.clone()))?;
+    let scope = Scope::find(&row.scope)?;
+    let cluster =
+        Cluster::new(&scope, Some(mutation), Reductions::ALL).with_properties([row.property]);
+    let walked = walk(&cluster, MOST_STATES, |state| !state.broken().is_empty(), progress);
+    Ok(MutantReport {
+        mutation,
+        row: row.clone(),
+        cluster,
+        counterexample: walked.stopped_at,
+        states_seen: walked.unique_states,
+        time: started.elapsed(),
+    })
+}

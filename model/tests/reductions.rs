@@ -1,0 +1,109 @@
+//! The reductions are exact: with and without them, the same servers' states are reached together.
+//!
+//! Under mutations too: a reduction that repeated a rule would hide that it is broken.
+
+use kontiki_model::cluster::{Cluster, Reductions};
+use kontiki_model::properties::PropertySet;
+use kontiki_model::server::Mutation;
+use kontiki_model::walker::walk;
+use kontiki_specs::Property;
+use kontiki_specs::scope::Scope;
+use stateright::Model;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// What an exploration of all states found.
+#[derive(PartialEq)]
+struct Reached {
+    /// Hashes of the tuples of server states, symmetric ones included.
+    tuples: HashSet<u64>,
+    broken: PropertySet,
+}
+
+/// More states than any of these scopes has.
+const LIMIT: u64 = 3_000_000;
+
+fn explore(scope: &Scope, mutation: Option<Mutation>, reductions: Reductions) -> Reached {
+    let cluster = Cluster::new(scope, mutation, reductions);
+    let mut seen = HashSet::new();
+    let mut reached = Reached { tuples: HashSet::new(), broken: PropertySet::EMPTY };
+    let mut note = |state: &<Cluster as Model>::State| {
+        reached.broken.extend(state.broken());
+        if seen.insert(state.server_numbers().to_vec()) {
+            for servers in cluster.renamed(&cluster.server_states(state)) {
+                let mut hasher = DefaultHasher::new();
+                servers.hash(&mut hasher);
+                reached.tuples.insert(hasher.finish());
+            }
+        }
+        false
+    };
+    let walked = walk(&cluster, LIMIT, &mut note, |_, _, _| {});
+    assert!(!walked.exhausted_limit, "{mutation:?} {scope:?}");
+    reached
+}
+
+fn scope(text: &str) -> Scope {
+    Scope::parse("test", "test", text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const MUTATED_SCOPES: &[&str] = &[
+    "servers = 2\nterms = 2\nlog = 2",
+    "servers = 2\nterms = 2\nlog = 1\nrestarts = 1\ndisk = 'asynchronous'",
+    "servers = 3\nterms = 1\nlog = 1",
+    "servers = 2\nterms = 2\nlog = 1\npre-vote = true",
+    "servers = 2\nterms = 2\nlog = 1\nleader-contact = true",
+    "servers = 2\nterms = 2\nlog = 1\ncheck-quorum = true",
+];
+
+const SCOPES: &[&str] = &[
+    "servers = 2\nterms = 3\nlog = 2",
+    "servers = 2\nterms = 2\nlog = 2\nrestarts = 1\ndisk = 'asynchronous'",
+    "servers = 2\nterms = 2\nlog = 1\nrestarts = 2\ndisk = 'asynchronous'",
+    "servers = 2\nterms = 2\nlog = 2\npre-vote = true",
+    "servers = 2\nterms = 2\nlog = 2\nleader-contact = true",
+    "servers = 2\nterms = 2\nlog = 2\ncheck-quorum = true",
+    "servers = 2\nterms = 2\nlog = 1\npre-vote = true\nleader-contact = true\ncheck-quorum = true",
+    "servers = 2\nterms = 2\nlog = 1\npre-vote = true\nrestarts = 1",
+    "servers = 3\nterms = 1\nlog = 1\nrestarts = 1\ndisk = 'asynchronous'",
+    "servers = 2\nterms = 2\nlog = 2\nbatch = 2\ncommands = 1",
+    "servers = 3\nterms = 1\nlog = 1\nleader-contact = true",
+    "servers = 3\nterms = 1\nlog = 1\ncheck-quorum = true",
+    "servers = 3\nterms = 1\nlog = 1\nvoters = 2",
+];
+
+#[test]
+fn reductions_are_exact() {
+    for text in SCOPES {
+        let scope = scope(text);
+        let full = explore(&scope, None, Reductions::NONE);
+        assert!(full.broken.is_empty(), "{text}");
+        for reductions in [
+            Reductions { symmetry: false, ..Reductions::ALL },
+            Reductions { dead_messages: false, ..Reductions::ALL },
+            Reductions::ALL,
+        ] {
+            let reduced = explore(&scope, None, reductions);
+            let (some, all) = (reduced.tuples.len(), full.tuples.len());
+            assert!(reduced == full, "{reductions:?}: {some} of {all} in {text}");
+        }
+    }
+}
+
+/// The argument for dead messages leans on election safety. Where a mutation breaks that, the
+/// same properties must be seen broken; where it does not, the same states must be reached.
+#[test]
+fn reductions_hide_no_mutation() {
+    for mutation in Mutation::ALL {
+        for text in MUTATED_SCOPES {
+            let scope = scope(text);
+            let full = explore(&scope, Some(*mutation), Reductions::NONE);
+            let reduced = explore(&scope, Some(*mutation), Reductions::ALL);
+            assert!(reduced.broken == full.broken, "{mutation}: other properties in {text}");
+            if !full.broken.contains(Property::ElectionSafety) {
+                let (some, all) = (reduced.tuples.len(), full.tuples.len());
+                assert!(reduced == full, "{mutation}: {some} of {all} in {text}");
+            }
+        }
+    }
+}
