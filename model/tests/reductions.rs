@@ -20,6 +20,10 @@ struct Reached {
     broken: PropertySet,
 }
 
+fn names(properties: PropertySet) -> Vec<&'static str> {
+    properties.iter().map(Property::name).collect()
+}
+
 /// More states than any of these scopes has.
 const LIMIT: u64 = 3_000_000;
 
@@ -50,7 +54,6 @@ fn scope(text: &str) -> Scope {
 const MUTATED_SCOPES: &[&str] = &[
     "servers = 2\nterms = 2\nlog = 2",
     "servers = 2\nterms = 2\nlog = 1\nrestarts = 1\ndisk = 'asynchronous'",
-    "servers = 3\nterms = 1\nlog = 1",
     "servers = 2\nterms = 2\nlog = 1\npre-vote = true",
     "servers = 2\nterms = 2\nlog = 1\nleader-contact = true",
     "servers = 2\nterms = 2\nlog = 1\ncheck-quorum = true",
@@ -99,7 +102,8 @@ fn reductions_hide_no_mutation() {
             let scope = scope(text);
             let full = explore(&scope, Some(*mutation), Reductions::NONE);
             let reduced = explore(&scope, Some(*mutation), Reductions::ALL);
-            assert!(reduced.broken == full.broken, "{mutation}: other properties in {text}");
+            let (seen, there) = (names(reduced.broken), names(full.broken));
+            assert!(seen == there, "{mutation}: {seen:?} of {there:?} in {text}");
             if !full.broken.contains(Property::ElectionSafety) {
                 let (some, all) = (reduced.tuples.len(), full.tuples.len());
                 assert!(reduced == full, "{mutation}: {some} of {all} in {text}");

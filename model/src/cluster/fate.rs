@@ -15,6 +15,8 @@
 //! are reached together.
 
 use super::tables::{LetterNumber, StateNumber, Tables};
+use crate::environment::Turn;
+use crate::properties::judge_step;
 use crate::server::{Disk, Role, ServerState};
 use kontiki_specs::{
     Entry, Envelope, FollowerProgress, Input, LogIndex, Message, Output, Payload,
@@ -54,6 +56,10 @@ impl Tables {
             let (after, outputs) = server.step(&stand_in, &input);
             if after != stand_in {
                 return Fate::Alive;
+            }
+            let turn = Turn { steps: vec![(input.clone(), outputs.clone(), after)] };
+            if !judge_step(&server, &stand_in, &turn).broken.is_empty() {
+                return Fate::Alive; // What should have made a difference and does not is no less.
             }
             for output in outputs {
                 match output {
