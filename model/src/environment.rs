@@ -17,6 +17,9 @@ pub struct Environment {
     /// No command is proposed to a leader whose log is this long, and no step is taken that would
     /// make a log longer.
     pub log_limit: LogIndex,
+    /// No server has more writes outstanding. Without a broken rule none comes to as many: in a
+    /// term it writes its term, its vote and each entry once. With one it may do so without end.
+    pub write_limit: u64,
     /// Whether a server may crash at all. How often is counted for the cluster.
     pub may_restart: bool,
     /// Whether a write is complete in the step that issues it.
@@ -49,6 +52,7 @@ impl Environment {
         Environment {
             last_term: Term(scope.terms),
             log_limit: LogIndex(scope.log),
+            write_limit: scope.terms * (2 + scope.log),
             may_restart: scope.restarts > 0,
             synchronous_disk: scope.disk == Disk::Synchronous,
         }
@@ -98,6 +102,8 @@ impl Environment {
 
     /// Whether a state lies within the bounds.
     pub fn contains(&self, state: &ServerState) -> bool {
-        state.term <= self.last_term && state.log.last_index() <= self.log_limit
+        state.term <= self.last_term
+            && state.log.last_index() <= self.log_limit
+            && state.writes.len() as u64 <= self.write_limit
     }
 }

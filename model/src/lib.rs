@@ -6,11 +6,14 @@
 //! * [`properties`] is what must hold.
 
 pub mod actor;
+pub mod check;
 pub mod cluster;
 pub mod environment;
 pub mod explore;
 pub mod mutants;
 pub mod path;
 pub mod properties;
+pub mod resources;
 pub mod server;
+pub mod simulate;
 pub mod walker;

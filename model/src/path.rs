@@ -42,6 +42,21 @@ impl<'a> Path<'a> {
         Some(Path { cluster, moments, last: cluster.server_states(&state), broken })
     }
 
+    /// What one action changes, in lines.
+    pub fn change(cluster: &Cluster, state: &State, action: Action) -> String {
+        let (server, turn) = cluster.turn(state, action);
+        let servers = cluster.server_states(state);
+        let Some(before) = servers.into_iter().find(|state| state.id == server) else {
+            return String::new();
+        };
+        let moment = Moment { server, before, steps: turn.steps };
+        let mut text = moment.headline() + "\n";
+        for line in moment.changes() {
+            let _ = writeln!(text, "  {line}");
+        }
+        text
+    }
+
     /// The number of actions.
     pub fn len(&self) -> usize {
         self.moments.len()

@@ -53,7 +53,7 @@ fn scope(text: &str) -> Scope {
 
 const MUTATED_SCOPES: &[&str] = &[
     "servers = 2\nterms = 2\nlog = 2",
-    "servers = 2\nterms = 2\nlog = 1\nrestarts = 1\ndisk = 'asynchronous'",
+    "servers = 2\nterms = 1\nlog = 1\nrestarts = 1\ndisk = 'asynchronous'",
     "servers = 2\nterms = 2\nlog = 1\npre-vote = true",
     "servers = 2\nterms = 2\nlog = 1\nleader-contact = true",
     "servers = 2\nterms = 2\nlog = 1\ncheck-quorum = true",

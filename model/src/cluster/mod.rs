@@ -142,6 +142,11 @@ impl Cluster {
         &self.scope
     }
 
+    /// The properties that are looked at.
+    pub fn checked(&self) -> PropertySet {
+        self.properties
+    }
+
     /// The servers, in the order of their ids.
     pub fn servers(&self) -> &[RaftServer] {
         &self.servers

@@ -1,5 +1,7 @@
 //! The model as stateright's checker and Explorer see it.
 
+mod readable;
 mod stateright_properties;
 
-pub use stateright_properties::stateright_properties;
+pub use readable::{ReadableAction, ReadableCluster, ReadableState};
+pub use stateright_properties::{Judged, stateright_properties};

@@ -1,46 +1,65 @@
 //! Properties and goals in stateright's form.
 
-use crate::cluster::{Cluster, State};
-use crate::properties::PropertySet;
+use crate::cluster::State;
+use crate::properties::{GoalSet, PropertySet};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Goal, Property};
-use stateright::Expectation;
+use stateright::{Expectation, Model};
+
+/// A state that carries the verdict on itself.
+pub trait Judged {
+    /// What the state, or the step that led to it, breaks.
+    fn broken(&self) -> PropertySet;
+    /// What it reaches.
+    fn goals(&self) -> GoalSet;
+}
+
+impl Judged for State {
+    fn broken(&self) -> PropertySet {
+        State::broken(self)
+    }
+
+    fn goals(&self) -> GoalSet {
+        State::goals(self)
+    }
+}
 
 /// stateright wants plain functions, one for each property; the verdict is in the state.
-fn unbroken<const PLACE: usize>(_: &Cluster, state: &State) -> bool {
+fn unbroken<M: Model<State: Judged>, const PLACE: usize>(_: &M, state: &M::State) -> bool {
     !state.broken().contains(Property::ALL[PLACE])
 }
 
-fn reached<const PLACE: usize>(_: &Cluster, state: &State) -> bool {
+fn reached<M: Model<State: Judged>, const PLACE: usize>(_: &M, state: &M::State) -> bool {
     state.goals().contains(Goal::ALL[PLACE])
 }
 
 macro_rules! functions {
-    ($function:ident: $($place:literal)*) => { [$($function::<$place>,)*] };
+    ($function:ident: $($place:literal)*) => { [$($function::<M, $place>,)*] };
 }
 
-const UNBROKEN: [fn(&Cluster, &State) -> bool; 17] =
-    functions!(unbroken: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-const REACHED: [fn(&Cluster, &State) -> bool; 17] =
-    functions!(reached: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
-
-const _: () = assert!(UNBROKEN.len() == Property::ALL.len() && REACHED.len() == Goal::ALL.len());
+const COUNT: usize = 17;
+const _: () = assert!(COUNT == Property::ALL.len() && COUNT == Goal::ALL.len());
 
 /// The properties of a scope, as "always", and its goals, as "sometimes".
 ///
 /// stateright does not go on from a state once every property has its discovery. As long as one
 /// property holds it does, and a broken one ends the run.
-pub fn stateright_properties(
+pub fn stateright_properties<M: Model<State: Judged>>(
     scope: &Scope,
     properties: PropertySet,
-) -> Vec<stateright::Property<Cluster>> {
-    let always = Property::ALL.iter().zip(UNBROKEN).filter(|(p, _)| properties.contains(**p));
+) -> Vec<stateright::Property<M>> {
+    type Condition<M> = fn(&M, &<M as Model>::State) -> bool;
+    let unbroken: [Condition<M>; COUNT] =
+        functions!(unbroken: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+    let reached: [Condition<M>; COUNT] =
+        functions!(reached: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+    let always = Property::ALL.iter().zip(unbroken).filter(|(p, _)| properties.contains(**p));
     let always = always.map(|(property, condition)| stateright::Property {
         expectation: Expectation::Always,
         name: property.name(),
         condition,
     });
-    let sometimes = Goal::ALL.iter().zip(REACHED).filter(|(goal, _)| scope.sometimes.contains(goal));
+    let sometimes = Goal::ALL.iter().zip(reached).filter(|(goal, _)| scope.sometimes.contains(goal));
     let sometimes = sometimes.map(|(goal, condition)| stateright::Property {
         expectation: Expectation::Sometimes,
         name: goal.name(),

@@ -1,0 +1,154 @@
+//! `check`.
+
+use super::output::{grouped, progress_bar, seconds, table, tell, write_json};
+use super::{SuiteName, default_traces, find_mutation, find_scope};
+use clap::{Args, ValueEnum};
+use kontiki_model::check::{CheckReport, check};
+use kontiki_model::cluster::Reductions;
+use kontiki_model::path::Path;
+use kontiki_specs::scope::{Scope, Suite};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What to check and how.
+#[derive(Args)]
+pub struct Options {
+    /// Scopes to check: a name as in `list`, or the path of a scope file. Without any, the suite.
+    scopes: Vec<String>,
+    /// Check every scope of a suite; `ci` if nothing else is said.
+    #[arg(long, value_enum, conflicts_with = "scopes")]
+    suite: Option<SuiteName>,
+    /// Count the states with both explorers: stateright's depth-first and the breadth-first.
+    #[arg(long)]
+    cross_check: bool,
+    /// Break a rule while checking.
+    #[arg(long, value_name = "MUTATION")]
+    mutation: Option<String>,
+    /// Switch a reduction of the state space off.
+    #[arg(long, value_enum)]
+    without: Vec<Reduction>,
+    /// Write the results as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// The folder for the traces of counterexamples.
+    #[arg(long, value_name = "FOLDER", default_value = "out")]
+    traces: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Reduction {
+    /// Keep messages that can make no difference any more.
+    DeadMessages,
+    /// Take states that differ only in the names of servers for different.
+    Symmetry,
+}
+
+impl Options {
+    /// Every scope of the `ci` suite.
+    pub fn ci_suite() -> Self {
+        Options {
+            scopes: Vec::new(),
+            suite: None,
+            cross_check: false,
+            mutation: None,
+            without: Vec::new(),
+            json: None,
+            traces: default_traces(),
+        }
+    }
+
+    fn scopes(&self) -> anyhow::Result<Vec<Scope>> {
+        if !self.scopes.is_empty() {
+            return self.scopes.iter().map(|name| find_scope(name)).collect();
+        }
+        let suite: Suite = self.suite.unwrap_or(SuiteName::Ci).into();
+        let scopes = Scope::builtin()?;
+        Ok(scopes.into_iter().filter(|scope| scope.suite == Some(suite)).collect())
+    }
+}
+
+#[derive(Serialize)]
+struct Row {
+    scope: String,
+    suite: Option<Suite>,
+    verdict: String,
+    unique_states: u64,
+    generated_states: u64,
+    depth: u64,
+    seconds: f64,
+    cpu_seconds: f64,
+    peak_rss_bytes: u64,
+    properties: BTreeMap<&'static str, &'static str>,
+}
+
+impl Row {
+    fn of(report: &CheckReport) -> Row {
+        let scope = report.cluster.scope();
+        Row {
+            scope: scope.name.clone(),
+            suite: scope.suite,
+            verdict: report.verdict.to_string(),
+            unique_states: report.unique_states,
+            generated_states: report.generated_states,
+            depth: report.depth,
+            seconds: report.time.as_secs_f64(),
+            cpu_seconds: report.cpu_time.as_secs_f64(),
+            peak_rss_bytes: report.peak_memory,
+            properties: report.properties(),
+        }
+    }
+}
+
+/// Checks and prints; whether every scope is as it should be.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let mutation = options.mutation.as_deref().map(find_mutation).transpose()?;
+    let reductions = Reductions {
+        dead_messages: !options.without.contains(&Reduction::DeadMessages),
+        symmetry: !options.without.contains(&Reduction::Symmetry),
+    };
+    let mut shown =
+        table(&["scope", "states", "generated", "depth", "time", "states/cpu-s", "memory", "verdict"]);
+    let mut rows = Vec::new();
+    let mut good = true;
+    let mut collision = 0.0;
+    for mut scope in options.scopes()? {
+        if reductions != Reductions::ALL {
+            scope.unique_states = None; // What is pinned is the reduced count.
+        }
+        let bar = progress_bar(&scope.name, scope.unique_states)?;
+        let report = check(&scope, mutation, reductions, options.cross_check, |seen| {
+            bar.set_position(seen.unique_states);
+            bar.set_message(seen.depth.to_string());
+        });
+        bar.finish_and_clear();
+        if let Some(actions) = &report.counterexample
+            && let Some(path) = Path::follow(&report.cluster, actions)
+        {
+            let file = options.traces.join(format!("{}.trace.jsonl", scope.name));
+            tell(&path, mutation, &format!("A counterexample in scope {}", scope.name), &file)?;
+        }
+        good &= report.verdict.is_good();
+        collision += report.collision_probability();
+        shown.add_row(cells(&report));
+        rows.push(Row::of(&report));
+    }
+    println!("{shown}");
+    println!("Probability that a fingerprint collision hid a state: {collision:.1e}");
+    write_json(&options.json, &rows)?;
+    Ok(good)
+}
+
+fn cells(report: &CheckReport) -> Vec<String> {
+    let rate = report.unique_states as f64 / report.cpu_time.as_secs_f64().max(0.01);
+    vec![
+        report.cluster.scope().name.clone(),
+        grouped(report.unique_states),
+        grouped(report.generated_states),
+        report.depth.to_string(),
+        seconds(report.time),
+        grouped(rate as u64),
+        format!("{} MiB", report.peak_memory >> 20),
+        report.verdict.to_string(),
+    ]
+}

@@ -1,0 +1,166 @@
+//! `specs/rules.md` keeps up with the code: every rule is there, is found in the model by its
+//! number, and names the mutations that break it, with the properties that fall.
+
+use kontiki_model::server::Mutation;
+use kontiki_specs::scope::Scope;
+use kontiki_specs::{MutationRow, Property, mutation_rows};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const RULES: &str = include_str!("../../specs/rules.md");
+
+/// A rule's number: a letter and digits, as in `E4`.
+fn is_number(word: &str) -> bool {
+    let mut chars = word.chars();
+    chars.next().is_some_and(|first| first.is_ascii_uppercase())
+        && !chars.as_str().is_empty()
+        && chars.all(|rest| rest.is_ascii_digit())
+}
+
+/// Each rule's section, by its number: what stands between its heading and the next.
+fn sections() -> BTreeMap<&'static str, String> {
+    let mut sections: BTreeMap<&str, String> = BTreeMap::new();
+    let mut current = None;
+    for line in RULES.lines() {
+        if line.starts_with('#') {
+            let heading = line.strip_prefix("## ").and_then(|title| title.split_once(' '));
+            current = heading.map(|(number, _)| number).filter(|number| is_number(number));
+            if let Some(number) = current {
+                let earlier = sections.insert(number, String::new());
+                assert!(earlier.is_none(), "{number} has two headings");
+            }
+        } else if let Some(section) = current.and_then(|number| sections.get_mut(number)) {
+            section.push_str(line);
+            section.push(' ');
+        }
+    }
+    sections
+}
+
+fn rows() -> Vec<MutationRow> {
+    mutation_rows().expect("specs/mutations.toml parses")
+}
+
+/// What stands in backquotes, in the order of the text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The files under a directory of the repository.
+fn files_under(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for item in fs::read_dir(directory).expect("the directory is there") {
+        let path = item.expect("the directory can be read").path();
+        if path.is_dir() {
+            files.extend(files_under(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The source of the model's server, without the list of mutations, which repeats the numbers.
+fn server_source() -> String {
+    let files = files_under(&repository().join("model/src/server"));
+    let rules = files.iter().filter(|file| !file.ends_with("mutation.rs"));
+    rules.map(|file| read(file)).collect()
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(file).expect("source is text")
+}
+
+#[test]
+fn every_rule_has_a_heading_and_text() {
+    let sections = sections();
+    let elections = (1..=9).map(|number| format!("E{number}"));
+    let log = (1..=12).map(|number| format!("L{number}"));
+    for number in elections.chain(log) {
+        assert!(sections.contains_key(number.as_str()), "rules.md has no heading for {number}");
+    }
+    for (number, section) in &sections {
+        for part in ["In the model: ", "Source: "] {
+            assert!(section.contains(part), "{number} lacks a line `{part}...`");
+        }
+        let broken = section.contains("Broken by: ");
+        let guarded = section.contains("Guarded by: ");
+        assert!(broken != guarded, "{number} needs one line `Broken by` or `Guarded by`");
+    }
+}
+
+#[test]
+fn every_rule_is_cited_in_a_comment_of_the_model() {
+    let source = server_source();
+    let comments = source.lines().filter_map(|line| line.split_once("//")).map(|(_, text)| text);
+    let cited: BTreeSet<&str> =
+        comments.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric())).collect();
+    let missing: Vec<&str> =
+        sections().into_keys().filter(|number| !cited.contains(number)).collect();
+    assert!(missing.is_empty(), "no comment in model/src/server cites {missing:?}");
+}
+
+#[test]
+fn every_rule_names_its_mutations_and_their_properties() {
+    let sections = sections();
+    let mut expected: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let rows = rows();
+    for row in &rows {
+        assert!(sections.contains_key(row.rule.as_str()), "{} breaks no rule there is", row.name);
+        let named = format!("`{}` ({})", row.name, row.property.name());
+        expected.entry(row.rule.as_str()).or_default().insert(named);
+    }
+    for (number, section) in &sections {
+        let broken_by = section.split_once("Broken by: ").map_or("", |(_, list)| list);
+        let named = broken_by.split(',').map(|item| item.trim().to_string());
+        let named: BTreeSet<String> = named.filter(|item| !item.is_empty()).collect();
+        let expected = expected.remove(number).unwrap_or_default();
+        assert_eq!(named, expected, "{number} in rules.md and in mutations.toml (right)");
+    }
+}
+
+#[test]
+fn every_mutation_has_one_row_and_every_row_a_mutation() {
+    let rows = rows();
+    let mut named: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    let mut known: Vec<&str> = Mutation::ALL.iter().map(|mutation| mutation.name()).collect();
+    named.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(named, known, "specs/mutations.toml (left) and Mutation of the model (right)");
+}
+
+#[test]
+fn every_mutation_has_a_scope_that_checks_its_property() {
+    for row in rows() {
+        let scope = Scope::find(&row.scope).unwrap_or_else(|error| panic!("{}: {error}", row.name));
+        let (name, property) = (&row.name, row.property);
+        assert!(scope.properties.contains(&property), "{name}: {property} is not in {}", row.scope);
+    }
+}
+
+#[test]
+fn every_property_is_in_the_table() {
+    for property in Property::ALL {
+        let row = format!("\n| `{property}` |");
+        assert_eq!(RULES.matches(&row).count(), 1, "{property} has one row in rules.md");
+    }
+}
+
+#[test]
+fn every_path_and_function_named_is_there() {
+    let source = server_source() + &read(&repository().join("model/src/environment.rs"));
+    let is_there = |name: &&str| {
+        if name.starts_with("model/") || name.starts_with("specs/") {
+            return repository().join(name).exists();
+        }
+        let function = name.split_once("::").map(|(_, function)| format!("fn {function}("));
+        function.is_none_or(|defined| source.contains(&defined))
+    };
+    let missing: Vec<&str> = quoted(RULES).filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "rules.md names {missing:?}");
+}
