@@ -3,9 +3,10 @@
 
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{MutationRow, Property, mutation_rows};
+use kontiki_specs::{Property, mutation_rows};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 const RULES: &str = include_str!("../../specs/rules.md");
@@ -38,27 +39,23 @@ fn sections() -> BTreeMap<&'static str, String> {
     sections
 }
 
-fn rows() -> Vec<MutationRow> {
-    mutation_rows().expect("specs/mutations.toml parses")
-}
-
 /// What stands in backquotes, in the order of the text.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
 /// The files under a directory of the repository.
-fn files_under(directory: &Path) -> Vec<PathBuf> {
+fn files_under(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for item in fs::read_dir(directory).expect("the directory is there") {
-        let path = item.expect("the directory can be read").path();
+    for item in fs::read_dir(directory)? {
+        let path = item?.path();
         if path.is_dir() {
-            files.extend(files_under(&path));
+            files.extend(files_under(&path)?);
         } else {
             files.push(path);
         }
     }
-    files
+    Ok(files)
 }
 
 fn repository() -> PathBuf {
@@ -66,14 +63,10 @@ fn repository() -> PathBuf {
 }
 
 /// The source of the model's server, without the list of mutations, which repeats the numbers.
-fn server_source() -> String {
-    let files = files_under(&repository().join("model/src/server"));
+fn server_source() -> io::Result<String> {
+    let files = files_under(&repository().join("model/src/server"))?;
     let rules = files.iter().filter(|file| !file.ends_with("mutation.rs"));
-    rules.map(|file| read(file)).collect()
-}
-
-fn read(file: &Path) -> String {
-    fs::read_to_string(file).expect("source is text")
+    rules.map(fs::read_to_string).collect()
 }
 
 #[test]
@@ -96,7 +89,7 @@ fn every_rule_has_a_heading_and_text() {
 
 #[test]
 fn every_rule_is_cited_in_a_comment_of_the_model() {
-    let source = server_source();
+    let source = server_source().unwrap();
     let comments = source.lines().filter_map(|line| line.split_once("//")).map(|(_, text)| text);
     let cited: BTreeSet<&str> =
         comments.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric())).collect();
@@ -109,7 +102,7 @@ fn every_rule_is_cited_in_a_comment_of_the_model() {
 fn every_rule_names_its_mutations_and_their_properties() {
     let sections = sections();
     let mut expected: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    let rows = rows();
+    let rows = mutation_rows().unwrap();
     for row in &rows {
         assert!(sections.contains_key(row.rule.as_str()), "{} breaks no rule there is", row.name);
         let named = format!("`{}` ({})", row.name, row.property.name());
@@ -126,7 +119,7 @@ fn every_rule_names_its_mutations_and_their_properties() {
 
 #[test]
 fn every_mutation_has_one_row_and_every_row_a_mutation() {
-    let rows = rows();
+    let rows = mutation_rows().unwrap();
     let mut named: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let mut known: Vec<&str> = Mutation::ALL.iter().map(|mutation| mutation.name()).collect();
     named.sort_unstable();
@@ -136,7 +129,7 @@ fn every_mutation_has_one_row_and_every_row_a_mutation() {
 
 #[test]
 fn every_mutation_has_a_scope_that_checks_its_property() {
-    for row in rows() {
+    for row in mutation_rows().unwrap() {
         let scope = Scope::find(&row.scope).unwrap_or_else(|error| panic!("{}: {error}", row.name));
         let (name, property) = (&row.name, row.property);
         assert!(scope.properties.contains(&property), "{name}: {property} is not in {}", row.scope);
@@ -153,7 +146,8 @@ fn every_property_is_in_the_table() {
 
 #[test]
 fn every_path_and_function_named_is_there() {
-    let source = server_source() + &read(&repository().join("model/src/environment.rs"));
+    let source = server_source().unwrap()
+        + &fs::read_to_string(repository().join("model/src/environment.rs")).unwrap();
     let is_there = |name: &&str| {
         if name.starts_with("model/") || name.starts_with("specs/") {
             return repository().join(name).exists();
