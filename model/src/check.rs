@@ -168,9 +168,14 @@ pub fn check(
         report.verdict = Verdict::Miscounted { pinned };
     }
     if cross_check && report.counterexample.is_none() {
-        let counted = walk(&*report.cluster, u64::MAX, |_| false, |states, _, depth| {
-            progress(Progress { unique_states: states, depth });
-        });
+        let counted = walk(
+            &*report.cluster,
+            u64::MAX,
+            |_| false,
+            |states, _, depth| {
+                progress(Progress { unique_states: states, depth });
+            },
+        );
         if counted.unique_states != report.unique_states {
             report.verdict = Verdict::ExplorersDiffer { breadth_first: counted.unique_states };
         }

@@ -110,7 +110,9 @@ impl<'a> Path<'a> {
 
 impl Moment {
     fn headline(&self) -> String {
-        self.steps.first().map_or_else(String::new, |(input, ..)| format!("{} {input}", self.server))
+        self.steps
+            .first()
+            .map_or_else(String::new, |(input, ..)| format!("{} {input}", self.server))
     }
 
     /// What the server puts out and what changes in it.

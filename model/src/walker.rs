@@ -5,8 +5,8 @@
 //! It works on any stateright [`Model`] whose states tell their identity by `Hash`.
 
 use rustc_hash::FxHashMap;
-use std::hash::Hash;
 use stateright::Model;
+use std::hash::Hash;
 use xxhash_rust::xxh3::Xxh3;
 
 /// How a state was first reached: from which state, by which of its actions.
@@ -89,7 +89,7 @@ where
                     break 'level;
                 }
                 next_level.push((next_number, next));
-                if arrivals.len() % 65_536 == 0 {
+                if arrivals.len().is_multiple_of(65_536) {
                     progress(arrivals.len() as u64, walk.generated_states, walk.depth);
                 }
             }

@@ -3,7 +3,7 @@
 use kontiki_model::actor::servers;
 use kontiki_model::properties::recovers;
 use kontiki_model::server::{Disk, Log, RaftServer, ServerState};
-use kontiki_specs::scope::Scope;
+use kontiki_specs::scope::{Scope, ScopeError};
 use kontiki_specs::{Entry, LogIndex, Payload, ServerId, Term};
 
 /// The leader for term 8 when it is elected: the terms of its entries.
@@ -31,21 +31,19 @@ fn server(id: u64, terms: &[u64], current: u64) -> ServerState {
 
 /// Three servers: the leader to be, a follower of the figure, and one with the leader's log, so
 /// that the leader can be elected whatever the follower holds.
-fn cluster(batch: u64) -> Vec<RaftServer> {
+fn cluster(batch: u64) -> Result<Vec<RaftServer>, ScopeError> {
     let text = format!("servers = 3\nterms = 15\nlog = 15\nbatch = {batch}");
-    servers(&Scope::parse("figure-7", "test", &text).unwrap(), None)
+    Ok(servers(&Scope::parse("figure-7", "test", &text)?, None))
 }
 
 #[test]
 fn every_divergence_is_repaired() {
     for batch in [1, 3] {
-        let servers = cluster(batch);
+        let servers = cluster(batch).unwrap();
         for (letter, terms) in FOLLOWERS {
             let states = [server(1, LEADER, 8), server(2, terms, 7), server(3, LEADER, 7)];
-            let repaired = recovers(
-                &servers.iter().collect::<Vec<_>>(),
-                &states.iter().collect::<Vec<_>>(),
-            );
+            let repaired =
+                recovers(&servers.iter().collect::<Vec<_>>(), &states.iter().collect::<Vec<_>>());
             assert!(repaired, "follower {letter}, {batch} entries a message");
         }
     }
@@ -54,7 +52,7 @@ fn every_divergence_is_repaired() {
 /// The leader and the follower alone, where the leader's log is the better one.
 #[test]
 fn the_leader_and_one_follower_are_enough() {
-    let servers = cluster(1);
+    let servers = cluster(1).unwrap();
     for (letter, terms) in FOLLOWERS.iter().filter(|(letter, _)| !"cd".contains(*letter)) {
         let states = [server(1, LEADER, 8), server(2, terms, 7)];
         let repaired = recovers(&[&servers[0], &servers[1]], &states.iter().collect::<Vec<_>>());

@@ -7,7 +7,7 @@ use kontiki_model::properties::PropertySet;
 use kontiki_model::server::Mutation;
 use kontiki_model::walker::walk;
 use kontiki_specs::Property;
-use kontiki_specs::scope::Scope;
+use kontiki_specs::scope::{Scope, ScopeError};
 use stateright::Model;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -47,8 +47,8 @@ fn explore(scope: &Scope, mutation: Option<Mutation>, reductions: Reductions) ->
     reached
 }
 
-fn scope(text: &str) -> Scope {
-    Scope::parse("test", "test", text).unwrap_or_else(|error| panic!("{error}"))
+fn scope(text: &str) -> Result<Scope, ScopeError> {
+    Scope::parse("test", "test", text)
 }
 
 const MUTATED_SCOPES: &[&str] = &[
@@ -78,7 +78,7 @@ const SCOPES: &[&str] = &[
 #[test]
 fn reductions_are_exact() {
     for text in SCOPES {
-        let scope = scope(text);
+        let scope = scope(text).unwrap();
         let full = explore(&scope, None, Reductions::NONE);
         assert!(full.broken.is_empty(), "{text}");
         for reductions in [
@@ -99,7 +99,7 @@ fn reductions_are_exact() {
 fn reductions_hide_no_mutation() {
     for mutation in Mutation::ALL {
         for text in MUTATED_SCOPES {
-            let scope = scope(text);
+            let scope = scope(text).unwrap();
             let full = explore(&scope, Some(*mutation), Reductions::NONE);
             let reduced = explore(&scope, Some(*mutation), Reductions::ALL);
             let (seen, there) = (names(reduced.broken), names(full.broken));

@@ -107,8 +107,16 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         dead_messages: !options.without.contains(&Reduction::DeadMessages),
         symmetry: !options.without.contains(&Reduction::Symmetry),
     };
-    let mut shown =
-        table(&["scope", "states", "generated", "depth", "time", "states/cpu-s", "memory", "verdict"]);
+    let mut shown = table(&[
+        "scope",
+        "states",
+        "generated",
+        "depth",
+        "time",
+        "states/cpu-s",
+        "memory",
+        "verdict",
+    ]);
     let mut rows = Vec::new();
     let mut good = true;
     let mut collision = 0.0;

@@ -5,7 +5,10 @@ use anyhow::Context;
 use clap::Args;
 use kontiki_model::cluster::{Cluster, Reductions};
 use kontiki_model::explore::ReadableCluster;
+use kontiki_model::walker::walk;
+use kontiki_specs::mutation_rows;
 use stateright::Model;
+use std::fmt::Write;
 use std::net::{TcpListener, ToSocketAddrs};
 
 /// What to explore.
@@ -13,7 +16,7 @@ use std::net::{TcpListener, ToSocketAddrs};
 pub struct Options {
     /// A scope: a name as in `list`, or the path of a scope file.
     scope: String,
-    /// Break a rule, to look at its counterexample.
+    /// Break a rule, and look at its shortest counterexample.
     #[arg(long, value_name = "MUTATION")]
     mutation: Option<String>,
     /// Where to serve.
@@ -34,7 +37,40 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     // stateright panics where it cannot listen; this says it in words.
     drop(TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?);
     let cluster = Cluster::new(&scope, mutation, Reductions::ALL);
+    if let Some(mutation) = mutation {
+        println!("Looking for the shortest counterexample ...");
+        let search = Cluster::new(&scope, Some(mutation), Reductions::ALL);
+        let row = mutation_rows()?.into_iter().find(|row| row.name == mutation.name());
+        let property = row.map(|row| row.property);
+        let search = match property.filter(|property| scope.properties.contains(property)) {
+            Some(property) => search.with_properties([property]),
+            None => search,
+        };
+        match shortest_counterexample(&search) {
+            Some(steps) => println!("The shortest counterexample: http://{address}/#/steps{steps}"),
+            None => println!("The mutation breaks nothing in this scope."),
+        }
+    }
     println!("Exploring {} on http://{address}/ (Ctrl-C to stop)", scope.name);
     ReadableCluster(cluster).checker().serve(address);
     Ok(true)
+}
+
+/// More states than a counterexample is looked for in before the Explorer is served without one.
+const MOST_STATES: u64 = 5_000_000;
+
+/// The shortest way to a broken property, as the Explorer names paths: by the place of each action
+/// among those possible, from the first state on.
+fn shortest_counterexample(cluster: &Cluster) -> Option<String> {
+    let walked = walk(cluster, MOST_STATES, |state| !state.broken().is_empty(), |_, _, _| {});
+    let mut state = cluster.init_states().pop()?;
+    let mut steps = String::from("/0");
+    for action in walked.stopped_at? {
+        let mut possible = Vec::new();
+        cluster.actions(&state, &mut possible);
+        let place = possible.iter().position(|other| *other == action)?;
+        let _ = write!(steps, "/{place}");
+        state = cluster.next_state(&state, action)?;
+    }
+    Some(steps)
 }

@@ -15,8 +15,11 @@ use std::path::PathBuf;
 
 /// Raft, model-checked: every interleaving of a small cluster, within the bounds of a scope.
 #[derive(Parser)]
-#[command(version, after_help = "Exit status: 0 if all is well, 1 if a property is broken, a \
-    mutation survives or a count differs, 2 if the command could not be carried out.")]
+#[command(
+    version,
+    after_help = "Exit status: 0 if all is well, 1 if a property is broken, a \
+    mutation survives or a count differs, 2 if the command could not be carried out."
+)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,

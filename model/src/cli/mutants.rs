@@ -72,7 +72,16 @@ impl Row {
 
 /// Runs and prints; whether every mutation was found.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
-    let mut shown = table(&["mutation", "rule", "breaks", "in scope", "steps", "states seen", "time", "verdict"]);
+    let mut shown = table(&[
+        "mutation",
+        "rule",
+        "breaks",
+        "in scope",
+        "steps",
+        "states seen",
+        "time",
+        "verdict",
+    ]);
     let mut rows = Vec::new();
     let mut all_found = true;
     for row in options.rows()? {

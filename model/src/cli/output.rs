@@ -48,7 +48,12 @@ pub fn progress_bar(name: &str, expected: Option<u64>) -> anyhow::Result<Progres
 }
 
 /// Prints a counterexample as a story and writes it as a trace.
-pub fn tell(path: &Path<'_>, mutation: Option<Mutation>, about: &str, file: &PathBuf) -> anyhow::Result<()> {
+pub fn tell(
+    path: &Path<'_>,
+    mutation: Option<Mutation>,
+    about: &str,
+    file: &PathBuf,
+) -> anyhow::Result<()> {
     println!("\n{}: {} steps\n\n{}", about.trim_end_matches('.'), path.len(), path.story());
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

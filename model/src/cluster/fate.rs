@@ -19,8 +19,8 @@ use crate::environment::Turn;
 use crate::properties::judge_step;
 use crate::server::{Disk, Role, ServerState};
 use kontiki_specs::{
-    Entry, Envelope, FollowerProgress, Input, LogIndex, Message, Output, Payload,
-    ReplicationMode, ServerId, Term,
+    Entry, Envelope, FollowerProgress, Input, LogIndex, Message, Output, Payload, ReplicationMode,
+    ServerId, Term,
 };
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
@@ -46,7 +46,8 @@ impl Tables {
     }
 
     fn find_fate(&mut self, to: StateNumber, letter: LetterNumber, crashes: bool) -> Fate {
-        let Envelope { from, to: receiver, message } = self.letters[letter as usize].envelope.clone();
+        let Envelope { from, to: receiver, message } =
+            self.letters[letter as usize].envelope.clone();
         let state = self.states[to as usize].state.clone();
         let mut answers: BTreeSet<LetterNumber> = BTreeSet::new();
         let stand_ins = StandIns { tables: self, from, message: &message }.of(&state, crashes);
@@ -64,7 +65,11 @@ impl Tables {
             for output in outputs {
                 match output {
                     Output::Send { to, message } => {
-                        answers.insert(self.number_letter(Envelope { from: receiver, to, message }));
+                        answers.insert(self.number_letter(Envelope {
+                            from: receiver,
+                            to,
+                            message,
+                        }));
                     }
                     _ => return Fate::Alive,
                 }
@@ -110,14 +115,18 @@ impl StandIns<'_> {
                     all.extend(self.as_follower(&state));
                 }
                 Role::Candidate { .. } => {
-                    all.extend(self.as_follower(&ServerState { role: Role::FOLLOWER, ..state.clone() }));
+                    all.extend(
+                        self.as_follower(&ServerState { role: Role::FOLLOWER, ..state.clone() }),
+                    );
                     all.extend(self.as_leader(&self.elected(&state)));
                     all.push(state);
                 }
                 Role::Leader { .. } => {
                     all.extend(self.as_leader(&state));
                     if options.check_quorum {
-                        all.extend(self.as_follower(&ServerState { role: Role::FOLLOWER, ..state }));
+                        all.extend(
+                            self.as_follower(&ServerState { role: Role::FOLLOWER, ..state }),
+                        );
                     }
                 }
             }
@@ -155,7 +164,8 @@ impl StandIns<'_> {
     /// The follower's log now, full of entries of its term, and such as the message looks for;
     /// and empty where it is the log that stands against a vote that is still free.
     fn logs(&self, state: &ServerState) -> Vec<Vec<Entry>> {
-        let mut logs = vec![state.log.entries().to_vec(), self.fill(state.log.entries(), state.term)];
+        let mut logs =
+            vec![state.log.entries().to_vec(), self.fill(state.log.entries(), state.term)];
         if let Message::AppendEntries { prev, .. } = self.message {
             let mut wanted = state.log.up_to(prev.index.previous()).to_vec();
             while (wanted.len() as u64) < prev.index.0 {
@@ -165,7 +175,9 @@ impl StandIns<'_> {
                 logs.push(wanted);
             }
         }
-        if state.vote.is_none_or(|vote| vote == self.from) || self.tables.server(state.id).options.pre_vote {
+        if state.vote.is_none_or(|vote| vote == self.from)
+            || self.tables.server(state.id).options.pre_vote
+        {
             logs.push(Vec::new());
         }
         logs
@@ -232,10 +244,7 @@ impl StandIns<'_> {
             ServerState { role: Role::Candidate { votes: own.clone() }, ..campaigning.clone() };
         let mut all = self.as_leader(&self.elected(&candidate));
         all.push(candidate);
-        all.push(ServerState {
-            role: Role::PreCandidate { pre_votes: own },
-            ..follower.clone()
-        });
+        all.push(ServerState { role: Role::PreCandidate { pre_votes: own }, ..follower.clone() });
         all.push(follower);
         all
     }

@@ -182,7 +182,11 @@ impl Cluster {
     /// The messages that can still make a difference in a state.
     pub fn messages(&self, state: &State) -> Vec<Envelope> {
         let tables = self.tables();
-        state.letters.iter().map(|letter| tables.letters[*letter as usize].envelope.clone()).collect()
+        state
+            .letters
+            .iter()
+            .map(|letter| tables.letters[*letter as usize].envelope.clone())
+            .collect()
     }
 
     /// What an action is for the server that it happens to.
@@ -190,7 +194,8 @@ impl Cluster {
         let mut tables = self.tables();
         match action {
             Action::Deliver(letter) => {
-                let Envelope { from, to, message } = tables.letters[letter as usize].envelope.clone();
+                let Envelope { from, to, message } =
+                    tables.letters[letter as usize].envelope.clone();
                 (to, Input::Deliver { from, message })
             }
             Action::Event { server, event } => {
@@ -260,11 +265,18 @@ impl Cluster {
 
     /// Drops the messages that the move has made dead: the receiver or, for a request's answers,
     /// the sender is the server that moved; or no crash is left, so that terms stay.
-    fn drop_dead_messages(&self, tables: &mut Tables, before: &State, next: &mut State, server: usize) {
+    fn drop_dead_messages(
+        &self,
+        tables: &mut Tables,
+        before: &State,
+        next: &mut State,
+        server: usize,
+    ) {
         let crashes = self.may_crash(next.restarts);
         let recheck_all = crashes != self.may_crash(before.restarts);
         let servers = &next.servers;
-        let mut answered: SmallVec<[(LetterNumber, SmallVec<[LetterNumber; 4]>); 8]> = SmallVec::new();
+        let mut answered: SmallVec<[(LetterNumber, SmallVec<[LetterNumber; 4]>); 8]> =
+            SmallVec::new();
         next.letters.retain(|letter| {
             let Envelope { from, to, .. } = tables.letters[*letter as usize].envelope;
             if !recheck_all && place(to) != server && place(from) != server {
@@ -286,7 +298,9 @@ impl Cluster {
             }
         });
         let replaced = |one: &(LetterNumber, SmallVec<[LetterNumber; 4]>)| {
-            answered.iter().any(|other| other.1 == one.1 && tables.rank(other.0) < tables.rank(one.0))
+            answered
+                .iter()
+                .any(|other| other.1 == one.1 && tables.rank(other.0) < tables.rank(one.0))
         };
         let spare: SmallVec<[LetterNumber; 8]> =
             answered.iter().filter(|one| replaced(one)).map(|one| one.0).collect();
@@ -338,7 +352,8 @@ impl Cluster {
         let majority = voters / 2 + 1;
         let sets = (0_u32..1 << voters).filter(|set| set.count_ones() as usize >= majority);
         sets.into_iter().all(|set| {
-            let up: SmallVec<[usize; 5]> = (0..voters).filter(|place| set & (1 << place) != 0).collect();
+            let up: SmallVec<[usize; 5]> =
+                (0..voters).filter(|place| set & (1 << place) != 0).collect();
             let numbers: SmallVec<[StateNumber; 4]> =
                 up.iter().map(|place| state.servers[*place]).collect();
             if let Some(known) = tables.recoveries.get(&numbers) {
@@ -352,7 +367,6 @@ impl Cluster {
             recovered
         })
     }
-
 }
 
 impl Model for Cluster {
@@ -362,11 +376,8 @@ impl Model for Cluster {
     fn init_states(&self) -> Vec<State> {
         let mut tables = self.tables();
         let booted = actor_system(&self.scope, &self.servers).init_states();
-        let servers: SmallVec<[StateNumber; 5]> = booted[0]
-            .actor_states
-            .iter()
-            .map(|state| tables.number_state(state))
-            .collect();
+        let servers: SmallVec<[StateNumber; 5]> =
+            booted[0].actor_states.iter().map(|state| tables.number_state(state)).collect();
         let mut state = State {
             servers,
             letters: SmallVec::new(),

@@ -187,8 +187,10 @@ impl Tables {
         if self.states[of as usize].events.is_none() {
             let state = &self.states[of as usize].state;
             let inputs = self.environment.events(self.server(state.id), state);
-            let events =
-                inputs.into_iter().map(|input| (input.clone(), self.make_move(of, input))).collect();
+            let events = inputs
+                .into_iter()
+                .map(|input| (input.clone(), self.make_move(of, input)))
+                .collect();
             self.states[of as usize].events = Some(events);
         }
         self.states[of as usize].events.as_deref().unwrap_or_default()

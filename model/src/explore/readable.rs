@@ -2,13 +2,13 @@
 //! sentences, and sequence diagrams. The Explorer serves this one.
 
 use super::{Judged, stateright_properties};
-use crate::properties::{GoalSet, PropertySet};
 use crate::actor::{Shown, actor_id, actor_system};
 use crate::cluster::{Action, Cluster, State};
 use crate::path::{Path, table};
+use crate::properties::{GoalSet, PropertySet};
 use kontiki_specs::{Input, Property, ServerId};
-use stateright::actor::ActorModelAction;
 use stateright::Model;
+use stateright::actor::ActorModelAction;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 

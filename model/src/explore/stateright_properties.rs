@@ -59,7 +59,8 @@ pub fn stateright_properties<M: Model<State: Judged>>(
         name: property.name(),
         condition,
     });
-    let sometimes = Goal::ALL.iter().zip(reached).filter(|(goal, _)| scope.sometimes.contains(goal));
+    let sometimes =
+        Goal::ALL.iter().zip(reached).filter(|(goal, _)| scope.sometimes.contains(goal));
     let sometimes = sometimes.map(|(goal, condition)| stateright::Property {
         expectation: Expectation::Sometimes,
         name: goal.name(),

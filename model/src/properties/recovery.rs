@@ -19,28 +19,36 @@ const DELIVERIES: usize = 2000;
 const ROUNDS: usize = 3;
 
 /// Whether these servers, without all others, elect a leader that commits what its log holds and
-/// then a new command.
+/// then a new command; whichever of those with the best log is the one to seek election.
 pub fn recovers(servers: &[&RaftServer], states: &[&ServerState]) -> bool {
-    let mut schedule = Schedule {
-        servers: servers.to_vec(),
-        states: states.iter().map(|state| (*state).clone()).collect(),
-        network: VecDeque::new(),
-    };
-    for place in 0..schedule.states.len() {
-        schedule.complete_writes(place);
-    }
-    schedule.elect_and_commit().is_some()
+    let key = |state: &ServerState| (state.log.last().term, state.log.last().index);
+    let best = states.iter().map(|state| key(state)).max();
+    let seekers = (0..states.len()).filter(|place| Some(key(states[*place])) == best);
+    seekers.into_iter().all(|seeker| {
+        let mut schedule = Schedule {
+            servers: servers.to_vec(),
+            states: states.iter().map(|state| (*state).clone()).collect(),
+            network: VecDeque::new(),
+            seeker,
+        };
+        for place in 0..schedule.states.len() {
+            schedule.complete_writes(place);
+        }
+        schedule.elect_and_commit().is_some()
+    })
 }
 
 struct Schedule<'a> {
     servers: Vec<&'a RaftServer>,
     states: Vec<ServerState>,
     network: VecDeque<Envelope>,
+    /// The server whose election timer runs out.
+    seeker: usize,
 }
 
 impl Schedule<'_> {
-    /// A leader there may be gets its chance first. Then the election timer of a server with the
-    /// best log runs out, and no other's: it must learn by itself whatever it lacks.
+    /// A leader there may be gets its chance first. Then the election timer of the server that
+    /// seeks election runs out, and no other's: it must learn by itself whatever it lacks.
     fn elect_and_commit(&mut self) -> Option<()> {
         self.beat()?;
         for _ in 0..ROUNDS {
@@ -48,7 +56,7 @@ impl Schedule<'_> {
                 return Some(());
             }
             self.let_contact_expire();
-            self.happen(self.best_log(), Input::ElectionTimeout);
+            self.happen(self.seeker, Input::ElectionTimeout);
             self.deliver_all()?;
         }
         self.has_recovered()?.then_some(())
@@ -87,19 +95,11 @@ impl Schedule<'_> {
         Some(())
     }
 
-    /// A leader that hears from nobody notices, then so do its followers.
+    /// Followers notice that they hear from no leader.
     fn let_contact_expire(&mut self) {
         for place in 0..self.states.len() {
             self.happen(place, Input::LeaderContactExpired);
         }
-    }
-
-    fn best_log(&self) -> usize {
-        let key = |place: &usize| {
-            let last = self.states[*place].log.last();
-            (last.term, last.index)
-        };
-        (0..self.states.len()).max_by_key(key).unwrap_or_default()
     }
 
     fn happen(&mut self, place: usize, input: Input) {

@@ -111,25 +111,24 @@ impl ClusterView<'_> {
         goals.insert_if(self.leaders().count() > 1, G::TwoLeaders);
         goals.insert_if(self.vote_is_split(), G::SplitVote);
         goals.insert_if(self.committed.iter().any(|at| is_command(&at.entry)), G::CommandCommitted);
-        let everywhere = self.servers.iter().all(|server| {
-            server.log.up_to(server.commit_index).iter().any(is_command)
-        });
+        let everywhere = self
+            .servers
+            .iter()
+            .all(|server| server.log.up_to(server.commit_index).iter().any(is_command));
         goals.insert_if(everywhere, G::CommandCommittedEverywhere);
         let implied = self.committed.iter().any(|at| at.entry.term < at.in_term);
         goals.insert_if(implied, G::EarlierTermCommitted);
         goals.insert_if(self.majority_is_overruled(), G::MajorityOverwritten);
-        let ahead_of_disk = self.leaders().any(|leader| {
-            leader.commit_index > leader.disk.log.last_index()
-        });
+        let ahead_of_disk =
+            self.leaders().any(|leader| leader.commit_index > leader.disk.log.last_index());
         goals.insert_if(ahead_of_disk, G::CommittedBeforeLeaderDurable);
         goals
     }
 
     /// Every voter has voted in one term, two of them campaign, and nobody has a majority.
     fn vote_is_split(&self) -> bool {
-        let candidates = || {
-            self.servers.iter().filter(|server| matches!(server.role, Role::Candidate { .. }))
-        };
+        let candidates =
+            || self.servers.iter().filter(|server| matches!(server.role, Role::Candidate { .. }));
         let Some(term) = candidates().map(|candidate| candidate.term).max() else { return false };
         let votes_for = |id: ServerId| self.voters().filter(|v| v.vote == Some(id)).count();
         candidates().filter(|candidate| candidate.term == term).count() > 1

@@ -3,9 +3,7 @@
 use super::{GoalSet, PropertySet};
 use crate::environment::Turn;
 use crate::server::{RaftServer, Role, ServerState};
-use kontiki_specs::{
-    AppendOutcome, Goal, Input, LogPosition, Message, Output, Property, ServerId,
-};
+use kontiki_specs::{AppendOutcome, Goal, Input, LogPosition, Message, Output, Property, ServerId};
 use std::collections::BTreeSet;
 
 /// What a step breaks and reaches.
@@ -133,10 +131,9 @@ impl Judged<'_> {
             Message::RequestVoteReply { term, granted: true } => {
                 disk.term == *term && disk.vote == Some(to)
             }
-            Message::AppendEntriesReply {
-                term,
-                outcome: AppendOutcome::Matched { index },
-            } => disk.term == *term && disk.log.up_to(*index) == self.after.log.up_to(*index),
+            Message::AppendEntriesReply { term, outcome: AppendOutcome::Matched { index } } => {
+                disk.term == *term && disk.log.up_to(*index) == self.after.log.up_to(*index)
+            }
             _ => true,
         }
     }
@@ -173,9 +170,9 @@ impl Judged<'_> {
         let Message::RequestPreVote { last, .. } = message else { return true };
         let key = |at: LogPosition| (at.term, at.index);
         key(*last) >= key(self.before.log.last())
-            || !self.sends().any(|(_, sent)| {
-                matches!(sent, Message::RequestPreVoteReply { granted: true, .. })
-            })
+            || !self
+                .sends()
+                .any(|(_, sent)| matches!(sent, Message::RequestPreVoteReply { granted: true, .. }))
     }
 
     fn timeout_keeps_term(&self) -> bool {
@@ -201,7 +198,8 @@ impl Judged<'_> {
             let majority = 2 * voters.intersection(&present).count() > voters.len();
             return after.is_none_or(|heard| majority && heard.is_empty());
         }
-        let speaker: BTreeSet<ServerId> = self.delivered().map(|(from, _)| from).into_iter().collect();
+        let speaker: BTreeSet<ServerId> =
+            self.delivered().map(|(from, _)| from).into_iter().collect();
         after.is_none_or(|heard| heard.difference(before).all(|id| speaker.contains(id)))
     }
 

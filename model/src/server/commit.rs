@@ -12,8 +12,8 @@ impl Step<'_> {
     pub(super) fn advance_commit(&mut self) {
         let committed = self.state.log.from(self.state.commit_index.next()).iter().rev();
         let newest = committed.map(|entry| entry.position()).find(|at| {
-            let own_term = at.term == self.state.term
-                || self.mutated(Mutation::CommitOlderTermByCounting);
+            let own_term =
+                at.term == self.state.term || self.mutated(Mutation::CommitOlderTermByCounting);
             own_term && self.server.is_quorum(&self.holders(at.index))
         });
         if let Some(newest) = newest {
@@ -64,8 +64,14 @@ impl Step<'_> {
         if applicable < first {
             return None;
         }
-        let entries: Vec<_> =
-            self.state.log.from(first).iter().take_while(|e| e.index <= applicable).cloned().collect();
+        let entries: Vec<_> = self
+            .state
+            .log
+            .from(first)
+            .iter()
+            .take_while(|e| e.index <= applicable)
+            .cloned()
+            .collect();
         self.state.applied_index = applicable;
         (!entries.is_empty()).then_some(Output::Apply { entries })
     }

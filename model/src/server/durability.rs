@@ -50,12 +50,15 @@ impl Step<'_> {
         }
     }
 
-    /// L1: a follower acknowledges entries when they are on its disk, and so is the term in
-    /// which it took them: in an earlier one it could be made to drop them again.
-    pub(super) fn acknowledge_if_durable(&mut self, leader: ServerId, verified: LogIndex) {
-        let durable = self.state.hard_state_is_durable() && self.state.durable_index >= verified;
-        if durable || self.mutated(Mutation::AcknowledgeBeforeDurable) {
+    /// L1: a follower acknowledges entries as far as they are on its disk, and only when the term
+    /// in which it took them is: in an earlier one it could be made to drop them again. New
+    /// entries are acknowledged by the completion of their write. A request without any is
+    /// answered at once, so that a slow disk does not cost the leader its quorum (E9).
+    pub(super) fn acknowledge_request(&mut self, leader: ServerId, verified: LogIndex, news: bool) {
+        if self.mutated(Mutation::AcknowledgeBeforeDurable) {
             self.acknowledge(leader, verified);
+        } else if self.state.hard_state_is_durable() && !news {
+            self.acknowledge(leader, verified.min(self.state.durable_index));
         }
     }
 

@@ -3,7 +3,8 @@
 use super::step::Step;
 use super::{Mutation, Role};
 use kontiki_specs::{
-    FollowerProgress, Input, LogIndex, LogPosition, Message, Payload, ReplicationMode, ServerId, Term,
+    FollowerProgress, Input, LogIndex, LogPosition, Message, Payload, ReplicationMode, ServerId,
+    Term,
 };
 use std::collections::BTreeSet;
 

@@ -90,7 +90,9 @@ impl RaftServer {
     pub fn is_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
         let voters = &self.configuration.voters;
         match self.mutation {
-            Some(Mutation::MinorityElects) => 2 * voters.intersection(servers).count() >= voters.len() - 1,
+            Some(Mutation::MinorityElects) => {
+                2 * voters.intersection(servers).count() >= voters.len() - 1
+            }
             Some(Mutation::CountVotesFromOutside) => 2 * servers.len() > voters.len(),
             _ => 2 * voters.intersection(servers).count() > voters.len(),
         }

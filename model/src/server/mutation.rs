@@ -53,6 +53,8 @@ mutations! {
     KeepVoteInNewTerm = "keep-vote-in-new-term",
     /// Breaks E6.
     IgnoreHigherTerm = "ignore-higher-term",
+    /// Breaks E6.
+    CandidateIgnoresLeader = "candidate-ignores-leader",
     /// Breaks E7.
     PreVoteIgnoresLog = "pre-vote-ignores-log",
     /// Breaks E7.

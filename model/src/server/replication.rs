@@ -96,13 +96,18 @@ impl Step<'_> {
         if self.state.is_leader() {
             return; // Two leaders of one term: election safety has fallen already.
         }
+        if self.mutated(Mutation::CandidateIgnoresLeader)
+            && matches!(self.state.role, Role::Candidate { .. })
+        {
+            return;
+        }
         let leader_contact = self.server.options.leader_contact;
         self.state.role = Role::Follower { leader: Some(leader), leader_contact };
         if self.is_consistent(prev) {
-            self.accept_entries(prev, entries);
+            let news = self.accept_entries(prev, entries);
             let verified = LogIndex(prev.index.0 + entries.len() as u64);
             self.follow_commit(leader_commit, verified);
-            self.acknowledge_if_durable(leader, verified);
+            self.acknowledge_request(leader, verified, news);
         } else {
             self.refuse_entries(leader, prev);
         }
@@ -117,22 +122,24 @@ impl Step<'_> {
 
     /// L3: the log is cut only where an entry has another term than the leader's; entries that
     /// are there already are left alone. So a message that comes late or twice shortens nothing.
-    fn accept_entries(&mut self, prev: LogPosition, entries: &[Entry]) {
+    /// Whether anything was new.
+    fn accept_entries(&mut self, prev: LogPosition, entries: &[Entry]) -> bool {
         let log = &self.state.log;
         if self.mutated(Mutation::TruncateWithoutConflict) {
-            if log.from(prev.index.next()) != entries {
+            let differs = log.from(prev.index.next()) != entries;
+            if differs {
                 self.replace_log_from(prev.index.next(), entries);
             }
-            return;
+            return differs;
         }
         let new = entries.iter().position(|entry| {
             let own = log.term_at(entry.index);
-            own.is_none()
-                || (own != Some(entry.term) && !self.mutated(Mutation::NeverTruncate))
+            own.is_none() || (own != Some(entry.term) && !self.mutated(Mutation::NeverTruncate))
         });
         if let Some(new) = new {
             self.replace_log_from(entries[new].index, &entries[new..]);
         }
+        new.is_some()
     }
 
     /// L2: a refusal says where the logs may agree: at the last entry before `prev` whose term

@@ -17,7 +17,14 @@ pub(super) struct Step<'a> {
 
 impl<'a> Step<'a> {
     pub(super) fn new(server: &'a RaftServer, before: &'a ServerState) -> Self {
-        Step { server, before, state: before.clone(), changed_from: None, sent: Vec::new(), restarted: false }
+        Step {
+            server,
+            before,
+            state: before.clone(),
+            changed_from: None,
+            sent: Vec::new(),
+            restarted: false,
+        }
     }
 
     /// Whether this rule is broken.
@@ -33,7 +40,8 @@ impl<'a> Step<'a> {
         self.sent.push(output);
     }
 
-    /// Appends an entry of the current term to the log.
+    /// Appends an entry of the current term to the log. L7: this is all that a leader ever does to
+    /// its log; only a follower replaces the end of one.
     pub(super) fn append(&mut self, payload: Payload) -> LogPosition {
         let position = self.state.log.append(self.state.term, payload);
         self.log_changed(position.index);
@@ -72,7 +80,7 @@ impl<'a> Step<'a> {
         outputs.append(&mut self.sent);
         outputs.extend(self.apply());
         let role = self.state.role.kind();
-        if role != self.before.role.kind() {
+        if role != self.before.role.kind() && !self.restarted {
             outputs.push(Output::RoleChanged { role });
         }
         (self.state, outputs)
