@@ -9,12 +9,16 @@
 //! the protocol is repeated here, so a rule that is broken is seen broken here too.
 //!
 //! A request that changes nothing may still be answered. It is dead when every answer that it
-//! could get is dead. Of several that could get only the same live answers, one is kept.
+//! could get is dead. Of several that get the same live answers in all that the receiver can come
+//! to, one is kept.
+//!
+//! The argument leans on election safety: within a term, a server follows one leader. Where that
+//! is broken, it is reported.
 //!
 //! That the reduction is exact is shown by test: with it and without it the same server states
 //! are reached together.
 
-use super::tables::{LetterNumber, StateNumber, Tables};
+use super::tables::{LetterNumber, StateNumber, Tables, place};
 use crate::environment::Turn;
 use crate::properties::judge_step;
 use crate::server::{Disk, Role, ServerState};
@@ -26,56 +30,139 @@ use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
 /// What a message can still do to its receiver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It can change the receiver, now or later.
     Alive,
-    /// It changes nothing, but may be answered by these. A message without them is dead.
-    Answered(SmallVec<[LetterNumber; 4]>),
+    /// It can change nothing and is not answered.
+    Dead,
+    /// It changes nothing, but is answered as the table of that number in [`Tables::answers`] says.
+    Answered(u32),
+}
+
+/// How a receiver answers a message that does not change it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Answers {
+    /// Every answer that it may give.
+    pub(super) all: SmallVec<[LetterNumber; 4]>,
+    /// The answers that each stand-in gives, in an order that is the same for every message.
+    pub(super) by_stand_in: Vec<SmallVec<[LetterNumber; 2]>>,
 }
 
 impl Tables {
     /// What a message can still do to a receiver in this state.
     pub(super) fn fate(&mut self, to: StateNumber, letter: LetterNumber, crashes: bool) -> Fate {
-        if let Some(fate) = self.fates.get(&(to, letter, crashes)) {
-            return fate.clone();
+        let key = (u64::from(to) << 33) | (u64::from(letter) << 1) | u64::from(crashes);
+        if let Some(fate) = self.fates.get(&key) {
+            return *fate;
         }
         let fate = self.find_fate(to, letter, crashes);
-        self.fates.insert((to, letter, crashes), fate.clone());
+        self.fates.insert(key, fate);
         fate
     }
 
     fn find_fate(&mut self, to: StateNumber, letter: LetterNumber, crashes: bool) -> Fate {
-        let Envelope { from, to: receiver, message } =
-            self.letters[letter as usize].envelope.clone();
+        let Envelope { from, message, .. } = self.letters[letter as usize].envelope.clone();
         let state = self.states[to as usize].state.clone();
-        let mut answers: BTreeSet<LetterNumber> = BTreeSet::new();
         let stand_ins = StandIns { tables: self, from, message: &message }.of(&state, crashes);
-        let server = self.server(receiver).clone();
-        let input = Input::Deliver { from, message };
-        for stand_in in [state].into_iter().chain(stand_ins) {
-            let (after, outputs) = server.step(&stand_in, &input);
-            if after != stand_in {
-                return Fate::Alive;
-            }
-            let turn = Turn { steps: vec![(input.clone(), outputs.clone(), after)] };
-            if !judge_step(&server, &stand_in, &turn).broken.is_empty() {
-                return Fate::Alive; // What should have made a difference and does not is no less.
-            }
-            for output in outputs {
-                match output {
-                    Output::Send { to, message } => {
-                        answers.insert(self.number_letter(Envelope {
-                            from: receiver,
-                            to,
-                            message,
-                        }));
-                    }
-                    _ => return Fate::Alive,
-                }
+        let mut all: BTreeSet<LetterNumber> = BTreeSet::new();
+        for stand_in in [state.clone()].iter().chain(&stand_ins) {
+            match self.answers_of(stand_in, from, &message) {
+                Some(answers) => all.extend(answers),
+                None => return Fate::Alive,
             }
         }
-        Fate::Answered(answers.into_iter().collect())
+        if all.is_empty() {
+            return Fate::Dead;
+        }
+        // For comparison with other messages the stand-ins must be the same for all.
+        let neutral = Message::LaterTerm { term: Term::ZERO };
+        let stand_ins = StandIns { tables: self, from, message: &neutral }.of(&state, crashes);
+        let mut by_stand_in = Vec::new();
+        for stand_in in [state].iter().chain(&stand_ins) {
+            match self.answers_of(stand_in, from, &message) {
+                Some(answers) => by_stand_in.push(answers),
+                None => return Fate::Alive,
+            }
+        }
+        Fate::Answered(self.number_answers(Answers { all: all.into_iter().collect(), by_stand_in }))
+    }
+
+    /// Whether any answer can still do anything to the server that asked.
+    pub(super) fn any_answer_lives(
+        &mut self,
+        answers: u32,
+        asker: StateNumber,
+        crashes: bool,
+    ) -> bool {
+        (0..self.answers[answers as usize].all.len()).any(|place| {
+            let answer = self.answers[answers as usize].all[place];
+            self.fate(asker, answer, crashes) != Fate::Dead
+        })
+    }
+
+    /// Whether two messages get the same answers from every stand-in, dead answers apart.
+    pub(super) fn same_live_answers(
+        &mut self,
+        one: u32,
+        other: u32,
+        asker: StateNumber,
+        crashes: bool,
+    ) -> bool {
+        if one == other {
+            return true;
+        }
+        let key = (one.min(other), one.max(other), asker, crashes);
+        if let Some(known) = self.same_answers.get(&key) {
+            return *known;
+        }
+        let stand_ins = self.answers[one as usize].by_stand_in.len();
+        let same = stand_ins == self.answers[other as usize].by_stand_in.len()
+            && (0..stand_ins).all(|stand_in| {
+                self.live_answers(one, stand_in, asker, crashes)
+                    == self.live_answers(other, stand_in, asker, crashes)
+            });
+        self.same_answers.insert(key, same);
+        same
+    }
+
+    fn live_answers(
+        &mut self,
+        answers: u32,
+        stand_in: usize,
+        asker: StateNumber,
+        crashes: bool,
+    ) -> SmallVec<[LetterNumber; 2]> {
+        let mut live = self.answers[answers as usize].by_stand_in[stand_in].clone();
+        live.retain(|answer| self.fate(asker, *answer, crashes) != Fate::Dead);
+        live
+    }
+
+    /// What a server in this state answers, if the message changes nothing and breaks nothing:
+    /// what should have made a difference and does not is no less than what does.
+    fn answers_of(
+        &mut self,
+        state: &ServerState,
+        from: ServerId,
+        message: &Message,
+    ) -> Option<SmallVec<[LetterNumber; 2]>> {
+        let server = &self.servers[place(state.id)];
+        let input = Input::Deliver { from, message: message.clone() };
+        let (after, outputs) = server.step(state, &input);
+        if after != *state {
+            return None;
+        }
+        let turn = Turn { steps: vec![(input, outputs, after)] };
+        if !judge_step(server, state, &turn).broken.is_empty() {
+            return None;
+        }
+        let mut answers = SmallVec::new();
+        for output in turn.outputs() {
+            let Output::Send { to, message } = output else { return None };
+            let envelope = Envelope { from: state.id, to: *to, message: message.clone() };
+            answers.push(self.number_letter(envelope));
+        }
+        Some(answers)
     }
 }
 

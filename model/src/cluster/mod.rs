@@ -275,36 +275,39 @@ impl Cluster {
         let crashes = self.may_crash(next.restarts);
         let recheck_all = crashes != self.may_crash(before.restarts);
         let servers = &next.servers;
-        let mut answered: SmallVec<[(LetterNumber, SmallVec<[LetterNumber; 4]>); 8]> =
-            SmallVec::new();
+        let mut answered: SmallVec<[(LetterNumber, u32); 8]> = SmallVec::new();
         next.letters.retain(|letter| {
-            let Envelope { from, to, .. } = tables.letters[*letter as usize].envelope;
-            if !recheck_all && place(to) != server && place(from) != server {
+            let (from, to) = tables.ends(*letter);
+            if !recheck_all && to != server && from != server {
                 return true;
             }
-            match tables.fate(servers[place(to)], *letter, crashes) {
+            match tables.fate(servers[to], *letter, crashes) {
                 Fate::Alive => true,
-                Fate::Answered(mut answers) => {
-                    answers.retain(|answer| {
-                        let asker = servers[place(from)];
-                        tables.fate(asker, *answer, crashes) == Fate::Alive
-                    });
-                    if answers.is_empty() {
-                        return false;
+                Fate::Dead => false,
+                Fate::Answered(answers) => {
+                    let lives = tables.any_answer_lives(answers, servers[from], crashes);
+                    if lives {
+                        answered.push((*letter, answers));
                     }
-                    answered.push((*letter, answers));
-                    true
+                    lives
                 }
             }
         });
-        let replaced = |one: &(LetterNumber, SmallVec<[LetterNumber; 4]>)| {
-            answered
-                .iter()
-                .any(|other| other.1 == one.1 && tables.rank(other.0) < tables.rank(one.0))
-        };
-        let spare: SmallVec<[LetterNumber; 8]> =
-            answered.iter().filter(|one| replaced(one)).map(|one| one.0).collect();
-        next.letters.retain(|letter| !spare.contains(letter));
+        let mut spare: SmallVec<[LetterNumber; 8]> = SmallVec::new();
+        for (letter, answers) in &answered {
+            let (from, to) = tables.ends(*letter);
+            let replaced = answered.iter().any(|(other, others)| {
+                tables.ends(*other) == (from, to)
+                    && tables.rank(*other) < tables.rank(*letter)
+                    && tables.same_live_answers(*answers, *others, servers[from], crashes)
+            });
+            if replaced {
+                spare.push(*letter);
+            }
+        }
+        if !spare.is_empty() {
+            next.letters.retain(|letter| !spare.contains(letter));
+        }
     }
 
     /// The canonical key of a state's servers and history, and that of the whole state.

@@ -4,7 +4,7 @@
 //! server state and message is stored once and named by a number, and each distinct transition of
 //! a server is computed once. What is left to do for a cluster transition is a few look-ups.
 
-use super::fate::Fate;
+use super::fate::{Answers, Fate};
 use super::symmetry::{Renaming, wide_hash};
 use crate::environment::{Environment, Turn};
 use crate::properties::{Committed, GoalSet, StepVerdict, judge_step};
@@ -32,6 +32,7 @@ pub(super) struct LocalState {
 /// A message with what is known about it.
 pub(super) struct Letter {
     pub(super) envelope: Envelope,
+    ends: (usize, usize),
     pub(super) hashes: Vec<u128>,
     /// Orders messages between the same two servers, independently of the servers' names.
     pub(super) rank: u128,
@@ -67,8 +68,11 @@ pub(super) struct Tables {
     pub(super) histories: Vec<History>,
     history_numbers: FxHashMap<Vec<Committed>, HistoryNumber>,
     moves: Vec<Move>,
-    deliveries: FxHashMap<(StateNumber, LetterNumber), u32>,
-    pub(super) fates: FxHashMap<(StateNumber, LetterNumber, bool), Fate>,
+    deliveries: FxHashMap<u64, u32>,
+    pub(super) fates: FxHashMap<u64, Fate>,
+    pub(super) answers: Vec<Answers>,
+    answer_numbers: FxHashMap<Answers, u32>,
+    pub(super) same_answers: FxHashMap<(u32, u32, StateNumber, bool), bool>,
     pub(super) verdicts: FxHashMap<u128, super::Verdict>,
     /// Goals reached by any state or step so far.
     pub(super) goals: GoalSet,
@@ -94,6 +98,9 @@ impl Tables {
             moves: Vec::new(),
             deliveries: FxHashMap::default(),
             fates: FxHashMap::default(),
+            answers: Vec::new(),
+            answer_numbers: FxHashMap::default(),
+            same_answers: FxHashMap::default(),
             verdicts: FxHashMap::default(),
             goals: GoalSet::EMPTY,
             recoveries: FxHashMap::default(),
@@ -105,6 +112,11 @@ impl Tables {
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let events = self.states.iter().map(|state| state.events.as_deref().map_or(0, <[_]>::len));
         (self.states.len(), self.letters.len(), self.moves.len() + events.sum::<usize>())
+    }
+
+    /// The places of a message's sender and receiver.
+    pub(super) fn ends(&self, letter: LetterNumber) -> (usize, usize) {
+        self.letters[letter as usize].ends
     }
 
     pub(super) fn rank(&self, letter: LetterNumber) -> u128 {
@@ -134,7 +146,8 @@ impl Tables {
         let hashes =
             self.renamings.iter().map(|names| wide_hash(&names.envelope(&envelope))).collect();
         let rank = wide_hash(&envelope.message);
-        self.letters.push(Letter { envelope: envelope.clone(), hashes, rank });
+        let ends = (place(envelope.from), place(envelope.to));
+        self.letters.push(Letter { envelope: envelope.clone(), ends, hashes, rank });
         self.letter_numbers.insert(envelope, number);
         number
     }
@@ -147,6 +160,16 @@ impl Tables {
         let hash = wide_hash(&committed);
         self.histories.push(History { committed: committed.clone(), hash });
         self.history_numbers.insert(committed, number);
+        number
+    }
+
+    pub(super) fn number_answers(&mut self, answers: Answers) -> u32 {
+        if let Some(number) = self.answer_numbers.get(&answers) {
+            return *number;
+        }
+        let number = next_number(self.answers.len());
+        self.answers.push(answers.clone());
+        self.answer_numbers.insert(answers, number);
         number
     }
 
@@ -170,13 +193,14 @@ impl Tables {
 
     /// What a server makes of a message.
     pub(super) fn delivery(&mut self, to: StateNumber, letter: LetterNumber) -> &Move {
-        let known = self.deliveries.get(&(to, letter)).copied();
+        let key = (u64::from(to) << 32) | u64::from(letter);
+        let known = self.deliveries.get(&key).copied();
         let number = known.unwrap_or_else(|| {
             let Envelope { from, message, .. } = self.letters[letter as usize].envelope.clone();
             let made = self.make_move(to, Input::Deliver { from, message });
             let number = next_number(self.moves.len());
             self.moves.push(made);
-            self.deliveries.insert((to, letter), number);
+            self.deliveries.insert(key, number);
             number
         });
         &self.moves[number as usize]

@@ -21,45 +21,47 @@ const ROUNDS: usize = 3;
 /// Whether these servers, without all others, elect a leader that commits what its log holds and
 /// then a new command; whichever of those with the best log is the one to seek election.
 pub fn recovers(servers: &[&RaftServer], states: &[&ServerState]) -> bool {
-    let key = |state: &ServerState| (state.log.last().term, state.log.last().index);
-    let best = states.iter().map(|state| key(state)).max();
-    let seekers = (0..states.len()).filter(|place| Some(key(states[*place])) == best);
-    seekers.into_iter().all(|seeker| {
-        let mut schedule = Schedule {
-            servers: servers.to_vec(),
-            states: states.iter().map(|state| (*state).clone()).collect(),
-            network: VecDeque::new(),
-            seeker,
-        };
-        for place in 0..schedule.states.len() {
-            schedule.complete_writes(place);
-        }
-        schedule.elect_and_commit().is_some()
-    })
+    let states: Vec<ServerState> = states.iter().map(|state| (*state).clone()).collect();
+    let mut schedule = Schedule { servers, states, network: VecDeque::new() };
+    for place in 0..schedule.states.len() {
+        schedule.complete_writes(place);
+    }
+    match schedule.has_recovered() {
+        None => false,
+        Some(true) => true,
+        Some(false) => schedule
+            .best_logs()
+            .into_iter()
+            .all(|seeker| schedule.clone().elect_and_commit(seeker).is_some()),
+    }
 }
 
+#[derive(Clone)]
 struct Schedule<'a> {
-    servers: Vec<&'a RaftServer>,
+    servers: &'a [&'a RaftServer],
     states: Vec<ServerState>,
     network: VecDeque<Envelope>,
-    /// The server whose election timer runs out.
-    seeker: usize,
 }
 
 impl Schedule<'_> {
-    /// A leader there may be gets its chance first. Then the election timer of the server that
-    /// seeks election runs out, and no other's: it must learn by itself whatever it lacks.
-    fn elect_and_commit(&mut self) -> Option<()> {
-        self.beat()?;
+    /// A leader there may be has had its chance. Now the election timer of one server with the
+    /// best log runs out, and no other's: it must learn by itself whatever it lacks.
+    fn elect_and_commit(&mut self, seeker: usize) -> Option<()> {
         for _ in 0..ROUNDS {
+            self.let_contact_expire();
+            self.happen(seeker, Input::ElectionTimeout);
+            self.deliver_all()?;
             if self.has_recovered()? {
                 return Some(());
             }
-            self.let_contact_expire();
-            self.happen(self.seeker, Input::ElectionTimeout);
-            self.deliver_all()?;
         }
-        self.has_recovered()?.then_some(())
+        None
+    }
+
+    fn best_logs(&self) -> Vec<usize> {
+        let key = |state: &ServerState| (state.log.last().term, state.log.last().index);
+        let best = self.states.iter().map(key).max();
+        (0..self.states.len()).filter(|place| Some(key(&self.states[*place])) == best).collect()
     }
 
     /// Whether there is a leader that commits its whole log, and then a new command, everywhere.
