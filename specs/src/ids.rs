@@ -25,10 +25,10 @@ impl Term {
     /// The term before the first election.
     pub const ZERO: Term = Term(0);
 
-    /// The term after this one.
+    /// The term after this one; the largest stays as it is.
     #[must_use]
     pub fn next(self) -> Term {
-        Term(self.0 + 1)
+        Term(self.0.saturating_add(1))
     }
 }
 
@@ -49,10 +49,10 @@ impl LogIndex {
     /// The position before the first entry.
     pub const ZERO: LogIndex = LogIndex(0);
 
-    /// The index after this one.
+    /// The index after this one; the largest stays as it is.
     #[must_use]
     pub fn next(self) -> LogIndex {
-        LogIndex(self.0 + 1)
+        LogIndex(self.0.saturating_add(1))
     }
 
     /// The index before this one; 0 stays 0.

@@ -1,0 +1,75 @@
+//! The command as its user meets it: exit status, messages, files.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> std::io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_kontiki-model")).args(arguments).output()
+}
+
+fn scratch(name: &str, text: &str) -> std::io::Result<PathBuf> {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+#[test]
+fn a_scope_of_five_lines_is_checked_and_reported() {
+    let text = "servers = 2\nterms = 2\nlog = 1\nrestarts = 1\ndisk = \"asynchronous\"\n";
+    let scope = scratch("mine.toml", text).unwrap();
+    let json = scratch("mine.json", "").unwrap();
+    let (scope, json) = (scope.to_str().unwrap(), json.to_str().unwrap());
+    let output = run(&["check", scope, "--cross-check", "--json", json]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("fingerprint collision"));
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert_eq!(report[0]["scope"], "mine");
+    assert_eq!(report[0]["verdict"], "holds");
+    assert_eq!(report[0]["properties"]["election-safety"], "holds");
+    assert!(report[0]["unique_states"].as_u64().unwrap() > 100);
+}
+
+#[test]
+fn a_broken_rule_is_told_and_fails() {
+    let traces = env!("CARGO_TARGET_TMPDIR");
+    let arguments = ["check", "election", "--mutation", "vote-twice", "--traces", traces];
+    let output = run(&arguments).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("This breaks"), "{output:?}");
+    assert!(PathBuf::from(traces).join("election.trace.jsonl").is_file());
+}
+
+#[test]
+fn a_wrong_count_fails() {
+    let text = "servers = 2\nterms = 1\nlog = 1\nunique-states = 3\n";
+    let scope = scratch("pinned.toml", text).unwrap();
+    let output = run(&["check", scope.to_str().unwrap()]).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("COUNT DIFFERS: 3 pinned"));
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let flawed = scratch("flawed.toml", "servers = 3\nterms = 2\nlgo = 1\n").unwrap();
+    for (arguments, says) in [
+        (vec!["check", flawed.to_str().unwrap()], "flawed.toml:3: unknown key `lgo`"),
+        (vec!["check", "electoin"], "election"),
+        (vec!["mutants", "no-such"], "no mutation is called `no-such`"),
+        (vec!["explore", "election", "--address", "nowhere"], "`nowhere` is not an address"),
+    ] {
+        let output = run(&arguments).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {output:?}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(says), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn random_walks_find_a_broken_rule() {
+    let traces = env!("CARGO_TARGET_TMPDIR");
+    let walk = ["simulate", "election", "--walks", "50", "--seed", "7", "--traces", traces];
+    assert_eq!(run(&walk).unwrap().status.code(), Some(0));
+    let broken = [&walk[..], &["--mutation", "vote-twice"]].concat();
+    assert_eq!(run(&broken).unwrap().status.code(), Some(1));
+}
