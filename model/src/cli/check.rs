@@ -130,6 +130,13 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
             bar.set_message(seen.depth.to_string());
         });
         bar.finish_and_clear();
+        eprintln!(
+            "{}: {}, {} states in {}",
+            scope.name,
+            report.verdict,
+            grouped(report.unique_states),
+            seconds(report.time)
+        );
         if let Some(actions) = &report.counterexample
             && let Some(path) = Path::follow(&report.cluster, actions)
         {
