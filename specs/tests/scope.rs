@@ -43,6 +43,8 @@ fn five_lines_are_a_scope() {
         voters: 3,
         terms: 2,
         log: 1,
+        commands: None,
+        batch: 1,
         restarts: 0,
         disk: Disk::Synchronous,
         pre_vote: false,
@@ -58,7 +60,7 @@ fn five_lines_are_a_scope() {
 #[test]
 fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
-        log = 0x2\nrestarts = 7\ndisk = \"asynchronous\"\npre-vote = true\nleader-contact = true\n\
+        log = 0x2\ncommands = 0\nbatch = 15\nrestarts = 7\ndisk = \"asynchronous\"\npre-vote = true\nleader-contact = true\n\
         check-quorum = true\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
@@ -70,6 +72,8 @@ fn every_key_is_read() {
         voters: 3,
         terms: 15,
         log: 2,
+        commands: Some(0),
+        batch: 15,
         restarts: 7,
         disk: Disk::Asynchronous,
         pre_vote: true,
@@ -246,6 +250,7 @@ fn goals_that_cannot_be_reached() {
         ("", "vote-request-ignored", "leader-contact = true"),
         ("", "leader-steps-down", "check-quorum = true"),
         ("", "quorum-check-passed", "check-quorum = true"),
+        ("commands = 0\n", "command-committed", "commands = 1"),
         ("", "restart-with-vote", "restarts = 1"),
         ("", "restart-with-entries", "restarts = 1"),
         ("", "write-lost", "disk = \"asynchronous\""),

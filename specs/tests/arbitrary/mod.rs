@@ -54,6 +54,8 @@ fn any_scope(g: &mut Gen) -> Scope {
         voters: 1 + u64::arbitrary(g) % servers,
         terms: 1 + u64::arbitrary(g) % 15,
         log: 1 + u64::arbitrary(g) % 15,
+        commands: Option::<u8>::arbitrary(g).map(|count| u64::from(count % 16)),
+        batch: 1 + u64::arbitrary(g) % 15,
         restarts: u64::arbitrary(g) % 8,
         disk: kontiki_specs::scope::Disk::Asynchronous,
         pre_vote: bool::arbitrary(g),
