@@ -3,10 +3,10 @@
 use super::{find_mutation, find_scope};
 use anyhow::Context;
 use clap::Args;
-use kontiki_model::cluster::{Cluster, Reductions};
+use kontiki_model::cluster::{Cluster, Reductions, State};
 use kontiki_model::explore::ReadableCluster;
 use kontiki_model::walker::walk;
-use kontiki_specs::mutation_rows;
+use kontiki_specs::{Property, mutation_rows};
 use stateright::Model;
 use std::fmt::Write;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -39,14 +39,9 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let cluster = Cluster::new(&scope, mutation, Reductions::ALL);
     if let Some(mutation) = mutation {
         println!("Looking for the shortest counterexample ...");
-        let search = Cluster::new(&scope, Some(mutation), Reductions::ALL);
         let row = mutation_rows()?.into_iter().find(|row| row.name == mutation.name());
-        let property = row.map(|row| row.property);
-        let search = match property.filter(|property| scope.properties.contains(property)) {
-            Some(property) => search.with_properties([property]),
-            None => search,
-        };
-        match shortest_counterexample(&search) {
+        let meant = row.map(|row| row.property).filter(|meant| scope.properties.contains(meant));
+        match shortest_counterexample(&cluster, meant) {
             Some(steps) => println!("The shortest counterexample: http://{address}/#/steps{steps}"),
             None => println!("The mutation breaks nothing in this scope."),
         }
@@ -59,10 +54,14 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
 /// More states than a counterexample is looked for in before the Explorer is served without one.
 const MOST_STATES: u64 = 5_000_000;
 
-/// The shortest way to a broken property, as the Explorer names paths: by the place of each action
+/// The shortest way to the property that is meant to break, or to any, as the Explorer names paths: by the place of each action
 /// among those possible, from the first state on.
-fn shortest_counterexample(cluster: &Cluster) -> Option<String> {
-    let walked = walk(cluster, MOST_STATES, |state| !state.broken().is_empty(), |_, _, _| {});
+fn shortest_counterexample(cluster: &Cluster, meant: Option<Property>) -> Option<String> {
+    let stop = |state: &State| match meant {
+        Some(property) => state.broken().contains(property),
+        None => !state.broken().is_empty(),
+    };
+    let walked = walk(cluster, MOST_STATES, stop, |_, _, _| {});
     let mut state = cluster.init_states().pop()?;
     let mut steps = String::from("/0");
     for action in walked.stopped_at? {

@@ -402,11 +402,15 @@ impl Model for Cluster {
     /// Only actions that make a difference and stay within the bounds are offered.
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         let mut tables = self.tables();
-        for letter in &state.letters {
-            let receiver = place(tables.letters[*letter as usize].envelope.to);
-            let made = tables.delivery(state.servers[receiver], *letter);
+        let mut letters = state.letters.clone();
+        // By content: numbers depend on what was seen first, and a path is told by places in this
+        // list, which must mean the same in another run.
+        letters.sort_unstable_by_key(|letter| (tables.ends(*letter), tables.rank(*letter)));
+        for letter in letters {
+            let (_, receiver) = tables.ends(letter);
+            let made = tables.delivery(state.servers[receiver], letter);
             if made.has_effect && made.within_bounds {
-                actions.push(Action::Deliver(*letter));
+                actions.push(Action::Deliver(letter));
             }
         }
         for (server, number) in (0_u8..).zip(&state.servers) {
