@@ -1,6 +1,6 @@
 //! Checking a scope: stateright's depth-first search over every state.
 
-use crate::cluster::{Action, Cluster, Reductions};
+use crate::cluster::{Action, Cluster, Reductions, State};
 use crate::resources::{cpu_time, peak_memory, reset_peak_memory};
 use crate::server::Mutation;
 use crate::walker::walk;
@@ -158,7 +158,10 @@ pub fn check(
     let unreached = crate::cluster::missing_goals(scope, checker.model().goals_reached());
     if let Some(property) = broken {
         report.verdict = Verdict::Violated(*property);
-        report.counterexample = shortest(&report.cluster, &mut progress);
+        if let Some((actions, shown)) = shortest(&report.cluster, &mut progress) {
+            report.verdict = Verdict::Violated(shown);
+            report.counterexample = Some(actions);
+        }
     } else if let Some(goal) = unreached.first() {
         report.verdict = Verdict::Unreached(*goal);
     } else if let Some(pinned) = scope.unique_states
@@ -183,11 +186,18 @@ pub fn check(
     report
 }
 
-/// The shortest way to any broken property.
-fn shortest(cluster: &Cluster, progress: &mut impl FnMut(Progress)) -> Option<Vec<Action>> {
-    let stop = |state: &crate::cluster::State| !state.broken().is_empty();
+/// The shortest way to any broken property, and which that is.
+fn shortest(
+    cluster: &Cluster,
+    progress: &mut impl FnMut(Progress),
+) -> Option<(Vec<Action>, Property)> {
+    let mut shown = None;
+    let stop = |state: &State| {
+        shown = state.broken().iter().next();
+        shown.is_some()
+    };
     let walked = walk(cluster, u64::MAX, stop, |states, _, depth| {
         progress(Progress { unique_states: states, depth });
     });
-    walked.stopped_at
+    Some((walked.stopped_at?, shown?))
 }

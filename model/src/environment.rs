@@ -58,26 +58,22 @@ impl Environment {
         }
     }
 
-    /// What may happen to a server in this state, messages apart.
+    /// What may happen to a server in this state, messages apart. Whether it is leader or voter
+    /// is for the rules to look at: what they make nothing of costs nothing.
     pub fn events(&self, server: &RaftServer, state: &ServerState) -> Vec<Input> {
         let mut events = Vec::new();
         events.extend(state.writes.first().map(Write::completion));
-        match &state.role {
-            Role::Leader { .. } => {
-                events.push(Input::HeartbeatTimeout);
-                if server.options.check_quorum {
-                    events.push(Input::QuorumContactExpired);
-                }
-                if state.log.last_index() < self.log_limit {
-                    events.push(Input::Propose { command: Bytes::from_static(b"command") });
-                }
-            }
-            Role::Follower { leader_contact: true, .. } => events.push(Input::LeaderContactExpired),
-            Role::Follower { .. } | Role::PreCandidate { .. } | Role::Candidate { .. } => {
-                if state.term < self.last_term && server.is_voter() {
-                    events.push(Input::ElectionTimeout);
-                }
-            }
+        if matches!(state.role, Role::Follower { leader_contact: true, .. }) {
+            events.push(Input::LeaderContactExpired);
+        } else if state.term < self.last_term {
+            events.push(Input::ElectionTimeout);
+        }
+        events.push(Input::HeartbeatTimeout);
+        if server.options.check_quorum {
+            events.push(Input::QuorumContactExpired);
+        }
+        if state.log.last_index() < self.log_limit {
+            events.push(Input::Propose { command: Bytes::from_static(b"command") });
         }
         if self.may_restart {
             events.push(Input::Restart);

@@ -2,6 +2,7 @@
 //! as a trace for programs.
 
 use crate::cluster::{Action, Cluster, State};
+use crate::properties::{majorities, recovers};
 use crate::server::{Mutation, Role, ServerState, Write};
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
 use kontiki_specs::{Envelope, Input, LogIndex, Output, Property, ReplicationMode, ServerId};
@@ -88,6 +89,18 @@ impl<'a> Path<'a> {
         }
     }
 
+    /// A smallest majority that does not recover from the end.
+    fn stuck(&self) -> Vec<ServerId> {
+        let majorities = majorities(self.cluster.scope());
+        let stuck = majorities.into_iter().find(|places| {
+            let servers: Vec<_> =
+                places.iter().map(|place| &self.cluster.servers()[*place]).collect();
+            let states: Vec<_> = places.iter().map(|place| &self.last[*place]).collect();
+            !recovers(&servers, &states)
+        });
+        stuck.unwrap_or_default().into_iter().map(|place| self.last[place].id).collect()
+    }
+
     /// The path as a story: numbered steps, what changed at each, and the end.
     pub fn story(&self) -> String {
         let mut story = String::new();
@@ -103,6 +116,10 @@ impl<'a> Path<'a> {
         }
         for property in &self.broken {
             let _ = writeln!(story, "This breaks {property}: {}", property.description());
+            if *property == Property::Recovery {
+                let stuck: Vec<String> = self.stuck().iter().map(ServerId::to_string).collect();
+                let _ = writeln!(story, "Left to themselves from here, these cannot: {stuck:?}");
+            }
         }
         story
     }

@@ -15,7 +15,7 @@ pub use action::Action;
 
 use crate::actor::actor_system;
 use crate::environment::{Environment, Turn};
-use crate::properties::{ClusterView, GoalSet, PropertySet, judge_state, recovers};
+use crate::properties::{ClusterView, GoalSet, PropertySet, judge_state, majorities, recovers};
 use crate::server::{Mutation, RaftServer, ServerState};
 use fate::Fate;
 use kontiki_specs::scope::Scope;
@@ -112,6 +112,7 @@ pub struct Cluster {
     servers: Vec<RaftServer>,
     reductions: Reductions,
     properties: PropertySet,
+    majorities: Vec<Vec<usize>>,
     tables: Mutex<Tables>,
 }
 
@@ -126,6 +127,7 @@ impl Cluster {
             servers,
             reductions,
             properties: scope.properties.iter().copied().collect(),
+            majorities: majorities(scope),
             tables: Mutex::new(tables),
         }
     }
@@ -351,12 +353,7 @@ impl Cluster {
     }
 
     fn every_majority_recovers(&self, tables: &mut Tables, state: &State) -> bool {
-        let voters = usize::try_from(self.scope.voters).unwrap_or(usize::MAX);
-        let majority = voters / 2 + 1;
-        let sets = (0_u32..1 << voters).filter(|set| set.count_ones() as usize >= majority);
-        sets.into_iter().all(|set| {
-            let up: SmallVec<[usize; 5]> =
-                (0..voters).filter(|place| set & (1 << place) != 0).collect();
+        self.majorities.iter().all(|up| {
             let numbers: SmallVec<[StateNumber; 4]> =
                 up.iter().map(|place| state.servers[*place]).collect();
             if let Some(known) = tables.recoveries.get(&numbers) {

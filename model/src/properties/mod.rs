@@ -4,12 +4,13 @@
 //! Properties are written against what servers know and have on disk, not against the rules, so
 //! that a broken rule shows in its effect.
 
+mod contact;
 mod recovery;
 mod sets;
 mod states;
 mod steps;
 
-pub use recovery::recovers;
+pub use recovery::{majorities, recovers};
 pub use sets::{GoalSet, PropertySet};
 pub use states::{ClusterView, Committed, judge_state};
 pub use steps::{StepVerdict, judge_step};

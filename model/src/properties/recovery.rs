@@ -8,6 +8,7 @@
 
 use crate::server::{RaftServer, ServerState};
 use bytes::Bytes;
+use kontiki_specs::scope::Scope;
 use kontiki_specs::{Envelope, Input, LogIndex, Output, Term};
 use std::collections::VecDeque;
 
@@ -34,6 +35,17 @@ pub fn recovers(servers: &[&RaftServer], states: &[&ServerState]) -> bool {
             .into_iter()
             .all(|seeker| schedule.clone().elect_and_commit(seeker).is_some()),
     }
+}
+
+/// Every majority of a scope's voters, by their places, the smallest first.
+pub fn majorities(scope: &Scope) -> Vec<Vec<usize>> {
+    let voters = usize::try_from(scope.voters).unwrap_or(0);
+    let mut all: Vec<Vec<usize>> = (0_u32..1 << voters)
+        .map(|set| (0..voters).filter(|place| set & (1 << place) != 0).collect())
+        .filter(|places: &Vec<usize>| 2 * places.len() > voters)
+        .collect();
+    all.sort_by_key(Vec::len);
+    all
 }
 
 #[derive(Clone)]

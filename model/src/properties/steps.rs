@@ -3,8 +3,7 @@
 use super::{GoalSet, PropertySet};
 use crate::environment::Turn;
 use crate::server::{RaftServer, Role, ServerState};
-use kontiki_specs::{AppendOutcome, Goal, Input, LogPosition, Message, Output, Property, ServerId};
-use std::collections::BTreeSet;
+use kontiki_specs::{AppendOutcome, Goal, Input, LogIndex, Message, Output, Property, ServerId};
 
 /// What a step breaks and reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,12 +27,13 @@ pub fn judge_step(server: &RaftServer, before: &ServerState, turn: &Turn) -> Ste
     verdict
 }
 
-struct Judged<'a> {
-    server: &'a RaftServer,
-    before: &'a ServerState,
-    input: &'a Input,
+/// A step, with what came before and after it.
+pub(super) struct Judged<'a> {
+    pub(super) server: &'a RaftServer,
+    pub(super) before: &'a ServerState,
+    pub(super) input: &'a Input,
     outputs: &'a [Output],
-    after: &'a ServerState,
+    pub(super) after: &'a ServerState,
 }
 
 impl Judged<'_> {
@@ -44,6 +44,7 @@ impl Judged<'_> {
         broken.insert_if(!self.commit_is_monotonic(), P::MonotonicCommit);
         broken.insert_if(!self.match_is_monotonic(), P::MonotonicMatch);
         broken.insert_if(!self.leader_only_appends(), P::LeaderAppendOnly);
+        broken.insert_if(!self.applies_in_order(), P::StateMachineSafety);
         broken.insert_if(!self.own_term_is_counted(), P::OwnTermCommit);
         broken.insert_if(!self.sends().all(|sent| self.is_justified(sent)), P::JustifiedByDisk);
         broken.insert_if(!self.later_term_is_adopted(), P::LaterTermAdopted);
@@ -52,18 +53,18 @@ impl Judged<'_> {
         broken.insert_if(!self.leader_has_majority(), P::LeaderHasMajority);
     }
 
-    fn is_restart(&self) -> bool {
+    pub(super) fn is_restart(&self) -> bool {
         *self.input == Input::Restart
     }
 
-    fn sends(&self) -> impl Iterator<Item = (ServerId, &Message)> {
+    pub(super) fn sends(&self) -> impl Iterator<Item = (ServerId, &Message)> {
         self.outputs.iter().filter_map(|output| match output {
             Output::Send { to, message } => Some((*to, message)),
             _ => None,
         })
     }
 
-    fn delivered(&self) -> Option<(ServerId, &Message)> {
+    pub(super) fn delivered(&self) -> Option<(ServerId, &Message)> {
         match self.input {
             Input::Deliver { from, message } => Some((*from, message)),
             _ => None,
@@ -138,81 +139,22 @@ impl Judged<'_> {
         }
     }
 
-    fn in_contact_before(&self) -> bool {
-        let heard = match self.before.role {
-            Role::Follower { leader_contact, .. } => leader_contact,
-            Role::Leader { .. } => true,
-            Role::PreCandidate { .. } | Role::Candidate { .. } => false,
-        };
-        heard && self.server.options.leader_contact
-    }
-
-    fn asks_for_vote(message: &Message) -> bool {
-        matches!(message, Message::RequestVote { .. } | Message::RequestPreVote { .. })
-    }
-
-    fn later_term_is_adopted(&self) -> bool {
-        self.delivered().is_none_or(|(_, message)| {
-            self.after.term >= message.term()
-                || (self.in_contact_before() && Self::asks_for_vote(message))
-        })
-    }
-
-    fn leader_is_undisturbed(&self) -> bool {
-        let Some((_, message)) = self.delivered() else { return true };
-        let ignored = (self.after.term, self.after.vote) == (self.before.term, self.before.vote);
-        let disturbed = self.in_contact_before() && Self::asks_for_vote(message) && !ignored;
-        !disturbed && self.pre_vote_is_honest(message)
-    }
-
-    /// A pre-vote is promised only to a candidate whose log would get the vote.
-    fn pre_vote_is_honest(&self, message: &Message) -> bool {
-        let Message::RequestPreVote { last, .. } = message else { return true };
-        let key = |at: LogPosition| (at.term, at.index);
-        key(*last) >= key(self.before.log.last())
-            || !self
-                .sends()
-                .any(|(_, sent)| matches!(sent, Message::RequestPreVoteReply { granted: true, .. }))
-    }
-
-    fn timeout_keeps_term(&self) -> bool {
-        let alone = self.server.other_voters().next().is_none();
-        !self.server.options.pre_vote
-            || *self.input != Input::ElectionTimeout
-            || alone
-            || self.after.term == self.before.term
-    }
-
-    /// E9: the set of those heard grows only by who speaks, is emptied by a check, and a check
-    /// without a majority in it ends the leadership.
-    fn leader_has_majority(&self) -> bool {
-        let Role::Leader { heard: before, .. } = &self.before.role else { return true };
-        let after = match &self.after.role {
-            Role::Leader { heard, .. } if self.after.term == self.before.term => Some(heard),
-            _ => None,
-        };
-        if *self.input == Input::QuorumContactExpired && self.server.options.check_quorum {
-            let mut present = before.clone();
-            present.insert(self.before.id);
-            let voters = &self.server.configuration.voters;
-            let majority = 2 * voters.intersection(&present).count() > voters.len();
-            return after.is_none_or(|heard| majority && heard.is_empty());
-        }
-        let speaker: BTreeSet<ServerId> =
-            self.delivered().map(|(from, _)| from).into_iter().collect();
-        after.is_none_or(|heard| heard.difference(before).all(|id| speaker.contains(id)))
+    /// L8: what is handed over is the log from the last applied entry to the new one, each once.
+    fn applies_in_order(&self) -> bool {
+        let first = if self.is_restart() { LogIndex(1) } else { self.before.applied_index.next() };
+        let last = self.after.applied_index;
+        let handed_over = self.outputs.iter().flat_map(|output| match output {
+            Output::Apply { entries } => entries.as_slice(),
+            _ => &[],
+        });
+        let due = self.after.log.from(first).iter().take_while(|entry| entry.index <= last);
+        last.max(self.after.commit_index) <= self.after.log.last_index() && handed_over.eq(due)
     }
 
     fn reach(&self, goals: &mut GoalSet) {
         use Goal as G;
         let (before, after) = (self.before, self.after);
-        let unchanged = self.before == self.after && self.outputs.is_empty();
-        let ignored = unchanged
-            && self.in_contact_before()
-            && self.delivered().is_some_and(|(_, message)| {
-                matches!(message, Message::RequestVote { .. }) && message.term() > before.term
-            });
-        goals.insert_if(ignored, G::VoteRequestIgnored);
+        goals.insert_if(self.ignores_vote_request(), G::VoteRequestIgnored);
         let shortened = !after.log.entries().starts_with(before.log.entries());
         goals.insert_if(shortened && !self.is_restart(), G::FollowerTruncates);
         let refuses = self.sends().any(|(_, message)| {
