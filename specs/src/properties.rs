@@ -47,7 +47,7 @@ named! {
         LogMatching = "log-matching",
         /// A leader's log holds every entry committed in an earlier term.
         LeaderCompleteness = "leader-completeness",
-        /// No two servers commit or apply different entries at one index.
+        /// No two servers commit or apply different entries at one index, and each is applied once, in order.
         StateMachineSafety = "state-machine-safety",
         /// A committed entry is on the disks of a majority.
         CommittedIsDurable = "committed-is-durable",
@@ -63,13 +63,13 @@ named! {
         JustifiedByDisk = "justified-by-disk",
         /// A server that counts acknowledgements commits an entry of its own term.
         OwnTermCommit = "own-term-commit",
-        /// A server that hears of a later term follows it, unless it has contact with a leader.
+        /// A server that hears of a later term is a follower in it, unless it ignores a vote request for leader contact.
         LaterTermAdopted = "later-term-adopted",
-        /// A vote request changes neither term nor vote of a server in contact with a leader, and no pre-vote promises what a vote would refuse.
+        /// A vote request changes neither term nor vote of a server in contact with a leader, contact is remembered rightly, and no pre-vote promises what a vote would refuse.
         UndisturbedLeader = "undisturbed-leader",
         /// With pre-vote, no election timeout by itself raises a term.
         CutOffRaisesNoTerm = "cut-off-raises-no-term",
-        /// A leader that has heard from no majority since its last quorum check stops leading.
+        /// A leader goes on after a quorum check exactly if it has heard from a majority since the last one.
         LeaderHasMajority = "leader-has-majority",
         /// From every state, every majority elects a leader, commits what its log holds, and then a new command.
         Recovery = "recovery",
