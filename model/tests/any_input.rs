@@ -32,11 +32,11 @@ fn append_entries() -> impl Strategy<Value = Message> {
         |(term, prev, terms, commit)| Message::AppendEntries {
             term,
             prev,
-            entries: (prev.index.0.saturating_add(1)..)
+            entries: (1..)
                 .zip(terms)
-                .map(|(index, term)| Entry {
+                .map(|(place, term)| Entry {
                     term: Term(term),
-                    index: LogIndex(index),
+                    index: LogIndex(prev.index.0.saturating_add(place)),
                     payload: Payload::Noop,
                 })
                 .collect(),

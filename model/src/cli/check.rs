@@ -115,6 +115,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         "time",
         "states/cpu-s",
         "memory",
+        "bytes/state",
         "verdict",
     ]);
     let mut rows = Vec::new();
@@ -164,6 +165,7 @@ fn cells(report: &CheckReport) -> Vec<String> {
         seconds(report.time),
         grouped(rate as u64),
         format!("{} MiB", report.peak_memory >> 20),
+        grouped(report.peak_memory / report.unique_states.max(1)),
         report.verdict.to_string(),
     ]
 }

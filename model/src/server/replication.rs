@@ -181,7 +181,8 @@ impl Step<'_> {
 
     /// L2, L10: a leader whose request was refused goes back to where the logs may agree and
     /// probes there. It steps over its own entries of terms later than the hint's, and never to
-    /// or below what is known to match, nor forward, whatever the hint. A refusal of anything but the probe under way is late.
+    /// or below what is known to match, nor forward, whatever the hint. A refusal of anything but
+    /// the probe under way is late.
     pub(super) fn mismatch(&mut self, follower: ServerId, prev_index: LogIndex, hint: LogPosition) {
         let agreement = self.last_not_later(hint).index;
         let never_advances = self.mutated(Mutation::HintNeverAdvances);
