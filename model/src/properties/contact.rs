@@ -45,8 +45,8 @@ impl Judged<'_> {
         key(*last) >= key(self.before.log.last()) && !self.after.is_leader()
     }
 
-    /// E8: contact is had from a leader of the current term, and lasts until it expires or the
-    /// term ends.
+    /// E8: contact is had from a leader of the current term, and lasts until it expires, the
+    /// server seeks election itself, or the term ends.
     fn contact_is_remembered(&self) -> bool {
         let heard = self.delivered().is_some_and(|(_, message)| {
             let entries = matches!(message, Message::AppendEntries { .. });
@@ -54,7 +54,10 @@ impl Judged<'_> {
         });
         let kept = in_contact(self.before)
             && self.after.term == self.before.term
-            && !matches!(self.input, Input::LeaderContactExpired | Input::Restart);
+            && !matches!(
+                self.input,
+                Input::LeaderContactExpired | Input::ElectionTimeout | Input::Restart
+            );
         !self.server.options.leader_contact || in_contact(self.after) == (heard || kept)
     }
 
