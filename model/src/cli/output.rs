@@ -10,10 +10,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A table with these heads, columns without lines between rows.
+/// A table with these heads, in Markdown, to be pasted where it is needed.
 pub fn table(heads: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(heads.iter().copied());
+    table.load_preset(presets::ASCII_MARKDOWN).set_header(heads.iter().copied());
     table
 }
 
