@@ -43,7 +43,8 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         pre_vote: scope.pre_vote,
         leader_contact: scope.leader_contact,
         check_quorum: scope.check_quorum,
-        batch: usize::try_from(scope.batch).unwrap_or(usize::MAX).max(1),
+        batch: scope.batch.max(1),
+        window: scope.window.max(1),
     };
     all()
         .map(|id| RaftServer {

@@ -72,11 +72,17 @@ impl Environment {
         if server.options.check_quorum {
             events.push(Input::QuorumContactExpired);
         }
-        if state.log.last_index() < self.log_limit {
-            events.push(Input::Propose { command: Bytes::from_static(b"command") });
+        let room = self.log_limit.0.saturating_sub(state.log.last_index().0);
+        for commands in 1..=room.min(server.options.batch).min(2) {
+            let command = Bytes::from_static(b"command");
+            events.push(Input::Propose {
+                commands: (0..commands).map(|_| command.clone()).collect(),
+            });
         }
         if self.may_restart {
-            events.push(Input::Restart);
+            events.push(Input::Restart { torn: None });
+            let tears = state.writes.first().map_or(0..0, |write| write.tears(&state.disk));
+            events.extend(tears.map(|written| Input::Restart { torn: Some(written) }));
         }
         events
     }

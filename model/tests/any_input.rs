@@ -80,8 +80,10 @@ fn input() -> impl Strategy<Value = Option<Input>> {
         1 => Just(Some(Input::HeartbeatTimeout)),
         1 => Just(Some(Input::LeaderContactExpired)),
         1 => Just(Some(Input::QuorumContactExpired)),
-        1 => Just(Some(Input::Propose { command: Bytes::from_static(b"command") })),
-        1 => Just(Some(Input::Restart)),
+        1 => (0_usize..3).prop_map(|count| {
+            Some(Input::Propose { commands: vec![Bytes::from_static(b"command"); count] })
+        }),
+        1 => prop::option::of(0_u64..3).prop_map(|torn| Some(Input::Restart { torn })),
         1 => (term(), prop::option::of(1_u64..4)).prop_map(|(term, vote)| {
             Some(Input::HardStateWritten { term, vote: vote.map(ServerId) })
         }),

@@ -26,10 +26,10 @@ pub enum Input {
     LeaderContactExpired,
     /// An election timeout has passed since the leader last looked who answers it (rule E9).
     QuorumContactExpired,
-    /// A client asks for a command to be replicated (rule L1).
+    /// Clients ask for commands to be replicated (rule L1): all in this order, or none.
     Propose {
-        /// The command, opaque to Raft.
-        command: Bytes,
+        /// The commands, opaque to Raft; at least one.
+        commands: Vec<Bytes>,
     },
     /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteHardState`].
     HardStateWritten {
@@ -46,7 +46,11 @@ pub enum Input {
         index: LogIndex,
     },
     /// The server crashes and starts again from its disk. Writes not yet complete are lost.
-    Restart,
+    Restart {
+        /// Of the oldest outstanding write, if that is of entries, only part was lost: what it
+        /// replaces is gone, and this many of its entries, not all, are on disk (rule L11).
+        torn: Option<u64>,
+    },
 }
 
 impl fmt::Display for Input {
@@ -57,7 +61,10 @@ impl fmt::Display for Input {
             Input::HeartbeatTimeout => write!(f, "heartbeat timeout"),
             Input::LeaderContactExpired => write!(f, "leader contact expires"),
             Input::QuorumContactExpired => write!(f, "quorum contact expires"),
-            Input::Propose { .. } => write!(f, "a client proposes a command"),
+            Input::Propose { commands } if commands.len() == 1 => {
+                write!(f, "a client proposes a command")
+            }
+            Input::Propose { commands } => write!(f, "clients propose {} commands", commands.len()),
             Input::HardStateWritten { term, vote: Some(vote) } => {
                 write!(f, "disk has written term {term} and the vote for {vote}")
             }
@@ -67,7 +74,10 @@ impl fmt::Display for Input {
             Input::EntriesWritten { leader_term, index } => {
                 write!(f, "disk has written entries up to {index}, issued in term {leader_term}")
             }
-            Input::Restart => write!(f, "crashes and restarts from its disk"),
+            Input::Restart { torn: None } => write!(f, "crashes and restarts from its disk"),
+            Input::Restart { torn: Some(entries) } => {
+                write!(f, "crashes, {entries} entries into a write, and restarts from its disk")
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 //! implementation, never here. `rules.md` beside this crate states every rule in words.
 
 mod configuration;
+mod entries;
 mod entry;
 mod ids;
 mod input;
@@ -19,6 +20,7 @@ pub mod scope;
 pub mod trace;
 
 pub use configuration::Configuration;
+pub use entries::Entries;
 pub use entry::{Entry, LogPosition, Payload};
 pub use ids::{LogIndex, ServerId, Term};
 pub use input::Input;

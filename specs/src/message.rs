@@ -1,6 +1,6 @@
 //! What servers say to each other: one variant for each request and each reply.
 
-use crate::{Entry, LogIndex, LogPosition, ServerId, Term};
+use crate::{Entries, LogIndex, LogPosition, ServerId, Term};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -62,7 +62,7 @@ pub enum Message {
         /// The entry just before the first of `entries`.
         prev: LogPosition,
         /// Consecutive entries, the first at `prev.index + 1`.
-        entries: Vec<Entry>,
+        entries: Entries,
         /// The leader's commit index.
         commit_index: LogIndex,
     },
@@ -142,7 +142,7 @@ impl fmt::Display for Message {
             }
             Message::AppendEntries { term, prev, entries, commit_index } => {
                 write!(f, "AppendEntries term {term}, after {prev}, ")?;
-                match entries.as_slice() {
+                match &**entries {
                     [] => write!(f, "no entries")?,
                     [entry] => write!(f, "{entry}")?,
                     [first, .., last] => write!(f, "{first} to {last}")?,

@@ -1,6 +1,6 @@
 //! What a server asks for.
 
-use crate::{Entry, LogIndex, LogPosition, Message, ServerId, Term};
+use crate::{Entries, LogIndex, LogPosition, Message, ServerId, Term};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -33,17 +33,19 @@ pub enum Output {
         /// The index of the first entry.
         first_index: LogIndex,
         /// Consecutive entries, at least one.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
     /// Apply these committed entries to the state machine, in this order (rule L8).
     Apply {
         /// Consecutive entries, at least one, the first right after the last applied.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
-    /// A proposal was appended at this position; it is not committed yet.
+    /// The proposed commands were appended, in a row; they are not committed yet.
     Proposed {
-        /// Where the command stands in the leader's log.
-        position: LogPosition,
+        /// Where the first command stands in the leader's log. All are of its term.
+        first: LogPosition,
+        /// Where the last command stands.
+        last_index: LogIndex,
     },
     /// A request of a client was refused. It certainly has not been carried out.
     Refused {
@@ -66,6 +68,40 @@ pub enum Refusal {
         /// The leader this server last heard from in its current term.
         leader: Option<ServerId>,
     },
+    /// There was no command in the proposal.
+    NothingProposed,
+    /// A command is larger than this server takes. It is no use to try again.
+    CommandTooLarge {
+        /// The command's size, in bytes.
+        size: u64,
+        /// The largest size taken, in bytes.
+        limit: u64,
+    },
+    /// The leader has too much that is not committed yet. Later it may have room.
+    TooMuchUncommitted {
+        /// The commands that wait to be committed, in bytes.
+        uncommitted: u64,
+        /// How many bytes may wait.
+        limit: u64,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotLeader { leader: Some(leader) } => write!(f, "{leader} leads"),
+            Refusal::NotLeader { leader: None } => {
+                write!(f, "it does not lead and knows no leader")
+            }
+            Refusal::NothingProposed => write!(f, "no command was proposed"),
+            Refusal::CommandTooLarge { size, limit } => {
+                write!(f, "a command of {size} bytes; at most {limit} are taken")
+            }
+            Refusal::TooMuchUncommitted { uncommitted, limit } => {
+                write!(f, "{uncommitted} bytes wait to be committed; at most {limit} may")
+            }
+        }
+    }
 }
 
 /// The roles of a server.
@@ -101,23 +137,23 @@ impl fmt::Display for Output {
                 write!(f, "writes term {term} and its vote for {vote}")
             }
             Output::WriteHardState { term, vote: None } => write!(f, "writes term {term}"),
-            Output::WriteEntries { entries, .. } => match entries.as_slice() {
+            Output::WriteEntries { entries, .. } => match &**entries {
                 [] => write!(f, "writes no entries"),
                 [entry] => write!(f, "writes {entry}"),
                 [first, .., last] => write!(f, "writes {first} to {last}"),
             },
-            Output::Apply { entries } => match entries.as_slice() {
+            Output::Apply { entries } => match &**entries {
                 [] => write!(f, "applies nothing"),
                 [entry] => write!(f, "applies {entry}"),
                 [first, .., last] => write!(f, "applies {first} to {last}"),
             },
-            Output::Proposed { position } => write!(f, "appends the command at {position}"),
-            Output::Refused { refusal: Refusal::NotLeader { leader: Some(leader) } } => {
-                write!(f, "refuses: {leader} leads")
+            Output::Proposed { first, last_index } if first.index == *last_index => {
+                write!(f, "appends the command at {first}")
             }
-            Output::Refused { refusal: Refusal::NotLeader { leader: None } } => {
-                write!(f, "refuses: it does not lead and knows no leader")
+            Output::Proposed { first, last_index } => {
+                write!(f, "appends the commands from {first} to {last_index}")
             }
+            Output::Refused { refusal } => write!(f, "refuses: {refusal}"),
             Output::RoleChanged { role } => write!(f, "becomes {role}"),
         }
     }

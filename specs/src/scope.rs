@@ -124,6 +124,9 @@ pub struct Scope {
     pub commands: Option<u64>,
     /// The most entries that one message carries, 1 to 15; 1 unless the file says otherwise.
     pub batch: u64,
+    /// The most entries that may be under way to one follower, 1 to 15; if the file does not say,
+    /// as many as there are.
+    pub window: u64,
     /// How many crashes there are in all, over the whole cluster, 0 to 7.
     pub restarts: u64,
     /// How writes reach the disk.

@@ -45,6 +45,7 @@ fn five_lines_are_a_scope() {
         log: 1,
         commands: None,
         batch: 1,
+        window: 1,
         restarts: 0,
         disk: Disk::Synchronous,
         pre_vote: false,
@@ -60,7 +61,7 @@ fn five_lines_are_a_scope() {
 #[test]
 fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
-        log = 0x2\ncommands = 0\nbatch = 15\nrestarts = 7\ndisk = \"asynchronous\"\npre-vote = true\nleader-contact = true\n\
+        log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nrestarts = 7\ndisk = \"asynchronous\"\npre-vote = true\nleader-contact = true\n\
         check-quorum = true\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
@@ -74,6 +75,7 @@ fn every_key_is_read() {
         log: 2,
         commands: Some(0),
         batch: 15,
+        window: 3,
         restarts: 7,
         disk: Disk::Asynchronous,
         pre_vote: true,

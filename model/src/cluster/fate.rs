@@ -181,7 +181,7 @@ impl StandIns<'_> {
             for disk in disks_after_crash(state) {
                 let crashed = ServerState { disk, writes: Vec::new(), ..state.clone() };
                 let server = self.tables.server(state.id);
-                let (recovered, _) = server.step(&crashed, &Input::Restart);
+                let (recovered, _) = server.step(&crashed, &Input::Restart { torn: None });
                 floor = floor.min(recovered.term);
                 all.extend(self.in_term(&recovered));
             }
@@ -385,6 +385,11 @@ fn disks_after_crash(state: &ServerState) -> Vec<Disk> {
     let mut disk = state.disk.clone();
     let mut all = vec![disk.clone()];
     for write in &state.writes {
+        for written in write.tears(&disk) {
+            let mut torn = disk.clone();
+            write.tear(written, &mut torn);
+            all.push(torn);
+        }
         write.carry_out(&mut disk);
         all.push(disk.clone());
     }

@@ -227,10 +227,11 @@ impl Cluster {
     /// Whether the cluster's bounds, as opposed to one server's, leave room for an input.
     fn allows(&self, state: &State, input: &Input) -> bool {
         match input {
-            Input::Restart => self.may_crash(state.restarts),
-            Input::Propose { .. } => {
-                self.scope.commands.is_none_or(|bound| u64::from(state.commands) < bound)
-            }
+            Input::Restart { .. } => self.may_crash(state.restarts),
+            Input::Propose { commands } => self
+                .scope
+                .commands
+                .is_none_or(|bound| u64::from(state.commands) + commands.len() as u64 <= bound),
             _ => true,
         }
     }
@@ -430,9 +431,10 @@ impl Model for Cluster {
             Action::Event { server, event } => {
                 let server = usize::from(server);
                 let (input, made) = &tables.events(state.servers[server])[usize::from(event)];
-                counted.restarts += u8::from(*input == Input::Restart);
-                let bounded = self.scope.commands.is_some();
-                counted.commands += u8::from(bounded && matches!(input, Input::Propose { .. }));
+                counted.restarts += u8::from(matches!(input, Input::Restart { .. }));
+                if let (Some(_), Input::Propose { commands }) = (self.scope.commands, input) {
+                    counted.commands += commands.len() as u8; // The scope bounds them to 15.
+                }
                 (server, made.clone())
             }
         };

@@ -56,7 +56,7 @@ impl Judged<'_> {
             && self.after.term == self.before.term
             && !matches!(
                 self.input,
-                Input::LeaderContactExpired | Input::ElectionTimeout | Input::Restart
+                Input::LeaderContactExpired | Input::ElectionTimeout | Input::Restart { .. }
             );
         !self.server.options.leader_contact || in_contact(self.after) == (heard || kept)
     }

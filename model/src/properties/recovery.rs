@@ -83,7 +83,7 @@ impl Schedule<'_> {
         if self.states[leader].commit_index != self.states[leader].log.last_index() {
             return Some(false);
         }
-        self.happen(leader, Input::Propose { command: Bytes::from_static(b"recovered") });
+        self.happen(leader, Input::Propose { commands: vec![Bytes::from_static(b"recovered")] });
         self.deliver_all()?;
         self.beat()?;
         let expected = self.states[leader].log.last_index();

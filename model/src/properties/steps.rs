@@ -54,7 +54,7 @@ impl Judged<'_> {
     }
 
     pub(super) fn is_restart(&self) -> bool {
-        *self.input == Input::Restart
+        matches!(self.input, Input::Restart { .. })
     }
 
     pub(super) fn sends(&self) -> impl Iterator<Item = (ServerId, &Message)> {
@@ -144,7 +144,7 @@ impl Judged<'_> {
         let first = if self.is_restart() { LogIndex(1) } else { self.before.applied_index.next() };
         let last = self.after.applied_index;
         let handed_over = self.outputs.iter().flat_map(|output| match output {
-            Output::Apply { entries } => entries.as_slice(),
+            Output::Apply { entries } => &**entries,
             _ => &[],
         });
         let due = self.after.log.from(first).iter().take_while(|entry| entry.index <= last);

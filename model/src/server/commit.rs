@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{LogIndex, Output, ServerId};
+use kontiki_specs::{Entries, LogIndex, Output, ServerId};
 use std::collections::BTreeSet;
 
 impl Step<'_> {
@@ -64,7 +64,7 @@ impl Step<'_> {
         if applicable < first {
             return None;
         }
-        let entries: Vec<_> = self
+        let entries: Entries = self
             .state
             .log
             .from(first)

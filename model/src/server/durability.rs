@@ -6,6 +6,7 @@
 use super::step::Step;
 use super::{Disk, Mutation, ServerState, Write};
 use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, ServerId, Term};
+use std::ops::Range;
 
 impl Step<'_> {
     /// Carries out the oldest write, if it is the one whose completion this is. A completion of
@@ -75,9 +76,12 @@ impl Step<'_> {
     }
 
     /// L11, E3: a server that crashes comes back as a follower with what its disk holds: its
-    /// term, its vote and the writes that were complete.
-    pub(super) fn restart(&mut self) {
+    /// term, its vote, the writes that were complete, and it may be part of the next one.
+    pub(super) fn restart(&mut self, torn: Option<u64>) {
         let mut disk: Disk = self.state.disk.clone();
+        if let (Some(entries), Some(write)) = (torn, self.state.writes.first()) {
+            write.tear(entries, &mut disk);
+        }
         if self.mutated(Mutation::ForgetVoteOnRestart) {
             disk.vote = None;
         }
@@ -91,6 +95,29 @@ impl Step<'_> {
 }
 
 impl Write {
+    /// What so many of a write's entries, not all of them, make of a disk. Term and vote are
+    /// written entirely or not at all.
+    pub fn tear(&self, written: u64, disk: &mut Disk) {
+        if let Write::Entries { first_index, entries, .. } = self {
+            let written = usize::try_from(written).unwrap_or(usize::MAX);
+            if written < entries.len() {
+                disk.log.replace_from(*first_index, &entries[..written]);
+            }
+        }
+    }
+
+    /// How many of its entries a crash may leave on this disk, short of all, other than by losing
+    /// the write.
+    pub fn tears(&self, disk: &Disk) -> Range<u64> {
+        match self {
+            Write::HardState { .. } => 0..0,
+            Write::Entries { first_index, entries, .. } => {
+                let drops = *first_index <= disk.log.last_index();
+                u64::from(!drops)..entries.len() as u64
+            }
+        }
+    }
+
     /// What the write makes of a disk.
     pub fn carry_out(&self, disk: &mut Disk) {
         match self {

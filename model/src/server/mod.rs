@@ -52,7 +52,9 @@ pub struct Options {
     /// Rule E9.
     pub check_quorum: bool,
     /// The most entries in one message; at least 1.
-    pub batch: usize,
+    pub batch: u64,
+    /// The most entries under way to one follower in pipeline; at least 1 (rule L9).
+    pub window: u64,
 }
 
 impl RaftServer {
@@ -66,12 +68,12 @@ impl RaftServer {
             Input::HeartbeatTimeout => step.heartbeat_timeout(),
             Input::LeaderContactExpired => step.leader_contact_expired(),
             Input::QuorumContactExpired => step.quorum_contact_expired(),
-            Input::Propose { command } => step.propose(command),
+            Input::Propose { commands } => step.propose(commands),
             Input::HardStateWritten { term, vote } => step.hard_state_written(*term, *vote),
             Input::EntriesWritten { leader_term, index } => {
                 step.entries_written(*leader_term, *index);
             }
-            Input::Restart => step.restart(),
+            Input::Restart { torn } => step.restart(*torn),
         }
         step.finish()
     }

@@ -1,7 +1,7 @@
 //! Log replication (paper §5.3): rules L1 to L3, L10 and L12.
 
 use super::step::Step;
-use super::{Mutation, Role};
+use super::{Mutation, Options, Role};
 use bytes::Bytes;
 use kontiki_specs::{
     AppendOutcome, Entry, FollowerProgress, LogIndex, LogPosition, Message, Output, Payload,
@@ -9,28 +9,36 @@ use kontiki_specs::{
 };
 
 impl Step<'_> {
-    /// L1: a leader appends the command to its log and sends it on; any other server refuses and
-    /// names the leader if it knows one.
-    pub(super) fn propose(&mut self, command: &Bytes) {
-        match &self.state.role {
+    /// L1: a leader appends the commands to its log and sends them on; any other server refuses
+    /// and names the leader if it knows one.
+    pub(super) fn propose(&mut self, commands: &[Bytes]) {
+        let refusal = match &self.state.role {
+            Role::Leader { .. } if commands.is_empty() => Refusal::NothingProposed,
             Role::Leader { progress, .. } => {
                 let followers: Vec<_> = progress.iter().map(|(id, to)| (*id, to.mode)).collect();
-                let position = self.append(Payload::Command(command.clone()));
-                self.output(Output::Proposed { position });
+                self.append_commands(commands);
                 for (follower, mode) in followers {
                     if mode == ReplicationMode::Pipeline {
                         self.send_entries(follower);
                     }
                 }
+                return;
             }
-            Role::Follower { leader, .. } => {
-                let refusal = Refusal::NotLeader { leader: *leader };
-                self.output(Output::Refused { refusal });
-            }
+            Role::Follower { leader, .. } => Refusal::NotLeader { leader: *leader },
             Role::PreCandidate { .. } | Role::Candidate { .. } => {
-                self.output(Output::Refused { refusal: Refusal::NotLeader { leader: None } });
+                Refusal::NotLeader { leader: None }
             }
+        };
+        self.output(Output::Refused { refusal });
+    }
+
+    fn append_commands(&mut self, commands: &[Bytes]) {
+        let index = self.state.log.last_index().next();
+        for command in commands {
+            self.append(Payload::Command(command.clone()));
         }
+        let first = LogPosition { index, term: self.state.term };
+        self.output(Output::Proposed { first, last_index: self.state.log.last_index() });
     }
 
     /// L12: heartbeats keep leadership. They carry no entries, so that they pass where entries
@@ -46,23 +54,27 @@ impl Step<'_> {
         }
     }
 
-    /// L1: sends entries from the follower's next index on, at most a batch in a message. In
-    /// pipeline the leader takes them as sent and goes on to the end of its log; a probe is one
-    /// message and waits for its answer.
+    /// L1: sends entries from the follower's next index on, at most a batch in a message. A probe
+    /// is one message and waits for its answer. In pipeline the leader takes entries as sent and
+    /// goes on, to the end of its log or of the window: so many entries may be under way (L9).
     pub(super) fn send_entries(&mut self, follower: ServerId) {
-        let unsent = match self.progress_of(follower) {
-            Some(progress) => progress.next_index,
-            None => return,
-        };
+        let Options { batch, window, .. } = self.server.options;
         let log = self.state.log.clone();
-        let batches: Vec<_> = log.from(unsent).chunks(self.server.options.batch).collect();
         let Some(progress) = self.progress_of(follower) else { return };
-        let pipeline = progress.mode == ReplicationMode::Pipeline;
-        if pipeline {
-            progress.next_index = log.last_index().next();
+        let (unsent, last) = match progress.mode {
+            ReplicationMode::Probe => {
+                (progress.next_index, LogIndex(progress.next_index.previous().0 + batch))
+            }
+            ReplicationMode::Pipeline => {
+                (progress.next_index, LogIndex(progress.match_index.0 + window))
+            }
+        };
+        let last = last.min(log.last_index());
+        if progress.mode == ReplicationMode::Pipeline {
+            progress.next_index = unsent.max(last.next());
         }
-        let now = if pipeline { batches.len() } else { 1 };
-        for batch in batches.into_iter().take(now) {
+        let unsent: Vec<_> = log.from(unsent).iter().filter(|e| e.index <= last).cloned().collect();
+        for batch in unsent.chunks(usize::try_from(batch).unwrap_or(usize::MAX)) {
             self.send_append(follower, batch[0].index.previous(), batch);
         }
     }
@@ -71,7 +83,7 @@ impl Step<'_> {
         let message = Message::AppendEntries {
             term: self.state.term,
             prev: self.state.log.position_at(prev_index),
-            entries: entries.to_vec(),
+            entries: entries.into(),
             commit_index: self.state.commit_index,
         };
         self.send(follower, message);

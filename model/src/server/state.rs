@@ -2,7 +2,7 @@
 
 use super::Log;
 use kontiki_specs::{
-    Entry, FollowerProgress, LogIndex, Observation, RoleKind, RoleObservation, ServerId, Term,
+    Entries, FollowerProgress, LogIndex, Observation, RoleKind, RoleObservation, ServerId, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,7 +103,7 @@ pub enum Write {
         /// Where the new end begins; what stood there before is dropped.
         first_index: LogIndex,
         /// The entries of the new end.
-        entries: Vec<Entry>,
+        entries: Entries,
     },
 }
 

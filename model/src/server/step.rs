@@ -1,7 +1,7 @@
 //! One step of a server: the state being changed, and what it puts out.
 
 use super::{Mutation, RaftServer, ServerState, Write};
-use kontiki_specs::{Entry, LogIndex, LogPosition, Message, Output, Payload, ServerId};
+use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Message, Output, Payload, ServerId};
 
 /// A step under way. The rules are methods of this type, in the files beside this one.
 pub(super) struct Step<'a> {
@@ -69,7 +69,7 @@ impl<'a> Step<'a> {
             self.state.writes.push(Write::HardState { term, vote });
         }
         if let Some(first_index) = self.changed_from {
-            let entries = self.state.log.from(first_index).to_vec();
+            let entries = Entries::from(self.state.log.from(first_index));
             outputs.push(Output::WriteEntries {
                 leader_term: term,
                 first_index,

@@ -9,6 +9,7 @@ pub(super) const TERMS: RangeInclusive<u64> = 1..=15;
 pub(super) const LOG: RangeInclusive<u64> = 1..=15;
 pub(super) const COMMANDS: RangeInclusive<u64> = 0..=15;
 pub(super) const BATCH: RangeInclusive<u64> = 1..=15;
+pub(super) const WINDOW: RangeInclusive<u64> = 1..=15;
 pub(super) const RESTARTS: RangeInclusive<u64> = 0..=7;
 pub(super) const UNIQUE_STATES: RangeInclusive<u64> = 1..=u64::MAX;
 
@@ -18,6 +19,7 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("terms", scope.terms, TERMS)?;
     within("log", scope.log, LOG)?;
     within("batch", scope.batch, BATCH)?;
+    within("window", scope.window, WINDOW)?;
     within("restarts", scope.restarts, RESTARTS)?;
     if let Some(commands) = scope.commands {
         within("commands", commands, COMMANDS)?;

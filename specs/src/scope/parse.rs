@@ -20,6 +20,7 @@ const KEYS: &[(&str, &str)] = &[
     ("log", "log = 2"),
     ("commands", "commands = 1"),
     ("batch", "batch = 2"),
+    ("window", "window = 2"),
     ("restarts", "restarts = 1"),
     ("disk", "disk = \"asynchronous\""),
     ("pre-vote", "pre-vote = true"),
@@ -34,6 +35,7 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
     let file = File::parse(origin, text)?;
     file.refuse_unknown_keys()?;
     let servers = file.required("servers", limits::SERVERS)?;
+    let log = file.required("log", limits::LOG)?;
     let properties = file.names("properties", "property", Property::ALL, Property::name)?;
     let mut scope = Scope {
         name: name.to_string(),
@@ -42,9 +44,10 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
         servers,
         voters: file.integer("voters", limits::SERVERS)?.unwrap_or(servers),
         terms: file.required("terms", limits::TERMS)?,
-        log: file.required("log", limits::LOG)?,
+        log,
         commands: file.integer("commands", limits::COMMANDS)?,
         batch: file.integer("batch", limits::BATCH)?.unwrap_or(1),
+        window: file.integer("window", limits::WINDOW)?.unwrap_or(log),
         restarts: file.integer("restarts", limits::RESTARTS)?.unwrap_or(0),
         disk: file.one_of("disk", Disk::ALL, Disk::name)?.unwrap_or_default(),
         pre_vote: file.boolean("pre-vote")?,

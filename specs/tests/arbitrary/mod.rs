@@ -56,6 +56,7 @@ fn any_scope(g: &mut Gen) -> Scope {
         log: 1 + u64::arbitrary(g) % 15,
         commands: Option::<u8>::arbitrary(g).map(|count| u64::from(count % 16)),
         batch: 1 + u64::arbitrary(g) % 15,
+        window: 1 + u64::arbitrary(g) % 15,
         restarts: u64::arbitrary(g) % 8,
         disk: kontiki_specs::scope::Disk::Asynchronous,
         pre_vote: bool::arbitrary(g),
@@ -115,7 +116,7 @@ fn any_message(g: &mut Gen) -> Message {
         4 => Message::AppendEntries {
             term,
             prev: any_position(g),
-            entries: few(g, any_entry),
+            entries: few(g, any_entry).into(),
             commit_index: any_index(g),
         },
         5 => Message::AppendEntriesReply { term, outcome: any_outcome(g) },
@@ -137,10 +138,10 @@ fn any_input(g: &mut Gen) -> Input {
         1 => Input::HeartbeatTimeout,
         2 => Input::LeaderContactExpired,
         3 => Input::QuorumContactExpired,
-        4 => Input::Propose { command: any_bytes(g) },
+        4 => Input::Propose { commands: few(g, any_bytes) },
         5 => Input::HardStateWritten { term: any_term(g), vote: any_vote(g) },
         6 => Input::EntriesWritten { leader_term: any_term(g), index: any_index(g) },
-        7 => Input::Restart,
+        7 => Input::Restart { torn: Option::arbitrary(g) },
         _ => Input::Deliver { from: any_server(g), message: any_message(g) },
     }
 }
@@ -151,17 +152,28 @@ fn any_output(g: &mut Gen) -> Output {
         1 => Output::WriteEntries {
             leader_term: any_term(g),
             first_index: any_index(g),
-            entries: few(g, any_entry),
+            entries: few(g, any_entry).into(),
         },
-        2 => Output::Apply { entries: few(g, any_entry) },
-        3 => Output::Proposed { position: any_position(g) },
-        4 => Output::Refused { refusal: Refusal::NotLeader { leader: any_vote(g) } },
+        2 => Output::Apply { entries: few(g, any_entry).into() },
+        3 => Output::Proposed { first: any_position(g), last_index: any_index(g) },
+        4 => Output::Refused { refusal: any_refusal(g) },
         5 => {
             let roles =
                 [RoleKind::Follower, RoleKind::PreCandidate, RoleKind::Candidate, RoleKind::Leader];
             Output::RoleChanged { role: pick(g, &roles, RoleKind::Leader) }
         }
         _ => Output::Send { to: any_server(g), message: any_message(g) },
+    }
+}
+
+fn any_refusal(g: &mut Gen) -> Refusal {
+    match u8::arbitrary(g) % 4 {
+        0 => Refusal::NotLeader { leader: any_vote(g) },
+        1 => Refusal::NothingProposed,
+        2 => Refusal::CommandTooLarge { size: u64::arbitrary(g), limit: u64::arbitrary(g) },
+        _ => {
+            Refusal::TooMuchUncommitted { uncommitted: u64::arbitrary(g), limit: u64::arbitrary(g) }
+        }
     }
 }
 
