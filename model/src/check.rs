@@ -9,7 +9,6 @@ use kontiki_specs::{Goal, Property};
 use stateright::{Checker, HasDiscoveries, Model};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How a check ended.
@@ -56,8 +55,8 @@ impl fmt::Display for Verdict {
 
 /// What a check found.
 pub struct CheckReport {
-    /// The cluster that was checked.
-    pub cluster: Arc<Cluster>,
+    /// The cluster that was checked, with what was found out about its servers.
+    pub cluster: Cluster,
     /// How it ended.
     pub verdict: Verdict,
     /// Distinct states, symmetric ones counted once.
@@ -124,7 +123,7 @@ pub fn check(
     reset_peak_memory();
     let (started, cpu_started) = (Instant::now(), cpu_time());
     let cluster = Cluster::new(scope, mutation, reductions);
-    let checker = cluster.checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs();
+    let checker = cluster.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs();
     let mut checker = checker;
     let handles = checker.handles();
     while handles.iter().any(|handle| !handle.is_finished()) {
@@ -150,7 +149,7 @@ pub fn check(
         cpu_time: cpu_time().saturating_sub(cpu_started),
         peak_memory: peak_memory(),
         counterexample: None,
-        cluster: Arc::new(Cluster::new(scope, mutation, reductions)),
+        cluster,
     };
     let broken = Property::ALL.iter().find(|property| {
         scope.properties.contains(property) && checker.discovery(property.name()).is_some()
@@ -172,7 +171,7 @@ pub fn check(
     }
     if cross_check && report.counterexample.is_none() {
         let counted = walk(
-            &*report.cluster,
+            &Cluster::new(scope, mutation, reductions),
             u64::MAX,
             |_| false,
             |states, _, depth| {

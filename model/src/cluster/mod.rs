@@ -22,9 +22,9 @@ use kontiki_specs::scope::Scope;
 use kontiki_specs::{Envelope, Goal, Input, Property, ServerId};
 use smallvec::SmallVec;
 use stateright::Model;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use symmetry::Renaming;
 use tables::{HistoryNumber, LetterNumber, Move, StateNumber, Tables, place};
 
@@ -106,14 +106,15 @@ struct Verdict {
     goals: GoalSet,
 }
 
-/// The model of a cluster within a scope.
+/// The model of a cluster within a scope. A clone shares what has been found out.
+#[derive(Clone)]
 pub struct Cluster {
     scope: Scope,
     servers: Vec<RaftServer>,
     reductions: Reductions,
     properties: PropertySet,
     majorities: Vec<Vec<usize>>,
-    tables: Mutex<Tables>,
+    tables: Arc<Mutex<Tables>>,
 }
 
 impl Cluster {
@@ -128,7 +129,7 @@ impl Cluster {
             reductions,
             properties: scope.properties.iter().copied().collect(),
             majorities: majorities(scope),
-            tables: Mutex::new(tables),
+            tables: Arc::new(Mutex::new(tables)),
         }
     }
 
@@ -162,6 +163,19 @@ impl Cluster {
     /// How many distinct server states, messages and transitions of a server have been seen.
     pub fn local_counts(&self) -> (usize, usize, usize) {
         self.tables().counts()
+    }
+
+    /// Every state that some server has come to so far, and every message sent so far, under every
+    /// renaming of interchangeable servers.
+    pub fn local(&self) -> (HashSet<ServerState>, HashSet<Envelope>) {
+        let tables = self.tables();
+        let reached = tables.states.iter().filter(|local| local.reached);
+        let sent = tables.letters.iter().filter(|letter| letter.sent);
+        let renamings = &tables.renamings;
+        let states = reached.flat_map(|local| renamings.iter().map(|as_| as_.state(&local.state)));
+        let letters =
+            sent.flat_map(|letter| renamings.iter().map(|as_| as_.envelope(&letter.envelope)));
+        (states.collect(), letters.collect())
     }
 
     /// A state's servers, in the order of their ids.
@@ -246,8 +260,10 @@ impl Cluster {
         made: &Move,
     ) -> State {
         next.servers[server] = made.after;
+        tables.states[made.after as usize].reached = true;
         next.history = tables.extend_history(state.history, made.after);
         for letter in &made.sent {
+            tables.letters[*letter as usize].sent = true;
             if let Err(place) = next.letters.binary_search(letter) {
                 next.letters.insert(place, *letter);
             }
@@ -379,6 +395,9 @@ impl Model for Cluster {
         let booted = actor_system(&self.scope, &self.servers).init_states();
         let servers: SmallVec<[StateNumber; 5]> =
             booted[0].actor_states.iter().map(|state| tables.number_state(state)).collect();
+        for number in &servers {
+            tables.states[*number as usize].reached = true;
+        }
         let mut state = State {
             servers,
             letters: SmallVec::new(),

@@ -25,6 +25,8 @@ pub(super) struct LocalState {
     pub(super) state: ServerState,
     /// Its hash under each renaming.
     pub(super) hashes: Vec<u128>,
+    /// Whether a server has come to it, as opposed to its having been looked at only.
+    pub(super) reached: bool,
     /// What may happen to it besides messages, and what comes of it; filled in when first needed.
     pub(super) events: Option<Vec<(Input, Move)>>,
 }
@@ -34,6 +36,8 @@ pub(super) struct Letter {
     pub(super) envelope: Envelope,
     ends: (usize, usize),
     pub(super) hashes: Vec<u128>,
+    /// Whether it has been sent, as opposed to having been looked at only.
+    pub(super) sent: bool,
     /// Orders messages between the same two servers, independently of the servers' names.
     pub(super) rank: u128,
 }
@@ -133,7 +137,8 @@ impl Tables {
         }
         let number = next_number(self.states.len());
         let hashes = self.renamings.iter().map(|names| wide_hash(&names.state(state))).collect();
-        self.states.push(LocalState { state: state.clone(), hashes, events: None });
+        let local = LocalState { state: state.clone(), hashes, reached: false, events: None };
+        self.states.push(local);
         self.state_numbers.insert(state.clone(), number);
         number
     }
@@ -147,7 +152,7 @@ impl Tables {
             self.renamings.iter().map(|names| wide_hash(&names.envelope(&envelope))).collect();
         let rank = wide_hash(&envelope.message);
         let ends = (place(envelope.from), place(envelope.to));
-        self.letters.push(Letter { envelope: envelope.clone(), ends, hashes, rank });
+        self.letters.push(Letter { envelope: envelope.clone(), ends, hashes, sent: false, rank });
         self.letter_numbers.insert(envelope, number);
         number
     }

@@ -1,0 +1,36 @@
+//! Committing and applying (rules L4, L6, L8).
+
+use super::Raft;
+use super::outputs::Outputs;
+use super::quorum::majority_index;
+use super::role::Role;
+use crate::storage::{LogStore, StoreError};
+use kontiki_specs::Output;
+
+impl<S: LogStore> Raft<S> {
+    /// L4: what a majority holds durably is committed if it ends in an entry of this leader's own
+    /// term. L9: the leader's own copy counts as far as it is durable, like any other.
+    pub(super) fn advance_commit(&mut self) {
+        let Role::Leader(leader) = &mut self.role else { return };
+        let followers = leader.followers.iter().map(|progress| progress.match_index);
+        let held = majority_index(followers.chain([self.disk.durable_index]).collect());
+        if held > self.commit_index && self.log.term_at(held) == Some(self.hard_state.term) {
+            leader.settle(held, self.log.last_index());
+            self.commit_index = held;
+        }
+    }
+
+    /// L8: hands what is committed to the state machine, in order and once, and lets go of what
+    /// need not stay in memory.
+    pub(super) fn apply(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
+        let (first, last) = (self.applied_index.next(), self.commit_index);
+        if first <= last {
+            let take = |entries| outputs.effects.push(Output::Apply { entries });
+            self.log.pieces(&self.store, first, last, take)?;
+            self.applied_index = last;
+        }
+        let settled = self.applied_index.min(self.disk.durable_index);
+        self.log.forget(settled, self.config.limits.recent_bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! Contact: who has heard from whom (rules E8, E9).
+
+use super::Raft;
+use super::quorum::is_majority;
+use super::role::{Follower, Role};
+use crate::storage::LogStore;
+use kontiki_specs::{Message, ServerId};
+
+impl<S: LogStore> Raft<S> {
+    /// E8: in contact with a leader, requests for votes are ignored, whatever their term. A leader
+    /// is in contact with itself.
+    pub(super) fn ignores_for_leader_contact(&self, message: &Message) -> bool {
+        if !self.config.leader_contact {
+            return false;
+        }
+        match message {
+            Message::RequestVote { .. } | Message::RequestPreVote { .. } => {
+                self.role.is_leader() || self.has_leader_contact()
+            }
+            _ => false,
+        }
+    }
+
+    /// E8: the minimum election timeout has passed without word from the leader.
+    pub(super) fn leader_contact_expired(&mut self) {
+        if let Role::Follower(follower) = &mut self.role {
+            follower.leader_contact = false;
+        }
+    }
+
+    /// E9: a leader notes who answers it.
+    pub(super) fn note_contact(&mut self, from: ServerId) {
+        if let Role::Leader(leader) = &mut self.role
+            && self.config.check_quorum
+            && let Some(progress) = leader.progress_of(from)
+        {
+            progress.heard = true;
+        }
+    }
+
+    /// E9: a leader that has not heard from a majority since the last check, itself counted, steps
+    /// down. Any other listens anew.
+    pub(super) fn quorum_contact_expired(&mut self) {
+        let voters = self.config.configuration.voters.len();
+        let Role::Leader(leader) = &mut self.role else { return };
+        if !self.config.check_quorum {
+            return;
+        }
+        let heard = leader.followers.iter().filter(|progress| progress.heard).count();
+        if is_majority(heard + 1, voters) {
+            leader.followers.iter_mut().for_each(|progress| progress.heard = false);
+        } else {
+            self.role = Role::Follower(Follower::default());
+        }
+    }
+}

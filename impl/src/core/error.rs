@@ -1,0 +1,131 @@
+//! Why a step was not taken.
+
+use super::ConfigError;
+use crate::storage::StoreError;
+use kontiki_specs::{LogIndex, ServerId, Term};
+use thiserror::Error;
+
+/// No term beyond this is taken or begun: one message with the largest number must not end
+/// elections for good.
+pub const MAX_TERM: Term = Term(1 << 62);
+
+/// No index beyond this is taken.
+pub const MAX_INDEX: LogIndex = LogIndex(1 << 62);
+
+/// Why a server did not start.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StartError {
+    /// It was told something impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its store cannot be read, or holds what no server wrote.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a step was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StepError {
+    /// The input makes no sense. Nothing has changed and nothing is put out.
+    #[error("refused: {0}")]
+    Rejected(#[from] Rejection),
+    /// The store failed. The server has stopped: start it again when the store is whole.
+    #[error("stopped: {0}")]
+    Store(#[from] StoreError),
+    /// The store has failed before.
+    #[error("the server has stopped because its store failed: start it again")]
+    Stopped,
+}
+
+/// Why an input makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// A message from the server to itself.
+    #[error("a message from the server to itself")]
+    FromItself,
+    /// A reply from a server that nothing was asked of.
+    #[error("a reply from {from}, which is not a voter")]
+    ReplyFromStranger {
+        /// The sender.
+        from: ServerId,
+    },
+    /// Only a pre-vote may be asked for in the term before the first.
+    #[error("a message of term 0, in which nobody campaigns or leads")]
+    TermZero,
+    /// A term that no cluster reaches.
+    #[error("term {term} is beyond {MAX_TERM}")]
+    TermTooLarge {
+        /// The term.
+        term: Term,
+    },
+    /// An index that no log reaches.
+    #[error("index {index} is beyond {MAX_INDEX}")]
+    IndexTooLarge {
+        /// The index.
+        index: LogIndex,
+    },
+    /// Index 0 has term 0 and no other index has.
+    #[error("index {index} and term {term} do not go together")]
+    NoSuchPosition {
+        /// The index.
+        index: LogIndex,
+        /// The term.
+        term: Term,
+    },
+    /// Entries that do not follow one another.
+    #[error("entry {index} of term {term} cannot stand where it does")]
+    EntryOutOfPlace {
+        /// The entry's index.
+        index: LogIndex,
+        /// The entry's term.
+        term: Term,
+    },
+    /// A log position of a later term than the message that tells of it.
+    #[error("a position of term {position} in a message of term {term}")]
+    PositionOfLaterTerm {
+        /// The position's term.
+        position: Term,
+        /// The message's term.
+        term: Term,
+    },
+    /// A refusal that offers nothing earlier than what it refuses.
+    #[error("the hint {hint} is not before {prev_index}")]
+    HintNotBefore {
+        /// The hint's index.
+        hint: LogIndex,
+        /// What was refused.
+        prev_index: LogIndex,
+    },
+    /// Entries from a second leader of one term. One of the servers does not keep its promises.
+    #[error("{from} claims to lead in term {term}, in which {leader} leads")]
+    SecondLeader {
+        /// The sender.
+        from: ServerId,
+        /// The leader that this server knows.
+        leader: ServerId,
+        /// The term.
+        term: Term,
+    },
+    /// Entries that contradict what is committed. One of the servers does not keep its promises.
+    #[error("the term of entry {index} contradicts what is committed up to {commit_index}")]
+    ContradictsCommitted {
+        /// The entry.
+        index: LogIndex,
+        /// What this server knows to be committed.
+        commit_index: LogIndex,
+    },
+    /// An acknowledgement of entries that the leader does not have.
+    #[error("an acknowledgement up to {index}, but the log ends at {last_index}")]
+    AcknowledgesUnsent {
+        /// What is acknowledged.
+        index: LogIndex,
+        /// The end of the log.
+        last_index: LogIndex,
+    },
+    /// The completion of something that is not the oldest outstanding write.
+    #[error("the completion of a write that is not the oldest outstanding")]
+    UnexpectedCompletion,
+    /// The terms have run out.
+    #[error("term {MAX_TERM} is the last")]
+    TermsExhausted,
+}

@@ -1,0 +1,54 @@
+//! The follower's side of replication (rules L1 to L3, L6).
+
+use super::Raft;
+use super::outputs::Outputs;
+use super::role::{Follower, Role};
+use crate::storage::LogStore;
+use kontiki_specs::{AppendOutcome, Entries, LogIndex, LogPosition, Message, ServerId};
+
+impl<S: LogStore> Raft<S> {
+    /// L2: entries or a heartbeat of the leader of this term. E6: whoever sends them leads.
+    pub(super) fn append_entries(
+        &mut self,
+        leader: ServerId,
+        prev: LogPosition,
+        entries: &Entries,
+        leader_commit: LogIndex,
+        outputs: &mut Outputs,
+    ) {
+        let leader_contact = self.config.leader_contact;
+        self.role = Role::Follower(Follower { leader: Some(leader), leader_contact });
+        if !self.log.holds(prev) {
+            self.refuse_entries(leader, prev, outputs);
+            return;
+        }
+        let has_news = self.accept(entries, outputs);
+        let verified = entries.last_index().unwrap_or(prev.index);
+        self.commit_index = self.commit_index.max(leader_commit.min(verified)); // L6
+        if !has_news && self.hard_state_is_durable() {
+            self.acknowledge(leader, verified.min(self.disk.durable_index), outputs);
+        }
+    }
+
+    /// L3: takes the entries that are not there yet, from the first one on that conflicts or is
+    /// beyond the end. Whether there were any.
+    fn accept(&mut self, entries: &Entries, outputs: &mut Outputs) -> bool {
+        let known = entries.iter().take_while(|entry| self.log.holds(entry.position())).count();
+        let news = entries.part(known..entries.len());
+        let Some(first) = news.first_index() else { return false };
+        if first <= self.log.last_index() {
+            self.truncate(first);
+        }
+        self.append(news, outputs);
+        true
+    }
+
+    /// L2: says where the logs may agree: at the last entry before `prev` whose term is not later.
+    fn refuse_entries(&self, leader: ServerId, prev: LogPosition, outputs: &mut Outputs) {
+        let before = LogPosition { index: prev.index.previous(), term: prev.term };
+        let hint = self.log.last_not_later(before);
+        let outcome = AppendOutcome::Mismatch { prev_index: prev.index, hint };
+        let term = self.hard_state.term;
+        self.send(leader, Message::AppendEntriesReply { term, outcome }, outputs);
+    }
+}

@@ -1,0 +1,128 @@
+//! The leader's side of replication (rules L1, L2, L9, L10, L12).
+
+use super::Raft;
+use super::outputs::Outputs;
+use super::progress::{Mode, Progress, Sender};
+use super::role::{Leader, Role};
+use crate::storage::{LogStore, StoreError};
+use bytes::Bytes;
+use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Output, Payload, Refusal, ServerId};
+
+impl<S: LogStore> Raft<S> {
+    /// L1: a leader appends the commands and sends them on. They are refused together or not.
+    pub(super) fn propose(
+        &mut self,
+        commands: Vec<Bytes>,
+        outputs: &mut Outputs,
+    ) -> Result<(), StoreError> {
+        if let Err(refusal) = self.admit(&commands) {
+            outputs.effects.push(Output::Refused { refusal });
+            return Ok(());
+        }
+        let (term, index) = (self.hard_state.term, self.log.last_index().next());
+        let mut next = index;
+        let entries: Entries = commands
+            .into_iter()
+            .map(|command| {
+                let entry = Entry { term, index: next, payload: Payload::Command(command) };
+                next = next.next();
+                entry
+            })
+            .collect();
+        if let Role::Leader(leader) = &mut self.role {
+            leader.uncommitted.push(&entries);
+        }
+        self.append(entries, outputs);
+        outputs.effects.push(Output::Proposed {
+            first: LogPosition { index, term },
+            last_index: next.previous(),
+        });
+        self.for_each_follower(outputs, |progress, sender| match progress.mode {
+            Mode::Pipeline { .. } => progress.send(sender),
+            Mode::Probe => Ok(()),
+        })
+    }
+
+    /// L9: whether a leader takes these commands now.
+    fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
+        let Role::Leader(Leader { uncommitted, .. }) = &self.role else {
+            return Err(Refusal::NotLeader { leader: self.leader() });
+        };
+        if commands.is_empty() {
+            return Err(Refusal::NothingProposed);
+        }
+        let limits = &self.config.limits;
+        let size = commands.iter().map(|command| command.len() as u64).max().unwrap_or(0);
+        if size > limits.command_bytes {
+            return Err(Refusal::CommandTooLarge { size, limit: limits.command_bytes });
+        }
+        let (waiting, limit) = (uncommitted.bytes(), limits.uncommitted_bytes);
+        if waiting > 0 && waiting >= limit {
+            return Err(Refusal::TooMuchUncommitted { uncommitted: waiting, limit });
+        }
+        Ok(())
+    }
+
+    /// L12: keeps leadership, and has lost messages come to light.
+    pub(super) fn heartbeat_timeout(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
+        self.for_each_follower(outputs, Progress::heartbeat)
+    }
+
+    /// L1: a follower holds the leader's log up to `index`.
+    pub(super) fn matched(
+        &mut self,
+        follower: ServerId,
+        index: LogIndex,
+        outputs: &mut Outputs,
+    ) -> Result<(), StoreError> {
+        let Role::Leader(leader) = &mut self.role else { return Ok(()) };
+        let news = leader.progress_of(follower).is_some_and(|progress| progress.matched(index));
+        if !news {
+            return Ok(());
+        }
+        self.advance_commit();
+        self.send_to(follower, outputs)
+    }
+
+    /// L2, L10: a follower refused a request. The leader goes back to where the logs may agree,
+    /// over its own entries of terms later than the hint's, and probes there.
+    pub(super) fn mismatched(
+        &mut self,
+        follower: ServerId,
+        prev_index: LogIndex,
+        hint: LogPosition,
+        outputs: &mut Outputs,
+    ) -> Result<(), StoreError> {
+        let agreement = self.log.last_not_later(hint).index;
+        let Role::Leader(leader) = &mut self.role else { return Ok(()) };
+        let progress = leader.progress_of(follower);
+        if progress.is_some_and(|progress| progress.mismatched(prev_index, agreement)) {
+            return self.send_to(follower, outputs);
+        }
+        Ok(())
+    }
+
+    fn send_to(&mut self, follower: ServerId, outputs: &mut Outputs) -> Result<(), StoreError> {
+        self.for_each_follower(outputs, |progress, sender| {
+            if progress.id == follower { progress.send(sender) } else { Ok(()) }
+        })
+    }
+
+    /// Lets a leader send, follower by follower in the order of their ids.
+    pub(super) fn for_each_follower(
+        &mut self,
+        outputs: &mut Outputs,
+        mut act: impl FnMut(&mut Progress, &mut Sender<'_, S>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let Role::Leader(leader) = &mut self.role else { return Ok(()) };
+        let mut sender = Sender {
+            term: self.hard_state.term,
+            commit_index: self.commit_index,
+            log: &self.log,
+            store: &self.store,
+            limits: &self.config.limits,
+            outputs,
+        };
+        leader.followers.iter_mut().try_for_each(|progress| act(progress, &mut sender))
+    }
+}

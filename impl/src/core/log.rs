@@ -1,0 +1,249 @@
+//! The log in memory: the entries that are recent, and the terms of all of them.
+//!
+//! Entries stay in the pieces they came in, shared with the messages and writes that carry them.
+//! What is durable, applied and not recent any more is read from the store.
+
+use super::entry_bytes;
+use super::term_runs::TermRuns;
+use crate::storage::{LogStore, StoreError};
+use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Term};
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    terms: TermRuns,
+    /// Consecutive pieces, none empty, that end where the log ends.
+    recent: VecDeque<Piece>,
+    /// The index of the first entry in `recent`, or the next of the log if there is none.
+    first_recent: LogIndex,
+    recent_bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Piece {
+    last_index: LogIndex,
+    bytes: u64,
+    entries: Entries,
+}
+
+impl Piece {
+    fn new(entries: Entries) -> Option<Piece> {
+        let last_index = entries.last_index()?;
+        Some(Piece { last_index, bytes: entries.iter().map(entry_bytes).sum(), entries })
+    }
+
+    fn first_index(&self) -> LogIndex {
+        LogIndex(self.last_index.0 + 1 - self.entries.len() as u64)
+    }
+
+    /// The entries from one index to another, both included.
+    fn part(&self, first: LogIndex, last: LogIndex) -> Entries {
+        let offset = |index: LogIndex| {
+            usize::try_from(index.0.saturating_sub(self.first_index().0)).unwrap_or(usize::MAX)
+        };
+        self.entries.part(offset(first)..offset(last.min(self.last_index).next()))
+    }
+}
+
+impl Log {
+    /// The log that a store holds.
+    pub(crate) fn read(store: &impl LogStore) -> Result<Log, StoreError> {
+        let terms = TermRuns::read(store)?;
+        let first_recent = terms.last_index().next();
+        Ok(Log { terms, recent: VecDeque::new(), first_recent, recent_bytes: 0 })
+    }
+
+    pub(crate) fn last_index(&self) -> LogIndex {
+        self.terms.last_index()
+    }
+
+    pub(crate) fn last(&self) -> LogPosition {
+        self.terms.last()
+    }
+
+    /// The term at an index: 0 at index 0, `None` beyond the end.
+    pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
+        self.terms.term_at(index)
+    }
+
+    /// The position at an index; the last position for an index beyond the end.
+    pub(crate) fn position_at(&self, index: LogIndex) -> LogPosition {
+        match self.terms.term_at(index) {
+            Some(term) => LogPosition { index, term },
+            None => self.last(),
+        }
+    }
+
+    pub(crate) fn holds(&self, position: LogPosition) -> bool {
+        self.terms.term_at(position.index) == Some(position.term)
+    }
+
+    /// The last position at or before `bound.index` whose term is not later than `bound.term`.
+    pub(crate) fn last_not_later(&self, bound: LogPosition) -> LogPosition {
+        self.terms.last_not_later(bound)
+    }
+
+    /// Appends entries that follow the last one.
+    pub(crate) fn append(&mut self, entries: Entries) {
+        let Some(piece) = Piece::new(entries) else { return };
+        debug_assert_eq!(piece.first_index(), self.last_index().next());
+        for entry in &piece.entries {
+            self.terms.push(entry.position());
+        }
+        self.keep(piece);
+    }
+
+    /// Drops the entry at an index and all after it. What is not recent is never dropped: it is
+    /// applied, and so committed.
+    pub(crate) fn truncate_from(&mut self, first: LogIndex) {
+        debug_assert!(first >= self.first_recent, "only what is not applied is dropped");
+        while let Some(piece) = self.recent.pop_back() {
+            self.recent_bytes -= piece.bytes;
+            if piece.last_index < first {
+                self.keep(piece);
+                break;
+            }
+            if piece.first_index() < first {
+                let kept = piece.part(piece.first_index(), first.previous());
+                Piece::new(kept).into_iter().for_each(|kept| self.keep(kept));
+                break;
+            }
+        }
+        self.terms.truncate_from(first);
+    }
+
+    fn keep(&mut self, piece: Piece) {
+        self.recent_bytes += piece.bytes;
+        self.recent.push_back(piece);
+    }
+
+    /// Lets go of the oldest entries up to an index while the others still make up `keep_bytes`.
+    pub(crate) fn forget(&mut self, through: LogIndex, keep_bytes: u64) {
+        while let Some(piece) = self.recent.front() {
+            if piece.last_index > through || self.recent_bytes - piece.bytes < keep_bytes {
+                break;
+            }
+            self.recent_bytes -= piece.bytes;
+            self.first_recent = piece.last_index.next();
+            self.recent.pop_front();
+        }
+    }
+
+    /// Entries from `first` on and up to `last`: at least one if there is one, and as many as stay
+    /// within `max_bytes`. Shared if they came in one piece.
+    pub(crate) fn batch(
+        &self,
+        store: &impl LogStore,
+        first: LogIndex,
+        last: LogIndex,
+        max_bytes: u64,
+    ) -> Result<Entries, StoreError> {
+        let last = last.min(self.last_index());
+        if first > last {
+            return Ok(Entries::new());
+        }
+        let piece = self.piece(store, first, last)?;
+        let fits = count_within(&piece, max_bytes);
+        if fits < piece.len() || piece.last_index() == Some(last) {
+            return Ok(piece.part(0..fits));
+        }
+        let mut batch = piece.to_vec();
+        let mut bytes: u64 = batch.iter().map(entry_bytes).sum();
+        let mut next = first;
+        while let Some(end) = batch.last().map(|entry| entry.index).filter(|end| *end < last) {
+            next = next.max(end.next());
+            for entry in &self.piece(store, next, last)? {
+                bytes += entry_bytes(entry);
+                if bytes > max_bytes {
+                    return Ok(batch.into());
+                }
+                batch.push(entry.clone());
+            }
+        }
+        Ok(batch.into())
+    }
+
+    /// Hands over the entries from `first` to `last` piece by piece, in order.
+    pub(crate) fn pieces(
+        &self,
+        store: &impl LogStore,
+        first: LogIndex,
+        last: LogIndex,
+        mut take: impl FnMut(Entries),
+    ) -> Result<(), StoreError> {
+        let mut next = first;
+        while next <= last {
+            let piece = self.piece(store, next, last)?;
+            next = LogIndex(next.0 + piece.len() as u64);
+            take(piece);
+        }
+        Ok(())
+    }
+
+    /// Entries from `first` on and not beyond `last`: at least one, and no more than are together
+    /// in memory or read at once. Both must be in the log.
+    fn piece(
+        &self,
+        store: &impl LogStore,
+        first: LogIndex,
+        last: LogIndex,
+    ) -> Result<Entries, StoreError> {
+        let piece = if first < self.first_recent {
+            store.entries(first, last.min(self.first_recent.previous()), READ_BYTES)?
+        } else {
+            let at = self.recent.partition_point(|piece| piece.last_index < first);
+            self.recent.get(at).map(|piece| piece.part(first, last)).unwrap_or_default()
+        };
+        if piece.first_index() == Some(first) && piece.last_index() <= Some(last) {
+            return Ok(piece);
+        }
+        Err(StoreError::Missing { index: first, last_index: self.last_index() })
+    }
+
+    /// All entries, the oldest first.
+    pub(crate) fn entries(&self, store: &impl LogStore) -> Result<Vec<Entry>, StoreError> {
+        let mut all = Vec::new();
+        let take = |piece: Entries| all.extend_from_slice(&piece);
+        self.pieces(store, LogIndex(1), self.last_index(), take)?;
+        Ok(all)
+    }
+}
+
+/// How much is read from the store at a time.
+const READ_BYTES: u64 = 1 << 20;
+
+/// How many of the entries, from the first on, stay within a limit; at least one.
+fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
+    let mut bytes = 0_u64;
+    let over = entries.iter().position(|entry| {
+        bytes += entry_bytes(entry);
+        bytes > max_bytes
+    });
+    over.map_or(entries.len(), |over| over.max(1))
+}
+
+/// Equal by what is held, not by the pieces it came in: they never show outside.
+impl PartialEq for Log {
+    fn eq(&self, other: &Self) -> bool {
+        self.terms == other.terms
+            && self.first_recent == other.first_recent
+            && self.recent_entries().eq(other.recent_entries())
+    }
+}
+
+impl Eq for Log {}
+
+impl Hash for Log {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.terms.hash(hasher);
+        self.first_recent.hash(hasher);
+        self.recent_entries().for_each(|entry| entry.hash(hasher));
+    }
+}
+
+impl Log {
+    fn recent_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.recent.iter().flat_map(|piece| &piece.entries)
+    }
+}

@@ -1,0 +1,218 @@
+//! The protocol: one server, sans-IO.
+//!
+//! [`Raft::step`] takes what happened and says what is to be done. It has no clock, no randomness
+//! and no threads; those are the driver's, who feeds it timeouts, messages and completions of
+//! writes. The rules are numbered as in `specs/rules.md`, and the files are named for them.
+
+mod commit;
+mod config;
+mod contact;
+mod disk;
+mod election;
+mod error;
+mod follower;
+mod invariants;
+mod leader;
+mod log;
+mod observe;
+mod outputs;
+mod pre_vote;
+mod progress;
+mod quorum;
+mod role;
+mod screen;
+mod sizes;
+mod term_runs;
+mod terms;
+
+pub use config::{Config, ConfigError, Limits, entry_bytes};
+pub use error::{MAX_INDEX, MAX_TERM, Rejection, StartError, StepError};
+pub use outputs::Outputs;
+
+use crate::storage::{HardState, LogStore, StoreError};
+use disk::Disk;
+use kontiki_specs::{Input, LogIndex, Output, RoleKind, ServerId, Term};
+use log::Log;
+use role::{Follower, Role};
+
+/// One Raft server.
+///
+/// Feed it with [`Raft::step`] and carry out what it puts out. What must be durable first is put
+/// out only when it is, so nothing has to be held back, and messages may leave while writes are
+/// under way. It never panics, and an input that makes no sense changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Raft<S> {
+    config: Config,
+    store: S,
+    hard_state: HardState,
+    log: Log,
+    disk: Disk,
+    commit_index: LogIndex,
+    applied_index: LogIndex,
+    role: Role,
+    /// The store has failed, and what it holds is not known.
+    stopped: bool,
+}
+
+impl<S: LogStore> Raft<S> {
+    /// Starts a server with what its store holds: a follower that knows of no leader and of no
+    /// commit (rules E1, E3). An empty store is one that starts for the first time.
+    ///
+    /// # Errors
+    /// If the configuration is impossible, or the store cannot be read or is corrupt.
+    pub fn start(config: Config, store: S) -> Result<Self, StartError> {
+        config.check()?;
+        let hard_state = store.hard_state()?;
+        let log = Log::read(&store)?;
+        if log.last().term > hard_state.term {
+            let (entry, known) = (log.last().term, hard_state.term);
+            let wrong = format!("an entry of term {entry}, but the term is {known}");
+            return Err(StoreError::Corrupt(wrong).into());
+        }
+        Ok(Raft {
+            config,
+            store,
+            hard_state,
+            disk: Disk::holding(hard_state, log.last_index()),
+            log,
+            commit_index: LogIndex::ZERO,
+            applied_index: LogIndex::ZERO,
+            role: Role::Follower(Follower::default()),
+            stopped: false,
+        })
+    }
+
+    /// Takes one step. What is to be done is added to `outputs`.
+    ///
+    /// # Errors
+    /// If the input makes no sense: nothing has changed and nothing is added. If the store fails:
+    /// nothing is added and the server has stopped.
+    pub fn step(&mut self, input: Input, outputs: &mut Outputs) -> Result<(), StepError> {
+        if let Input::Restart { .. } = input {
+            return self.restart();
+        }
+        if self.stopped {
+            return Err(StepError::Stopped);
+        }
+        self.screen(&input)?;
+        let before = (outputs.writes.len(), outputs.effects.len());
+        let role = self.role.kind();
+        if let Err(failure) = self.take(input, outputs).and_then(|()| self.finish(role, outputs)) {
+            outputs.writes.truncate(before.0);
+            outputs.effects.truncate(before.1);
+            self.stopped = true;
+            return Err(failure.into());
+        }
+        debug_assert_eq!(self.broken_invariant(), None);
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input, outputs: &mut Outputs) -> Result<(), StoreError> {
+        match input {
+            Input::Deliver { from, message } => self.receive(from, message, outputs),
+            Input::HeartbeatTimeout => self.heartbeat_timeout(outputs),
+            Input::Propose { commands } => self.propose(commands, outputs),
+            Input::HardStateWritten { .. } => self.hard_state_written(outputs),
+            Input::ElectionTimeout => {
+                self.election_timeout(outputs);
+                Ok(())
+            }
+            Input::LeaderContactExpired => {
+                self.leader_contact_expired();
+                Ok(())
+            }
+            Input::QuorumContactExpired => {
+                self.quorum_contact_expired();
+                Ok(())
+            }
+            Input::EntriesWritten { leader_term, index } => {
+                self.entries_written(leader_term, index, outputs);
+                Ok(())
+            }
+            Input::Restart { .. } => Ok(()), // Taken care of before.
+        }
+    }
+
+    /// What every step ends with: term and vote on their way to disk, what is committed on its
+    /// way to the state machine (L8), and the news of a role.
+    fn finish(&mut self, before: RoleKind, outputs: &mut Outputs) -> Result<(), StoreError> {
+        self.write_hard_state(outputs);
+        self.apply(outputs)?;
+        let role = self.role.kind();
+        if role != before {
+            outputs.effects.push(Output::RoleChanged { role });
+        }
+        Ok(())
+    }
+
+    /// L11: starts again with what the store holds now. The driver has let go of all writes that
+    /// were outstanding.
+    fn restart(&mut self) -> Result<(), StepError> {
+        self.stopped = true;
+        let hard_state = self.store.hard_state()?;
+        let log = Log::read(&self.store)?;
+        self.hard_state = hard_state;
+        self.disk = Disk::holding(hard_state, log.last_index());
+        self.log = log;
+        self.commit_index = LogIndex::ZERO;
+        self.applied_index = LogIndex::ZERO;
+        self.role = Role::Follower(Follower::default());
+        self.stopped = false;
+        Ok(())
+    }
+
+    /// Which server this is.
+    pub fn id(&self) -> ServerId {
+        self.config.id
+    }
+
+    /// What the server was started with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The store that was handed over at the start.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The store, for the driver to write to. The core itself only reads.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.store
+    }
+
+    /// The latest term that the server has seen.
+    pub fn term(&self) -> Term {
+        self.hard_state.term
+    }
+
+    /// What the server does at present.
+    pub fn role(&self) -> RoleKind {
+        self.role.kind()
+    }
+
+    /// The leader of the current term, if this server knows it.
+    pub fn leader(&self) -> Option<ServerId> {
+        match &self.role {
+            Role::Leader(_) => Some(self.config.id),
+            Role::Follower(follower) => follower.leader,
+            Role::PreCandidate(_) | Role::Candidate(_) => None,
+        }
+    }
+
+    /// Whether a follower has heard from its leader within the minimum election timeout, as far as
+    /// the driver has said (rule E8).
+    pub fn has_leader_contact(&self) -> bool {
+        matches!(&self.role, Role::Follower(follower) if follower.leader_contact)
+    }
+
+    /// The index of the last entry of the log, durable or not.
+    pub fn last_index(&self) -> LogIndex {
+        self.log.last_index()
+    }
+
+    /// The last index that the server knows to be committed.
+    pub fn commit_index(&self) -> LogIndex {
+        self.commit_index
+    }
+}

@@ -1,0 +1,48 @@
+//! What shows of a server.
+
+use super::Raft;
+use super::role::Role;
+use crate::storage::{LogStore, StoreError};
+use kontiki_specs::{Observation, RoleObservation};
+
+impl<S: LogStore> Raft<S> {
+    /// All that the model and this library agree on. It copies the whole log: for comparison and
+    /// for finding out what happened, not for every step in production.
+    ///
+    /// # Errors
+    /// If the older part of the log cannot be read from the store.
+    pub fn observe(&self) -> Result<Observation, StoreError> {
+        Ok(Observation {
+            term: self.hard_state.term,
+            vote: self.hard_state.vote,
+            durable_term: self.disk.hard_state.term,
+            durable_vote: self.disk.hard_state.vote,
+            log: self.log.entries(&self.store)?,
+            durable_index: self.disk.durable_index,
+            commit_index: self.commit_index,
+            applied_index: self.applied_index,
+            role: self.role.observe(),
+        })
+    }
+}
+
+impl Role {
+    fn observe(&self) -> RoleObservation {
+        match self {
+            Role::Follower(follower) => RoleObservation::Follower {
+                leader: follower.leader,
+                leader_contact: follower.leader_contact,
+            },
+            Role::PreCandidate(pre_candidate) => {
+                RoleObservation::PreCandidate { pre_votes: pre_candidate.pre_votes.clone() }
+            }
+            Role::Candidate(candidate) => {
+                RoleObservation::Candidate { votes: candidate.votes.clone() }
+            }
+            Role::Leader(leader) => RoleObservation::Leader {
+                progress: leader.followers.iter().map(|one| (one.id, one.observe())).collect(),
+                heard: leader.followers.iter().filter(|one| one.heard).map(|one| one.id).collect(),
+            },
+        }
+    }
+}

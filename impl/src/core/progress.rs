@@ -1,0 +1,152 @@
+//! What a leader knows of one follower, and how it sends to it (rules L1, L2, L9, L10, L12).
+
+use super::config::Limits;
+use super::log::Log;
+use super::outputs::Outputs;
+use super::sizes::Sizes;
+use crate::storage::{LogStore, StoreError};
+use kontiki_specs::{
+    Entries, FollowerProgress, LogIndex, LogPosition, Message, Output, ReplicationMode, ServerId,
+    Term,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Progress {
+    pub(crate) id: ServerId,
+    /// The follower's log is known to agree with the leader's, durably, up to here.
+    pub(crate) match_index: LogIndex,
+    /// The first entry to send next; always beyond `match_index`.
+    pub(crate) next_index: LogIndex,
+    pub(crate) mode: Mode,
+    /// Whether it has answered since the last quorum check (rule E9).
+    pub(crate) heard: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Mode {
+    /// Looking for where the logs agree: one request, then wait for its answer.
+    Probe,
+    /// Entries are sent as they come. Under way are those after the match index.
+    Pipeline { under_way: Sizes },
+}
+
+/// What sending takes: the leader's side of a message, and where messages go.
+pub(crate) struct Sender<'a, S> {
+    pub(crate) term: Term,
+    pub(crate) commit_index: LogIndex,
+    pub(crate) log: &'a Log,
+    pub(crate) store: &'a S,
+    pub(crate) limits: &'a Limits,
+    pub(crate) outputs: &'a mut Outputs,
+}
+
+impl<S: LogStore> Sender<'_, S> {
+    fn append_entries(&mut self, to: ServerId, prev: LogPosition, entries: Entries) {
+        let (term, commit_index) = (self.term, self.commit_index);
+        let message = Message::AppendEntries { term, prev, entries, commit_index };
+        self.outputs.effects.push(Output::Send { to, message });
+    }
+
+    fn batch(&self, first: LogIndex, last: LogIndex, bytes: u64) -> Result<Entries, StoreError> {
+        let last = last.min(LogIndex(first.previous().0.saturating_add(self.limits.batch_entries)));
+        self.log.batch(self.store, first, last, bytes.min(self.limits.batch_bytes))
+    }
+}
+
+impl Progress {
+    /// A follower of which nothing is known yet but that the leader's log ended before `next`.
+    pub(crate) fn unknown(id: ServerId, next_index: LogIndex) -> Self {
+        let match_index = LogIndex::ZERO;
+        Progress { id, match_index, next_index, mode: Mode::Probe, heard: false }
+    }
+
+    /// L12: a heartbeat, and the probe again where there is one.
+    pub(crate) fn heartbeat<S: LogStore>(
+        &mut self,
+        sender: &mut Sender<'_, S>,
+    ) -> Result<(), StoreError> {
+        let prev = sender.log.position_at(self.next_index.previous());
+        sender.append_entries(self.id, prev, Entries::new());
+        match self.mode {
+            Mode::Probe => self.send(sender),
+            Mode::Pipeline { .. } => Ok(()),
+        }
+    }
+
+    /// L1, L9: sends what may be sent now: one message of a probe, or all that fits the window.
+    pub(crate) fn send<S: LogStore>(
+        &mut self,
+        sender: &mut Sender<'_, S>,
+    ) -> Result<(), StoreError> {
+        let limits = sender.limits;
+        let end = sender.log.last_index();
+        let Mode::Pipeline { under_way } = &mut self.mode else {
+            let entries = sender.batch(self.next_index, end, limits.batch_bytes)?;
+            if !entries.is_empty() {
+                let prev = sender.log.position_at(self.next_index.previous());
+                sender.append_entries(self.id, prev, entries);
+            }
+            return Ok(());
+        };
+        let window = LogIndex(self.match_index.0.saturating_add(limits.window_entries)).min(end);
+        while self.next_index <= window
+            && (under_way.entries() == 0 || under_way.bytes() < limits.window_bytes)
+        {
+            let room = limits.window_bytes.saturating_sub(under_way.bytes());
+            let entries = sender.batch(self.next_index, window, room)?;
+            let Some(last) = entries.last_index() else { break };
+            under_way.push(&entries);
+            let prev = sender.log.position_at(self.next_index.previous());
+            self.next_index = last.next();
+            sender.append_entries(self.id, prev, entries);
+        }
+        Ok(())
+    }
+
+    /// L1: the follower holds the leader's log up to `index`. Whether that is news; if so, probing
+    /// is over.
+    pub(crate) fn matched(&mut self, index: LogIndex) -> bool {
+        if index <= self.match_index {
+            return false;
+        }
+        let newly = index.0 - self.match_index.0;
+        self.match_index = index;
+        match &mut self.mode {
+            Mode::Pipeline { under_way } => {
+                under_way.pop(newly);
+                self.next_index = self.next_index.max(index.next());
+            }
+            Mode::Probe => {
+                self.mode = Mode::Pipeline { under_way: Sizes::default() };
+                self.next_index = index.next();
+            }
+        }
+        true
+    }
+
+    /// L2, L10: the follower refused what follows `prev_index`; the logs may agree at `agreement`.
+    /// Whether that is news; if so, the probe to send is at the next index.
+    pub(crate) fn mismatched(&mut self, prev_index: LogIndex, agreement: LogIndex) -> bool {
+        let current = match self.mode {
+            Mode::Probe => prev_index.next() == self.next_index,
+            Mode::Pipeline { .. } => prev_index < self.next_index,
+        };
+        if !current || prev_index <= self.match_index {
+            return false;
+        }
+        self.mode = Mode::Probe;
+        self.next_index = agreement.max(self.match_index).next().min(prev_index);
+        true
+    }
+
+    pub(crate) fn observe(&self) -> FollowerProgress {
+        FollowerProgress {
+            match_index: self.match_index,
+            next_index: self.next_index,
+            mode: match self.mode {
+                Mode::Probe => ReplicationMode::Probe,
+                Mode::Pipeline { .. } => ReplicationMode::Pipeline,
+            },
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The roles, each with what belongs to it and nothing else.
+
+use super::progress::Progress;
+use super::sizes::Sizes;
+use kontiki_specs::{LogIndex, RoleKind, ServerId};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    Follower(Follower),
+    PreCandidate(PreCandidate),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Follower {
+    /// The leader of this term, once heard from.
+    pub(crate) leader: Option<ServerId>,
+    /// Whether that was within the minimum election timeout (rule E8).
+    pub(crate) leader_contact: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct PreCandidate {
+    /// Who would vote for it.
+    pub(crate) pre_votes: BTreeSet<ServerId>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Candidate {
+    /// Whose votes it holds; its own only when that is durable.
+    pub(crate) votes: BTreeSet<ServerId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Leader {
+    /// Every other voter, in the order of their ids.
+    pub(crate) followers: Vec<Progress>,
+    /// The last entry that was there before this leader's first.
+    pub(crate) inherited: LogIndex,
+    /// The sizes of its own entries that are not committed.
+    pub(crate) uncommitted: Sizes,
+}
+
+impl Leader {
+    /// L9: what is committed up to an index does not wait any more.
+    pub(crate) fn settle(&mut self, commit_index: LogIndex, last_index: LogIndex) {
+        let waiting = last_index.0 - commit_index.max(self.inherited).0;
+        self.uncommitted.pop(self.uncommitted.entries() - waiting);
+    }
+
+    pub(crate) fn progress_of(&mut self, follower: ServerId) -> Option<&mut Progress> {
+        self.followers.iter_mut().find(|progress| progress.id == follower)
+    }
+}
+
+impl Role {
+    pub(crate) fn kind(&self) -> RoleKind {
+        match self {
+            Role::Follower(_) => RoleKind::Follower,
+            Role::PreCandidate(_) => RoleKind::PreCandidate,
+            Role::Candidate(_) => RoleKind::Candidate,
+            Role::Leader(_) => RoleKind::Leader,
+        }
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        matches!(self, Role::Leader(_))
+    }
+}

@@ -1,0 +1,148 @@
+//! What makes no sense is turned away before anything changes.
+
+use super::{MAX_INDEX, MAX_TERM, Raft, Rejection};
+use crate::storage::LogStore;
+use kontiki_specs::{AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, ServerId, Term};
+
+impl<S: LogStore> Raft<S> {
+    /// Whether the input can be what it says it is.
+    pub(super) fn screen(&self, input: &Input) -> Result<(), Rejection> {
+        match input {
+            Input::Deliver { from, message } => self.screen_message(*from, message),
+            Input::HardStateWritten { .. } | Input::EntriesWritten { .. } => {
+                self.disk.expects(input)
+            }
+            Input::ElectionTimeout if self.hard_state.term >= MAX_TERM => {
+                Err(Rejection::TermsExhausted)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn screen_message(&self, from: ServerId, message: &Message) -> Result<(), Rejection> {
+        if from == self.config.id {
+            return Err(Rejection::FromItself);
+        }
+        let term = message.term();
+        if term > MAX_TERM {
+            return Err(Rejection::TermTooLarge { term });
+        }
+        match message {
+            Message::RequestPreVote { last, .. } => position(*last, term),
+            Message::RequestVote { last, .. } => {
+                begun(term)?;
+                position(*last, term)
+            }
+            Message::AppendEntries { prev, entries, commit_index, .. } => {
+                begun(term)?;
+                position(*prev, term)?;
+                in_order(*prev, entries, term)?;
+                index(*commit_index)?;
+                self.screen_entries(from, term, *prev, entries)
+            }
+            Message::AppendEntriesReply { outcome, .. } => {
+                begun(term)?;
+                self.screen_sender_of_reply(from)?;
+                self.screen_outcome(term, outcome)
+            }
+            Message::RequestPreVoteReply { .. } => self.screen_sender_of_reply(from),
+            Message::RequestVoteReply { .. } => {
+                begun(term)?;
+                self.screen_sender_of_reply(from)
+            }
+            Message::LaterTerm { .. } => begun(term),
+        }
+    }
+
+    /// Only voters are asked anything.
+    fn screen_sender_of_reply(&self, from: ServerId) -> Result<(), Rejection> {
+        if self.config.is_voter(from) {
+            return Ok(());
+        }
+        Err(Rejection::ReplyFromStranger { from })
+    }
+
+    /// What election safety and leader completeness exclude, shown by one server alone.
+    fn screen_entries(
+        &self,
+        from: ServerId,
+        term: Term,
+        prev: LogPosition,
+        entries: &[Entry],
+    ) -> Result<(), Rejection> {
+        if term < self.hard_state.term {
+            return Ok(()); // It will only be answered.
+        }
+        if term == self.hard_state.term
+            && let Some(leader) = self.leader().filter(|leader| *leader != from)
+        {
+            return Err(Rejection::SecondLeader { from, leader, term });
+        }
+        let commit_index = self.commit_index;
+        let mut told = [prev].into_iter().chain(entries.iter().map(Entry::position));
+        let contradicts = |told: &LogPosition| told.index <= commit_index && !self.log.holds(*told);
+        match told.by_ref().take_while(|told| told.index <= commit_index).find(contradicts) {
+            Some(LogPosition { index, .. }) => {
+                Err(Rejection::ContradictsCommitted { index, commit_index })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn screen_outcome(&self, term: Term, outcome: &AppendOutcome) -> Result<(), Rejection> {
+        match outcome {
+            AppendOutcome::Matched { index: matched } => {
+                index(*matched)?;
+                let last_index = self.log.last_index();
+                let answers_this = term == self.hard_state.term && self.role.is_leader();
+                if answers_this && *matched > last_index {
+                    return Err(Rejection::AcknowledgesUnsent { index: *matched, last_index });
+                }
+                Ok(())
+            }
+            AppendOutcome::Mismatch { prev_index, hint } => {
+                index(*prev_index)?;
+                position(*hint, term)?;
+                if hint.index >= *prev_index {
+                    let (hint, prev_index) = (hint.index, *prev_index);
+                    return Err(Rejection::HintNotBefore { hint, prev_index });
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Nobody campaigns or leads before the first term.
+fn begun(term: Term) -> Result<(), Rejection> {
+    if term == Term::ZERO { Err(Rejection::TermZero) } else { Ok(()) }
+}
+
+fn index(index: LogIndex) -> Result<(), Rejection> {
+    if index > MAX_INDEX { Err(Rejection::IndexTooLarge { index }) } else { Ok(()) }
+}
+
+/// A place in the log of a server in `term`.
+fn position(at: LogPosition, term: Term) -> Result<(), Rejection> {
+    index(at.index)?;
+    if (at.index == LogIndex::ZERO) != (at.term == Term::ZERO) {
+        return Err(Rejection::NoSuchPosition { index: at.index, term: at.term });
+    }
+    if at.term > term {
+        return Err(Rejection::PositionOfLaterTerm { position: at.term, term });
+    }
+    Ok(())
+}
+
+/// Entries in a row after `prev`, of terms that do not fall, none later than `term`.
+fn in_order(prev: LogPosition, entries: &[Entry], term: Term) -> Result<(), Rejection> {
+    let mut before = prev;
+    for entry in entries {
+        let follows = entry.index == before.index.next() && entry.term >= before.term;
+        if !follows || entry.term == Term::ZERO || entry.term > term {
+            return Err(Rejection::EntryOutOfPlace { index: entry.index, term: entry.term });
+        }
+        before = entry.position();
+    }
+    index(before.index)
+}

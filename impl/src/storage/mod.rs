@@ -1,0 +1,76 @@
+//! Where a server keeps what survives a crash.
+
+mod memory;
+
+pub use memory::MemoryStore;
+
+use kontiki_specs::{Entries, LogIndex, ServerId, Term};
+use thiserror::Error;
+
+/// What a server must not forget besides its log (rule E3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HardState {
+    /// The latest term it has seen.
+    pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<ServerId>,
+}
+
+/// How [`crate::core::Raft`] reads what is on disk. Writing is the driver's: the core asks for it
+/// by outputs, and is told of its completion by inputs.
+///
+/// Writes are carried out in the order issued. After a crash, those up to some point are there and
+/// those after it are not. A write of term and vote is there entirely or not at all; of a write of
+/// entries that was under way, only the first entries may be there, in place of what it replaces
+/// (rule L11).
+pub trait LogStore {
+    /// Term and vote; both default if none were ever written.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn hard_state(&self) -> Result<HardState, StoreError>;
+
+    /// The index of the last entry, 0 if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be found out.
+    fn last_index(&self) -> Result<LogIndex, StoreError>;
+
+    /// The term of the entry at an index from 1 to the last.
+    ///
+    /// # Errors
+    /// If there is no such entry, or it cannot be read.
+    fn term(&self, index: LogIndex) -> Result<Term, StoreError>;
+
+    /// Entries from `first` on and up to `last`, both included: at least one, and as many as stay
+    /// below `max_bytes`, counted by [`crate::core::entry_bytes`].
+    ///
+    /// # Errors
+    /// If the first is not there or cannot be read.
+    fn entries(
+        &self,
+        first: LogIndex,
+        last: LogIndex,
+        max_bytes: u64,
+    ) -> Result<Entries, StoreError>;
+}
+
+/// Why a store did not give what it was asked for. The server stops on it: it no longer knows what
+/// it has promised.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// An entry that must be there is not.
+    #[error("the store has no entry {index}, though its log goes on to {last_index}")]
+    Missing {
+        /// The entry asked for.
+        index: LogIndex,
+        /// The last entry that there is.
+        last_index: LogIndex,
+    },
+    /// What is there makes no sense.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+    /// The medium failed.
+    #[error("the store cannot be read: {0}")]
+    Unreadable(String),
+}
