@@ -33,4 +33,10 @@ impl<S: LogStore> Raft<S> {
         self.log.forget(settled, self.config.limits.recent_bytes);
         Ok(())
     }
+
+    /// Lets go of all entries in memory that are durable, however recent. What is needed of them
+    /// later is read from the store.
+    pub fn release_memory(&mut self) {
+        self.log.release(self.disk.durable_index);
+    }
 }

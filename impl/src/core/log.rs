@@ -94,10 +94,9 @@ impl Log {
         self.keep(piece);
     }
 
-    /// Drops the entry at an index and all after it. What is not recent is never dropped: it is
-    /// applied, and so committed.
+    /// Drops the entry at an index and all after it. From then on the store is read only before
+    /// that index: behind it, it holds what is being replaced.
     pub(crate) fn truncate_from(&mut self, first: LogIndex) {
-        debug_assert!(first >= self.first_recent, "only what is not applied is dropped");
         while let Some(piece) = self.recent.pop_back() {
             self.recent_bytes -= piece.bytes;
             if piece.last_index < first {
@@ -110,6 +109,7 @@ impl Log {
                 break;
             }
         }
+        self.first_recent = self.first_recent.min(first);
         self.terms.truncate_from(first);
     }
 
@@ -127,6 +127,21 @@ impl Log {
             self.recent_bytes -= piece.bytes;
             self.first_recent = piece.last_index.next();
             self.recent.pop_front();
+        }
+    }
+
+    /// Lets go of all entries up to an index.
+    pub(crate) fn release(&mut self, through: LogIndex) {
+        self.forget(through, 0);
+        if let Some(piece) = self.recent.front_mut()
+            && piece.first_index() <= through
+        {
+            let kept = Piece::new(piece.part(through.next(), piece.last_index));
+            if let Some(kept) = kept {
+                self.recent_bytes -= piece.bytes - kept.bytes;
+                self.first_recent = through.next();
+                *piece = kept;
+            }
         }
     }
 

@@ -1,0 +1,142 @@
+//! A scope's atlas: everything that any server can be asked to do inside the scope.
+//!
+//! The checker explores clusters, and drops messages that can make no difference any more. A real
+//! network delivers those too, late, repeated, of older terms. So the atlas pairs every state that
+//! a server comes to with every message that is ever sent to it, whether or not they meet.
+
+use bytes::Bytes;
+use kontiki_model::actor::servers;
+use kontiki_model::cluster::Cluster;
+use kontiki_model::environment::{Environment, Turn};
+use kontiki_model::server::{RaftServer, ServerState, Write};
+use kontiki_specs::scope::Scope;
+use kontiki_specs::{Envelope, Input, Output, ServerId};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// The states of a scope's servers and what can happen to them.
+pub struct Atlas {
+    scope: Scope,
+    servers: Vec<RaftServer>,
+    environment: Environment,
+    states: FxHashSet<ServerState>,
+    /// For each receiver, the messages that are sent to it, in a fixed order.
+    deliveries: FxHashMap<ServerId, Vec<Input>>,
+}
+
+impl Atlas {
+    /// The atlas of a cluster that has been explored to its end.
+    pub fn of(cluster: &Cluster) -> Atlas {
+        let scope = cluster.scope().clone();
+        let (states, sent) = cluster.local();
+        let mut atlas = Atlas {
+            servers: servers(&scope, None),
+            environment: Environment::of(&scope),
+            scope,
+            states: states.into_iter().collect(),
+            deliveries: FxHashMap::default(),
+        };
+        let mut messages: FxHashSet<Envelope> = sent.into_iter().collect();
+        // What is dropped from the exploration is answered all the same, and so on.
+        let mut news: Vec<Envelope> = messages.iter().cloned().collect();
+        while !news.is_empty() {
+            let answers: FxHashSet<Envelope> =
+                news.iter().flat_map(|one| atlas.answers(one)).collect();
+            news = answers.into_iter().filter(|answer| messages.insert(answer.clone())).collect();
+        }
+        let mut messages: Vec<Envelope> = messages.into_iter().collect();
+        messages.sort_by_cached_key(|envelope| format!("{envelope:?}"));
+        for Envelope { from, to, message } in messages {
+            atlas.deliveries.entry(to).or_default().push(Input::Deliver { from, message });
+        }
+        atlas
+    }
+
+    /// What a message is answered with by states that it does not change.
+    fn answers(&self, envelope: &Envelope) -> Vec<Envelope> {
+        let Some(server) = self.server(envelope.to) else { return Vec::new() };
+        let input = Input::Deliver { from: envelope.from, message: envelope.message.clone() };
+        let mut answers = Vec::new();
+        for state in self.states.iter().filter(|state| state.id == envelope.to) {
+            let (after, outputs) = server.step(state, &input);
+            if after != *state || crate::nonsense::must_be_rejected(state, &input) {
+                continue;
+            }
+            answers.extend(outputs.into_iter().filter_map(|output| match output {
+                Output::Send { to, message } => Some(Envelope { from: envelope.to, to, message }),
+                _ => None,
+            }));
+        }
+        answers
+    }
+
+    /// The scope.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The model's servers, in the order of their ids.
+    pub fn servers(&self) -> &[RaftServer] {
+        &self.servers
+    }
+
+    fn server(&self, id: ServerId) -> Option<&RaftServer> {
+        self.servers.iter().find(|server| server.id == id)
+    }
+
+    /// How many states of servers there are.
+    pub fn states(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Whether some server comes to this state.
+    pub fn contains(&self, state: &ServerState) -> bool {
+        self.states.contains(state)
+    }
+
+    /// How many transitions there are: states with what can happen to them.
+    pub fn transitions(&self) -> u64 {
+        self.states.iter().map(|state| self.inputs(state).count() as u64).sum()
+    }
+
+    /// All that can happen to a server in this state: what the scope lets happen, every message,
+    /// and timers, proposals and completions that mean nothing at the moment.
+    pub fn inputs<'a>(&'a self, state: &ServerState) -> impl Iterator<Item = Input> + 'a {
+        let mut inputs = Vec::new();
+        if let Some(server) = self.server(state.id) {
+            inputs = self.environment.events(server, state);
+        }
+        for input in out_of_place(state) {
+            if !inputs.contains(&input) {
+                inputs.push(input);
+            }
+        }
+        let deliveries = self.deliveries.get(&state.id).into_iter().flatten().cloned();
+        inputs.into_iter().chain(deliveries)
+    }
+
+    /// What the model makes of an input: with a synchronous disk, its completions too.
+    pub fn turn(&self, state: &ServerState, input: &Input) -> Option<Turn> {
+        let server = self.server(state.id)?;
+        Some(self.environment.happen(server, state, input.clone()))
+    }
+}
+
+/// What a driver may come with at any time, sensible or not.
+fn out_of_place(state: &ServerState) -> Vec<Input> {
+    let mut inputs = vec![
+        Input::ElectionTimeout,
+        Input::HeartbeatTimeout,
+        Input::LeaderContactExpired,
+        Input::QuorumContactExpired,
+        Input::Propose { commands: Vec::new() },
+        Input::Propose { commands: vec![Bytes::from_static(b"one")] },
+        Input::Propose { commands: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")] },
+        Input::Restart { torn: None },
+        Input::Restart { torn: Some(0) },
+        Input::HardStateWritten { term: state.term, vote: state.vote },
+        Input::EntriesWritten { leader_term: state.term, index: state.log.last_index() },
+    ];
+    // A completion that comes before that of an older write.
+    inputs.extend(state.writes.iter().map(Write::completion));
+    inputs
+}

@@ -1,0 +1,184 @@
+//! The implementation as the comparison drives it: a server and its disk.
+
+use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StartError, StepError};
+use kontiki::storage::{MemoryStore, StoreError};
+use kontiki_specs::scope::Scope;
+use kontiki_specs::{Entries, Entry, Input, Observation, Output, ServerId};
+use std::collections::VecDeque;
+
+/// A server of the implementation with a disk that does what it is told: writes complete when
+/// their completion is the input, in order, and a restart loses the others.
+///
+/// Equal servers are equal in everything they hold, hidden or not.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Implementation {
+    raft: Raft<MemoryStore>,
+    /// Issued and not complete, the oldest first.
+    writes: VecDeque<Output>,
+}
+
+/// How much of its log the implementation keeps in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Memory {
+    /// Everything.
+    Warm,
+    /// Only what is not yet durable and applied; the rest is read from the store each time.
+    Cold,
+}
+
+/// What the implementation is told in a scope: the model's parameters, and limits in bytes that
+/// are out of reach, because the model has none.
+pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
+    let mut config = Config::new(id, (1..=scope.voters).map(ServerId));
+    config.pre_vote = scope.pre_vote;
+    config.leader_contact = scope.leader_contact;
+    config.check_quorum = scope.check_quorum;
+    let beyond = 1 << 40;
+    config.limits = Limits {
+        batch_entries: scope.batch,
+        batch_bytes: beyond,
+        window_entries: scope.window,
+        window_bytes: beyond,
+        command_bytes: u64::from(u32::MAX) / 2,
+        uncommitted_bytes: beyond,
+        recent_bytes: if memory == Memory::Warm { beyond } else { 0 },
+    };
+    config
+}
+
+/// Why the implementation did not take a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It turned the input away.
+    Rejected(Rejection),
+    /// Its store failed, which the comparison never makes it do.
+    Broken(String),
+}
+
+impl Implementation {
+    /// A server that starts for the first time.
+    ///
+    /// # Errors
+    /// If the configuration is impossible.
+    pub fn boot(config: Config) -> Result<Self, StartError> {
+        Implementation::recover(config, MemoryStore::new())
+    }
+
+    /// A server that starts with what a disk holds.
+    ///
+    /// # Errors
+    /// If the disk holds what no server wrote.
+    pub fn recover(config: Config, disk: MemoryStore) -> Result<Self, StartError> {
+        Ok(Implementation { raft: Raft::start(config, disk)?, writes: VecDeque::new() })
+    }
+
+    /// Lets an input happen. Consecutive outputs that apply entries are joined: in how many pieces
+    /// entries are handed over means nothing.
+    ///
+    /// # Errors
+    /// If the input is turned away: then nothing has changed.
+    pub fn step(&mut self, input: &Input) -> Result<Vec<Output>, Failure> {
+        match input {
+            Input::Restart { torn } => self.lose_writes(*torn),
+            completion if self.completion().as_ref() == Some(completion) => {
+                if let Some(write) = self.writes.pop_front() {
+                    self.raft.store_mut().write(&write);
+                }
+            }
+            _ => {}
+        }
+        let mut outputs = Outputs::new();
+        self.raft.step(input.clone(), &mut outputs).map_err(|error| match error {
+            StepError::Rejected(rejection) => Failure::Rejected(rejection),
+            other => Failure::Broken(other.to_string()),
+        })?;
+        let outputs = join_applied(outputs.drain());
+        self.writes.extend(outputs.iter().filter(|output| is_write(output)).cloned());
+        Ok(outputs)
+    }
+
+    fn lose_writes(&mut self, torn: Option<u64>) {
+        if let (Some(written), Some(write @ Output::WriteEntries { entries, .. })) =
+            (torn, self.writes.front())
+            && let Ok(written) = usize::try_from(written)
+            && written < entries.len()
+        {
+            self.raft.store_mut().tear(write, written);
+        }
+        self.writes.clear();
+    }
+
+    /// The input that says that the oldest outstanding write is complete.
+    pub fn completion(&self) -> Option<Input> {
+        match self.writes.front()? {
+            Output::WriteHardState { term, vote } => {
+                Some(Input::HardStateWritten { term: *term, vote: *vote })
+            }
+            Output::WriteEntries { leader_term, first_index, entries } => {
+                let index = entries.last_index().unwrap_or(first_index.previous());
+                Some(Input::EntriesWritten { leader_term: *leader_term, index })
+            }
+            _ => None,
+        }
+    }
+
+    /// What shows of it.
+    ///
+    /// # Errors
+    /// If its store fails, which the comparison never makes it do.
+    pub fn observe(&self) -> Result<Observation, StoreError> {
+        self.raft.observe()
+    }
+
+    /// The same server with as little in memory as it may have: what it keeps there beyond that
+    /// is to make no difference.
+    #[must_use]
+    pub fn with_memory_released(&self) -> Implementation {
+        let mut released = self.clone();
+        released.raft.release_memory();
+        released
+    }
+
+    /// The server.
+    pub fn raft(&self) -> &Raft<MemoryStore> {
+        &self.raft
+    }
+
+    /// Every disk that a crash now may leave: the first writes done, and the next lost or torn.
+    /// Each with how many are done and how many entries of the next are there.
+    pub fn disks_after_crash(&self) -> Vec<(usize, Option<u64>, MemoryStore)> {
+        let mut disk = self.raft.store().clone();
+        let mut all = vec![(0, None, disk.clone())];
+        for (done, write) in (1..).zip(&self.writes) {
+            if let Output::WriteEntries { entries, .. } = write {
+                for written in 0..entries.len() {
+                    let mut torn = disk.clone();
+                    torn.tear(write, written);
+                    all.push((done - 1, Some(written as u64), torn));
+                }
+            }
+            disk.write(write);
+            all.push((done, None, disk.clone()));
+        }
+        all
+    }
+}
+
+fn is_write(output: &Output) -> bool {
+    matches!(output, Output::WriteHardState { .. } | Output::WriteEntries { .. })
+}
+
+/// Joins consecutive pieces of applied entries.
+fn join_applied(outputs: impl Iterator<Item = Output>) -> Vec<Output> {
+    let mut joined: Vec<Output> = Vec::new();
+    for output in outputs {
+        match (joined.last_mut(), output) {
+            (Some(Output::Apply { entries: before }), Output::Apply { entries }) => {
+                let both: Vec<Entry> = before.iter().chain(&entries).cloned().collect();
+                *before = Entries::from(both);
+            }
+            (_, output) => joined.push(output),
+        }
+    }
+    joined
+}

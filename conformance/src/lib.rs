@@ -1,0 +1,6 @@
+//! The comparison of Kontiki's implementation with its model.
+pub mod atlas;
+pub mod divergence;
+pub mod implementation;
+pub mod nonsense;
+pub mod replay;

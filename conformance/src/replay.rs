@@ -1,0 +1,241 @@
+//! Replays an atlas on the implementation, from boot along real input sequences, and compares
+//! everything after every input.
+
+use crate::atlas::Atlas;
+use crate::divergence::{Divergence, Reaction};
+use crate::implementation::{Failure, Implementation, Memory, config};
+use crate::nonsense::must_be_rejected;
+use kontiki::core::StartError;
+use kontiki_model::server::{ServerState, Write};
+use kontiki_specs::{Input, Output};
+use rustc_hash::FxHashSet;
+
+/// What a replay found.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayReport {
+    /// States of the model's servers that were come to.
+    pub states: u64,
+    /// Pairs of a model state and the implementation's that were come to together, those that
+    /// differ only in what is kept in memory taken for one. More than there are states would mean
+    /// that the implementation hides something from the comparison.
+    pub pairs: u64,
+    /// The same pairs, taken apart by what is kept in memory, too. All are replayed.
+    pub memories: u64,
+    /// Transitions compared: pairs with what can happen to them.
+    pub transitions: u64,
+    /// Of those, how many the implementation had to turn away, and did.
+    pub rejected: u64,
+    /// Crashes compared: what the implementation recovers to from every disk that a crash may
+    /// leave.
+    pub crashes: u64,
+    /// The first difference.
+    pub divergence: Option<Divergence>,
+}
+
+/// A pair that was come to: the two servers, and from where.
+struct Node {
+    model: ServerState,
+    implementation: Implementation,
+    arrival: Option<(usize, Vec<Input>)>,
+}
+
+struct Replay<'a> {
+    atlas: &'a Atlas,
+    memory: Memory,
+    nodes: Vec<Node>,
+    seen: FxHashSet<(ServerState, Implementation)>,
+    /// Pairs whose crashes have been compared; more than `seen`, where the scope ends.
+    crashed: FxHashSet<(ServerState, Implementation)>,
+    report: ReplayReport,
+}
+
+/// Replays an atlas to its end or to the first difference.
+///
+/// # Errors
+/// If the implementation refuses the scope's configuration.
+pub fn replay(atlas: &Atlas, memory: Memory) -> Result<ReplayReport, StartError> {
+    let mut replay = Replay {
+        atlas,
+        memory,
+        nodes: Vec::new(),
+        seen: FxHashSet::default(),
+        crashed: FxHashSet::default(),
+        report: ReplayReport::default(),
+    };
+    for server in atlas.servers() {
+        let implementation = Implementation::boot(config(atlas.scope(), server.id, memory))?;
+        replay.arrive(ServerState::boot(server.id), implementation, None);
+    }
+    let mut next = 0;
+    while next < replay.nodes.len() && replay.report.divergence.is_none() {
+        if let Err(divergence) = replay.expand(next) {
+            replay.report.divergence = Some(*divergence);
+        }
+        next += 1;
+    }
+    replay.report.memories = replay.nodes.len() as u64;
+    let released: FxHashSet<(&ServerState, Implementation)> = replay
+        .nodes
+        .iter()
+        .map(|node| (&node.model, node.implementation.with_memory_released()))
+        .collect();
+    replay.report.pairs = released.len() as u64;
+    let states: FxHashSet<&ServerState> = replay.nodes.iter().map(|node| &node.model).collect();
+    replay.report.states = states.len() as u64;
+    Ok(replay.report)
+}
+
+impl Replay<'_> {
+    fn arrive(
+        &mut self,
+        model: ServerState,
+        implementation: Implementation,
+        arrival: Option<(usize, Vec<Input>)>,
+    ) {
+        if self.seen.insert((model.clone(), implementation.clone())) {
+            self.nodes.push(Node { model, implementation, arrival });
+        }
+    }
+
+    /// Lets everything happen to a pair that can.
+    fn expand(&mut self, node: usize) -> Result<(), Box<Divergence>> {
+        let atlas = self.atlas;
+        let inputs: Vec<Input> = atlas.inputs(&self.nodes[node].model).collect();
+        for input in inputs {
+            self.report.transitions += 1;
+            let Some(turn) = atlas.turn(&self.nodes[node].model, &input) else { continue };
+            let mut model = self.nodes[node].model.clone();
+            let mut implementation = self.nodes[node].implementation.clone();
+            let mut taken = Vec::new();
+            for (input, outputs, after) in turn.steps {
+                let expected = expected(&model, &input, outputs, &after);
+                let goes_on = expected != Reaction::MustReject;
+                let found = react(&mut implementation, &self.nodes[node].implementation, &input);
+                if !agree(&expected, &found) {
+                    return Err(self.divergence(node, taken, input, expected, found));
+                }
+                if !goes_on {
+                    self.report.rejected += 1;
+                    break;
+                }
+                taken.push(input);
+                model = after;
+                self.compare_crashes(node, &taken, &model, &implementation)?;
+            }
+            if atlas.contains(&model) {
+                self.arrive(model, implementation, Some((node, taken)));
+            }
+        }
+        Ok(())
+    }
+
+    /// L11: whatever disk a crash leaves, both recover to the same.
+    fn compare_crashes(
+        &mut self,
+        node: usize,
+        taken: &[Input],
+        model: &ServerState,
+        implementation: &Implementation,
+    ) -> Result<(), Box<Divergence>> {
+        if !self.crashed.insert((model.clone(), implementation.clone())) {
+            return Ok(());
+        }
+        for (done, torn, disk) in implementation.disks_after_crash() {
+            self.report.crashes += 1;
+            let expected = Reaction::Took {
+                outputs: Vec::new(),
+                observation: Box::new(recovered(model, done, torn).observe()),
+            };
+            let config = config(self.atlas.scope(), model.id, self.memory);
+            let found = match Implementation::recover(config, disk) {
+                Ok(recovered) => observed(&recovered, Vec::new()),
+                Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
+            };
+            if expected != found {
+                let path = completions(model, done);
+                let taken = taken.iter().cloned().chain(path).collect();
+                let input = Input::Restart { torn };
+                return Err(self.divergence(node, taken, input, expected, found));
+            }
+        }
+        Ok(())
+    }
+
+    fn divergence(
+        &self,
+        node: usize,
+        taken: Vec<Input>,
+        input: Input,
+        expected: Reaction,
+        found: Reaction,
+    ) -> Box<Divergence> {
+        let mut path = vec![taken];
+        let mut at = node;
+        while let Some((from, inputs)) = &self.nodes[at].arrival {
+            path.push(inputs.clone());
+            at = *from;
+        }
+        path.reverse();
+        let server = self.nodes[node].model.id;
+        Box::new(Divergence { server, path: path.concat(), input, expected, found })
+    }
+}
+
+/// What the implementation must do.
+fn expected(
+    before: &ServerState,
+    input: &Input,
+    outputs: Vec<Output>,
+    after: &ServerState,
+) -> Reaction {
+    if must_be_rejected(before, input) {
+        return Reaction::MustReject;
+    }
+    Reaction::Took { outputs, observation: Box::new(after.observe()) }
+}
+
+/// What the implementation does. What it turns away must leave it as it was.
+fn react(implementation: &mut Implementation, before: &Implementation, input: &Input) -> Reaction {
+    match implementation.step(input) {
+        Ok(outputs) => match implementation.raft().broken_invariant() {
+            Some(broken) => Reaction::Failed(Failure::Broken(format!("not so: {broken}"))),
+            None => observed(implementation, outputs),
+        },
+        Err(Failure::Rejected(rejection)) if implementation != before => {
+            let why = format!("turns it away ({rejection}), but has changed all the same");
+            Reaction::Failed(Failure::Broken(why))
+        }
+        Err(failure) => Reaction::Failed(failure),
+    }
+}
+
+pub(crate) fn observed(implementation: &Implementation, outputs: Vec<Output>) -> Reaction {
+    match implementation.observe() {
+        Ok(observation) => Reaction::Took { outputs, observation: Box::new(observation) },
+        Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
+    }
+}
+
+/// Whether what was found is what was expected.
+pub(crate) fn agree(expected: &Reaction, found: &Reaction) -> bool {
+    match (expected, found) {
+        (Reaction::MustReject, Reaction::Failed(Failure::Rejected(_))) => true,
+        _ => expected == found,
+    }
+}
+
+/// The model's server after a crash with the first writes done and the next lost or torn.
+fn recovered(model: &ServerState, done: usize, torn: Option<u64>) -> ServerState {
+    let mut disk = model.disk.clone();
+    for write in model.writes.iter().take(done) {
+        write.carry_out(&mut disk);
+    }
+    if let (Some(written), Some(write)) = (torn, model.writes.get(done)) {
+        write.tear(written, &mut disk);
+    }
+    ServerState::recover(model.id, disk)
+}
+
+fn completions(model: &ServerState, done: usize) -> impl Iterator<Item = Input> + '_ {
+    model.writes.iter().take(done).map(Write::completion)
+}
