@@ -73,6 +73,7 @@ impl<'a> Path<'a> {
         let steps = self.moments.iter().flat_map(|moment| {
             moment.steps.iter().map(|(input, outputs, after)| TraceStep {
                 server: moment.server,
+                from: None,
                 input: input.clone(),
                 outputs: outputs.clone(),
                 observation: after.observe(),

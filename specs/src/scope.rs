@@ -122,9 +122,9 @@ pub struct Scope {
     /// How many commands clients propose in all, over the whole cluster, at most 15; if the file
     /// does not say, as many as the logs have room for.
     pub commands: Option<u64>,
-    /// The most entries that one message carries, 1 to 15; 1 unless the file says otherwise.
+    /// The most entries that one message carries, 1 to 65 536; 1 unless the file says otherwise.
     pub batch: u64,
-    /// The most entries that may be under way to one follower, 1 to 15; if the file does not say,
+    /// The most entries that may be under way to one follower, 1 to 65 536; if the file does not say,
     /// as many as there are.
     pub window: u64,
     /// How many crashes there are in all, over the whole cluster, 0 to 7.
@@ -143,6 +143,9 @@ pub struct Scope {
     pub sometimes: BTreeSet<Goal>,
     /// The exact number of states, if it is pinned; a check that counts another one fails.
     pub unique_states: Option<u64>,
+    /// The exact number of transitions in the scope's atlas, if it is pinned: what single servers
+    /// can be asked to do, which the comparison with the implementation replays.
+    pub local_transitions: Option<u64>,
 }
 
 impl Scope {

@@ -10,13 +10,19 @@
 //! {"end":true,"steps":1}
 //! ```
 //!
+//! A step goes on from what the server was after its step before. If it has `"from":N`, it goes on
+//! from what the server was after step N instead, or from its first start if N is 0: so a trace can
+//! hold everything that may happen next, not only what did.
+//!
 //! Reading refuses whatever is not exactly that: a trace that is not consumed to its end, or not
 //! understood to the last field, compares nothing.
 
 mod error;
 mod lines;
+mod writer;
 
 pub use error::{TraceError, TraceProblem};
+pub use writer::TraceWriter;
 
 use crate::scope::Scope;
 use crate::{Input, Observation, Output, Property, ServerId};
@@ -56,6 +62,9 @@ pub struct TraceHeader {
 pub struct TraceStep {
     /// The server; one of the scope's.
     pub server: ServerId,
+    /// The number, from 1, of the earlier step of the server that this one goes on from; 0 for its
+    /// first start; `None` for its latest step in the trace.
+    pub from: Option<u64>,
     /// What happened to it.
     pub input: Input,
     /// What it asked for, in order.
@@ -71,16 +80,6 @@ pub struct Trace {
     pub header: TraceHeader,
     /// The steps.
     pub steps: Vec<TraceStep>,
-}
-
-#[derive(Serialize)]
-struct HeaderOut<'a> {
-    format: &'a str,
-    version: u32,
-    scope: &'a Scope,
-    mutation: &'a Option<String>,
-    violates: &'a Option<Property>,
-    about: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -105,20 +104,13 @@ struct Preamble {
     version: u64,
 }
 
-#[derive(Serialize)]
-struct StepOut<'a> {
-    step: u64,
-    server: ServerId,
-    input: &'a Input,
-    outputs: &'a [Output],
-    observation: &'a Observation,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StepIn {
     step: u64,
     server: ServerId,
+    #[serde(default)]
+    from: Option<u64>,
     input: Input,
     outputs: Vec<Output>,
     observation: Observation,
@@ -144,36 +136,16 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Op
 }
 
 impl Trace {
-    /// Writes the trace, each line in one call.
+    /// Writes the trace.
     ///
     /// # Errors
     /// Those of `w`, and `InvalidInput` if [`Trace::read`] would refuse what is to be written.
-    pub fn write(&self, mut w: impl Write) -> io::Result<()> {
-        let header = &self.header;
-        header.scope.check().map_err(|flaw| io::Error::new(io::ErrorKind::InvalidInput, flaw))?;
-        let first = HeaderOut {
-            format: FORMAT,
-            version: VERSION,
-            scope: &header.scope,
-            mutation: &header.mutation,
-            violates: &header.violates,
-            about: &header.about,
-        };
-        let mut written = write_line(&mut w, &first)?;
-        let mut count = 0;
-        for TraceStep { server, input, outputs, observation } in &self.steps {
-            count += 1;
-            if !is_server(*server, &header.scope) {
-                return Err(refused(format!("step {count}: no server of the scope is {server}")));
-            }
-            let step = StepOut { step: count, server: *server, input, outputs, observation };
-            written += write_line(&mut w, &step)?;
+    pub fn write(&self, w: impl Write) -> io::Result<()> {
+        let mut writer = TraceWriter::begin(&self.header, w)?;
+        for step in &self.steps {
+            writer.step(step)?;
         }
-        written += write_line(&mut w, &EndLine { end: true, steps: count })?;
-        if written > MAX_TRACE_BYTES {
-            return Err(refused(format!("a trace of more than {MAX_TRACE_BYTES} bytes")));
-        }
-        w.flush()
+        writer.end()
     }
 
     /// Reads a trace to its end.
@@ -207,35 +179,34 @@ impl Trace {
     }
 }
 
-/// Returns how many bytes were written.
-fn write_line(w: &mut impl Write, line: &impl Serialize) -> io::Result<u64> {
-    let mut bytes = serde_json::to_vec(line)?;
-    bytes.push(b'\n');
-    let length = bytes.len() as u64;
-    if length > MAX_LINE_BYTES {
-        return Err(refused(format!("a line of more than {MAX_LINE_BYTES} bytes")));
-    }
-    w.write_all(&bytes)?;
-    Ok(length)
-}
-
-fn refused(why: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, why)
-}
-
 fn is_server(server: ServerId, scope: &Scope) -> bool {
     (1..=scope.servers).contains(&server.0)
+}
+
+/// Whether a step of a server may go on from there, given the servers of the steps before it.
+fn goes_on(from: Option<u64>, server: ServerId, before: &[ServerId]) -> bool {
+    match from.map(|from| from.checked_sub(1)) {
+        None | Some(None) => true,
+        Some(Some(place)) => {
+            usize::try_from(place).ok().and_then(|place| before.get(place)) == Some(&server)
+        }
+    }
 }
 
 fn read<R: BufRead>(lines: &mut Lines<R>) -> Result<Trace, TraceProblem> {
     let header = read_header(lines.next()?.ok_or(TraceProblem::NotATrace)?)?;
     let mut steps = Vec::new();
+    let mut servers = Vec::new();
     loop {
         let count = steps.len() as u64;
         let line = lines.next()?.ok_or(TraceProblem::CutShort { steps: count })?;
         // A step is tried first since nearly all lines are steps.
         match parse::<StepIn>("step", line) {
-            Ok(step) => steps.push(accept(step, count + 1, &header.scope)?),
+            Ok(step) => {
+                let step = accept(step, count + 1, &header.scope, &servers)?;
+                servers.push(step.server);
+                steps.push(step);
+            }
             Err(_) if !line.ends_with(b"\n") && !is_end(line) => {
                 return Err(TraceProblem::CutShort { steps: count });
             }
@@ -269,15 +240,23 @@ fn read_header(line: &[u8]) -> Result<TraceHeader, TraceProblem> {
     Ok(TraceHeader { scope, mutation, violates, about })
 }
 
-fn accept(step: StepIn, expected: u64, scope: &Scope) -> Result<TraceStep, TraceProblem> {
-    let StepIn { step: found, server, input, outputs, observation } = step;
+fn accept(
+    step: StepIn,
+    expected: u64,
+    scope: &Scope,
+    before: &[ServerId],
+) -> Result<TraceStep, TraceProblem> {
+    let StepIn { step: found, server, from, input, outputs, observation } = step;
     if found != expected {
         return Err(TraceProblem::Number { expected, found });
     }
     if !is_server(server, scope) {
         return Err(TraceProblem::Server { server, servers: scope.servers });
     }
-    Ok(TraceStep { server, input, outputs, observation })
+    if !goes_on(from, server, before) {
+        return Err(TraceProblem::From { from: from.unwrap_or_default(), server });
+    }
+    Ok(TraceStep { server, from, input, outputs, observation })
 }
 
 fn check_end(end: &EndLine, found: u64) -> Result<(), TraceProblem> {

@@ -54,6 +54,7 @@ fn five_lines_are_a_scope() {
         properties,
         sometimes: BTreeSet::from([Goal::LeaderElected]),
         unique_states: None,
+        local_transitions: None,
     };
     assert_eq!(scope, expected);
 }
@@ -63,7 +64,7 @@ fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
         log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nrestarts = 7\ndisk = \"asynchronous\"\npre-vote = true\nleader-contact = true\n\
         check-quorum = true\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
-        sometimes = [\"write-lost\"]\nunique-states = 10_085_740\n";
+        sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
     let expected = Scope {
         name: "all".to_string(),
@@ -84,6 +85,7 @@ fn every_key_is_read() {
         properties: BTreeSet::from([Property::UndisturbedLeader, Property::LogMatching]),
         sometimes: BTreeSet::from([Goal::WriteLost]),
         unique_states: Some(10_085_740),
+        local_transitions: Some(8_991),
     };
     assert_eq!(scope, expected);
 }

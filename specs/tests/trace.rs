@@ -34,6 +34,7 @@ fn campaign(server: ServerId) -> TraceStep {
     let ask = |to| Output::Send { to: ServerId(to), message: Message::RequestVote { term, last } };
     TraceStep {
         server,
+        from: None,
         input: Input::ElectionTimeout,
         outputs: (1..=3).filter(|to| *to != server.0).map(ask).collect(),
         observation: Observation {
@@ -106,6 +107,17 @@ fn a_file_is_read_back() {
     let error = Trace::load("no/such.jsonl").unwrap_err();
     assert!(matches!(error.problem(), TraceProblem::Unreadable(_)));
     assert!(error.to_string().starts_with("no/such.jsonl:1: cannot be read: "), "{error}");
+}
+
+#[test]
+fn steps_may_go_on_from_earlier_ones() {
+    let mut trace = campaigns().unwrap();
+    for (from, server) in [(Some(0), 1), (Some(1), 1), (Some(4), 1), (None, 2)] {
+        trace.steps.push(TraceStep { from, ..campaign(ServerId(server)) });
+    }
+    assert_eq!(read(&text(&trace).unwrap()).unwrap(), trace);
+    trace.steps.push(TraceStep { from: Some(3), ..campaign(ServerId(1)) });
+    assert!(text(&trace).unwrap_err().to_string().contains("no earlier step of S1"));
 }
 
 #[test]
@@ -205,6 +217,14 @@ fn errors_say_the_line_and_what_to_do() {
         (
             |lines| drop(lines.remove(2)),
             &["trace:3: step 3 stands where step 2 must be", "missing"],
+        ),
+        (
+            |lines| lines[2] = lines[2].replace(r#""server":2"#, r#""server":2,"from":1"#),
+            &["trace:3: the step goes on from step 1, which is no earlier step of S2", "latest"],
+        ),
+        (
+            |lines| lines[2] = lines[2].replace(r#""server":2"#, r#""server":2,"from":2"#),
+            &["trace:3: the step goes on from step 2, which is no earlier step of S2"],
         ),
         (|lines| drop(lines.pop()), &["trace:5: the trace is cut short after 3 steps", "again"]),
         (

@@ -8,9 +8,10 @@ pub(super) const SERVERS: RangeInclusive<u64> = 1..=7;
 pub(super) const TERMS: RangeInclusive<u64> = 1..=15;
 pub(super) const LOG: RangeInclusive<u64> = 1..=15;
 pub(super) const COMMANDS: RangeInclusive<u64> = 0..=15;
-pub(super) const BATCH: RangeInclusive<u64> = 1..=15;
-pub(super) const WINDOW: RangeInclusive<u64> = 1..=15;
+pub(super) const BATCH: RangeInclusive<u64> = 1..=65_536;
+pub(super) const WINDOW: RangeInclusive<u64> = 1..=65_536;
 pub(super) const RESTARTS: RangeInclusive<u64> = 0..=7;
+pub(super) const LOCAL_TRANSITIONS: RangeInclusive<u64> = 1..=u64::MAX;
 pub(super) const UNIQUE_STATES: RangeInclusive<u64> = 1..=u64::MAX;
 
 pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
@@ -23,6 +24,9 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("restarts", scope.restarts, RESTARTS)?;
     if let Some(commands) = scope.commands {
         within("commands", commands, COMMANDS)?;
+    }
+    if let Some(count) = scope.local_transitions {
+        within("local-transitions", count, LOCAL_TRANSITIONS)?;
     }
     if let Some(count) = scope.unique_states {
         within("unique-states", count, UNIQUE_STATES)?;
@@ -49,7 +53,7 @@ pub(super) fn out_of_range(
     let what = format!("`{key}` is {value}, which is out of range");
     let why = match key {
         "log" => " (a leader appends a no-op, so a log of 0 is impossible)",
-        "unique-states" => " (leave the key out until the count is known)",
+        "unique-states" | "local-transitions" => " (leave the key out until the count is known)",
         _ => "",
     };
     let help = match (range.start(), range.end()) {

@@ -29,6 +29,7 @@ const KEYS: &[(&str, &str)] = &[
     ("properties", "properties = [\"election-safety\", \"log-matching\"]"),
     ("sometimes", "sometimes = [\"leader-elected\", \"command-committed\"]"),
     ("unique-states", "unique-states = 2040"),
+    ("local-transitions", "local-transitions = 8991"),
 ];
 
 pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, ScopeError> {
@@ -56,6 +57,7 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
         properties: BTreeSet::new(),
         sometimes: file.names("sometimes", "goal", Goal::ALL, Goal::name)?.unwrap_or_default(),
         unique_states: file.integer("unique-states", limits::UNIQUE_STATES)?,
+        local_transitions: file.integer("local-transitions", limits::LOCAL_TRANSITIONS)?,
     };
     scope.properties = properties.unwrap_or_else(|| applicable(&scope));
     scope.check().map_err(|flaw| file.locate(flaw))?;

@@ -83,6 +83,17 @@ pub enum TraceProblem {
         /// How many servers there are.
         servers: u64,
     },
+    /// A step goes on from one that is not there, or is another server's.
+    #[error(
+        "the step goes on from step {from}, which is no earlier step of {server}\n  \
+         leave `from` out to go on from its latest step; 0 is its first start"
+    )]
+    From {
+        /// What the step goes on from.
+        from: u64,
+        /// Whose step it is.
+        server: ServerId,
+    },
     /// There is no end line.
     #[error(
         "the trace is cut short after {steps} steps\n  \
@@ -137,6 +148,8 @@ fn shape(kind: &str) -> &'static str {
             "it has the fields format, version, scope, mutation, violates, about, and no others"
         }
         "end" => "it is {\"end\":true,\"steps\":N}, where N is the number of steps",
-        _ => "it has the fields step, server, input, outputs, observation, and no others",
+        _ => {
+            "it has the fields step, server, input, outputs, observation, it may have from, and no others"
+        }
     }
 }

@@ -55,8 +55,8 @@ fn any_scope(g: &mut Gen) -> Scope {
         terms: 1 + u64::arbitrary(g) % 15,
         log: 1 + u64::arbitrary(g) % 15,
         commands: Option::<u8>::arbitrary(g).map(|count| u64::from(count % 16)),
-        batch: 1 + u64::arbitrary(g) % 15,
-        window: 1 + u64::arbitrary(g) % 15,
+        batch: 1 + u64::arbitrary(g) % 65_536,
+        window: 1 + u64::arbitrary(g) % 65_536,
         restarts: u64::arbitrary(g) % 8,
         disk: kontiki_specs::scope::Disk::Asynchronous,
         pre_vote: bool::arbitrary(g),
@@ -65,12 +65,14 @@ fn any_scope(g: &mut Gen) -> Scope {
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
+        local_transitions: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
     }
 }
 
 fn any_step(g: &mut Gen, servers: u64) -> TraceStep {
     TraceStep {
         server: ServerId(1 + u64::arbitrary(g) % servers),
+        from: bool::arbitrary(g).then_some(0),
         input: any_input(g),
         outputs: few(g, any_output),
         observation: any_observation(g),
