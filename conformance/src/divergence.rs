@@ -1,6 +1,6 @@
 //! Where model and implementation differ, made readable.
 
-use crate::implementation::Failure;
+use crate::implementation::{Failure, Implementation};
 use kontiki_specs::{Input, Observation, Output, ServerId};
 use std::fmt;
 
@@ -76,6 +76,22 @@ impl Reaction {
                 vec!["turns it away: no honest cluster comes to this".to_string()]
             }
         }
+    }
+}
+
+/// What the implementation did: its outputs, and the state that it is in now.
+pub fn observed(implementation: &Implementation, outputs: Vec<Output>) -> Reaction {
+    match implementation.observe() {
+        Ok(observation) => Reaction::Took { outputs, observation: Box::new(observation) },
+        Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
+    }
+}
+
+/// Whether what was found is what was expected.
+pub fn agree(expected: &Reaction, found: &Reaction) -> bool {
+    match (expected, found) {
+        (Reaction::MustReject, Reaction::Failed(Failure::Rejected(_))) => true,
+        _ => expected == found,
     }
 }
 

@@ -3,7 +3,7 @@
 use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StartError, StepError};
 use kontiki::storage::{MemoryStore, StoreError};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Entries, Entry, Input, Observation, Output, ServerId};
+use kontiki_specs::{Entries, Entry, Input, LogIndex, Observation, Output, ServerId};
 use std::collections::VecDeque;
 
 /// A server of the implementation with a disk that does what it is told: writes complete when
@@ -128,6 +128,14 @@ impl Implementation {
     /// If its store fails, which the comparison never makes it do.
     pub fn observe(&self) -> Result<Observation, StoreError> {
         self.raft.observe()
+    }
+
+    /// As [`Implementation::observe`], but of the log only the entries from an index on.
+    ///
+    /// # Errors
+    /// If its store fails, which the comparison never makes it do.
+    pub fn observe_from(&self, first: LogIndex) -> Result<Observation, StoreError> {
+        self.raft.observe_from(first)
     }
 
     /// The same server with as little in memory as it may have: what it keeps there beyond that

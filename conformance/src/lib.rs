@@ -4,3 +4,4 @@ pub mod divergence;
 pub mod implementation;
 pub mod nonsense;
 pub mod replay;
+pub mod shadow;

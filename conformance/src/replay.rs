@@ -2,7 +2,7 @@
 //! everything after every input.
 
 use crate::atlas::Atlas;
-use crate::divergence::{Divergence, Reaction};
+use crate::divergence::{Divergence, Reaction, agree, observed};
 use crate::implementation::{Failure, Implementation, Memory, config};
 use crate::nonsense::must_be_rejected;
 use kontiki::core::StartError;
@@ -206,21 +206,6 @@ fn react(implementation: &mut Implementation, before: &Implementation, input: &I
             Reaction::Failed(Failure::Broken(why))
         }
         Err(failure) => Reaction::Failed(failure),
-    }
-}
-
-pub(crate) fn observed(implementation: &Implementation, outputs: Vec<Output>) -> Reaction {
-    match implementation.observe() {
-        Ok(observation) => Reaction::Took { outputs, observation: Box::new(observation) },
-        Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
-    }
-}
-
-/// Whether what was found is what was expected.
-pub(crate) fn agree(expected: &Reaction, found: &Reaction) -> bool {
-    match (expected, found) {
-        (Reaction::MustReject, Reaction::Failed(Failure::Rejected(_))) => true,
-        _ => expected == found,
     }
 }
 

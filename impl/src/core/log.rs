@@ -216,11 +216,15 @@ impl Log {
         Err(StoreError::Missing { index: first, last_index: self.last_index() })
     }
 
-    /// All entries, the oldest first.
-    pub(crate) fn entries(&self, store: &impl LogStore) -> Result<Vec<Entry>, StoreError> {
+    /// The entries from an index on, the oldest first.
+    pub(crate) fn entries_from(
+        &self,
+        store: &impl LogStore,
+        first: LogIndex,
+    ) -> Result<Vec<Entry>, StoreError> {
         let mut all = Vec::new();
         let take = |piece: Entries| all.extend_from_slice(&piece);
-        self.pieces(store, LogIndex(1), self.last_index(), take)?;
+        self.pieces(store, first.max(LogIndex(1)), self.last_index(), take)?;
         Ok(all)
     }
 }

@@ -3,7 +3,7 @@
 use super::Raft;
 use super::role::Role;
 use crate::storage::{LogStore, StoreError};
-use kontiki_specs::{Observation, RoleObservation};
+use kontiki_specs::{LogIndex, Observation, RoleObservation};
 
 impl<S: LogStore> Raft<S> {
     /// All that the model and this library agree on. It copies the whole log: for comparison and
@@ -12,12 +12,20 @@ impl<S: LogStore> Raft<S> {
     /// # Errors
     /// If the older part of the log cannot be read from the store.
     pub fn observe(&self) -> Result<Observation, StoreError> {
+        self.observe_from(LogIndex(1))
+    }
+
+    /// As [`Raft::observe`], but of the log only the entries from an index on.
+    ///
+    /// # Errors
+    /// If they cannot be read from the store.
+    pub fn observe_from(&self, first: LogIndex) -> Result<Observation, StoreError> {
         Ok(Observation {
             term: self.hard_state.term,
             vote: self.hard_state.vote,
             durable_term: self.disk.hard_state.term,
             durable_vote: self.disk.hard_state.vote,
-            log: self.log.entries(&self.store)?,
+            log: self.log.entries_from(&self.store, first)?,
             durable_index: self.disk.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,

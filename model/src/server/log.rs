@@ -1,18 +1,19 @@
 //! The log as data: a list of entries without gaps, from index 1 on.
 
 use kontiki_specs::{Entry, LogIndex, LogPosition, Payload, Term};
+use std::sync::Arc;
 
-/// A server's log, or the one on its disk.
+/// A server's log, or the one on its disk. States that share a log share its memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Log {
-    entries: Vec<Entry>,
+    entries: Arc<Vec<Entry>>,
 }
 
 impl Log {
     /// A log with these entries; the first must have index 1 and none may be missing.
     pub fn from_entries(entries: Vec<Entry>) -> Self {
         debug_assert!(entries.iter().zip(1..).all(|(entry, index)| entry.index.0 == index));
-        Log { entries }
+        Log { entries: Arc::new(entries) }
     }
 
     /// All entries, the oldest first.
@@ -70,18 +71,19 @@ impl Log {
     /// Appends an entry of this term; its index is the next one.
     pub fn append(&mut self, term: Term, payload: Payload) -> LogPosition {
         let index = self.last_index().next();
-        self.entries.push(Entry { term, index, payload });
+        Arc::make_mut(&mut self.entries).push(Entry { term, index, payload });
         LogPosition { index, term }
     }
 
     /// Drops the entry at an index and all after it.
     pub fn truncate_from(&mut self, first: LogIndex) {
-        self.entries.truncate(usize::try_from(first.previous().0).unwrap_or(usize::MAX));
+        Arc::make_mut(&mut self.entries)
+            .truncate(usize::try_from(first.previous().0).unwrap_or(usize::MAX));
     }
 
     /// Drops what stands from `first` on and puts `entries` there.
     pub fn replace_from(&mut self, first: LogIndex, entries: &[Entry]) {
         self.truncate_from(first);
-        self.entries.extend_from_slice(entries);
+        Arc::make_mut(&mut self.entries).extend_from_slice(entries);
     }
 }

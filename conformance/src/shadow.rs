@@ -1,0 +1,104 @@
+//! The model's server beside the implementation's, fed the same inputs: for what is too large to
+//! be exhausted.
+
+use crate::divergence::{Reaction, agree};
+use crate::implementation::{Failure, Implementation};
+use crate::nonsense::must_be_rejected;
+use kontiki_model::server::{RaftServer, ServerState};
+use kontiki_specs::{Input, LogIndex, Observation, Output};
+
+/// How many steps may pass before the whole log is compared again, though no step changed it.
+const STEPS_BETWEEN_WHOLE_LOGS: u32 = 256;
+
+/// A model server that follows an implementation server step by step.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    server: RaftServer,
+    state: ServerState,
+    steps: u32,
+}
+
+/// How the two differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What the model did.
+    pub expected: Reaction,
+    /// What the implementation did.
+    pub found: Reaction,
+}
+
+impl Shadow {
+    /// The shadow of a server that starts for the first time.
+    pub fn boot(server: RaftServer) -> Shadow {
+        let state = ServerState::boot(server.id);
+        Shadow { server, state, steps: 0 }
+    }
+
+    /// The model's state.
+    pub fn state(&self) -> &ServerState {
+        &self.state
+    }
+
+    /// Takes the step that the implementation has taken, or turned away, and compares all of it.
+    /// `implementation` is what it is afterwards.
+    ///
+    /// # Errors
+    /// How they differ.
+    pub fn follow(
+        &mut self,
+        input: &Input,
+        reaction: &Result<Vec<Output>, Failure>,
+        implementation: &Implementation,
+    ) -> Result<(), Box<Difference>> {
+        let rejected = must_be_rejected(&self.state, input);
+        let outputs = match reaction {
+            Err(Failure::Rejected(_)) if rejected => return Ok(()),
+            Err(failure) => return Err(self.difference(input, Reaction::Failed(failure.clone()))),
+            Ok(outputs) => outputs,
+        };
+        let (after, expected) = self.server.step(&self.state, input);
+        self.steps = self.steps.wrapping_add(1);
+        let first = self.first_to_compare(input, &expected, &after);
+        let same = !rejected
+            && expected == *outputs
+            && implementation.observe_from(first).is_ok_and(|found| observes(&after, first, found));
+        if !same {
+            let found = crate::divergence::observed(implementation, outputs.clone());
+            return Err(self.difference(input, found));
+        }
+        self.state = after;
+        Ok(())
+    }
+
+    /// From where the logs have to be compared: a step that writes no entries changes none.
+    fn first_to_compare(&self, input: &Input, outputs: &[Output], after: &ServerState) -> LogIndex {
+        if matches!(input, Input::Restart { .. })
+            || self.steps.is_multiple_of(STEPS_BETWEEN_WHOLE_LOGS)
+        {
+            return LogIndex(1);
+        }
+        let written = outputs.iter().find_map(|output| match output {
+            Output::WriteEntries { first_index, .. } => Some(*first_index),
+            _ => None,
+        });
+        written.unwrap_or(after.log.last_index())
+    }
+
+    fn difference(&self, input: &Input, found: Reaction) -> Box<Difference> {
+        let (after, outputs) = self.server.step(&self.state, input);
+        let expected = if must_be_rejected(&self.state, input) {
+            Reaction::MustReject
+        } else {
+            Reaction::Took { outputs, observation: Box::new(after.observe()) }
+        };
+        debug_assert!(!agree(&expected, &found));
+        Box::new(Difference { expected, found })
+    }
+}
+
+/// Whether that is what shows of the model's state, of the log only what stands from `first` on.
+fn observes(state: &ServerState, first: LogIndex, found: Observation) -> bool {
+    let mut expected = ServerState { log: Default::default(), ..state.clone() }.observe();
+    expected.log = state.log.from(first).to_vec();
+    expected == found
+}
