@@ -4,8 +4,9 @@ use crate::cluster::{Action, Cluster, Reductions, State};
 use crate::resources::{cpu_time, peak_memory, reset_peak_memory};
 use crate::server::Mutation;
 use crate::walker::walk;
-use kontiki_specs::scope::Scope;
+use kontiki_specs::scope::{Scope, Suite};
 use kontiki_specs::{Goal, Property};
+use serde::Serialize;
 use stateright::{Checker, HasDiscoveries, Model};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,6 +100,50 @@ impl CheckReport {
             (goal.name(), if reached.contains(*goal) { "reached" } else { "not reached" })
         });
         properties.chain(goals).collect()
+    }
+}
+
+/// A check as it is written to JSON files.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckRow {
+    /// The scope.
+    pub scope: String,
+    /// Its suite.
+    pub suite: Option<Suite>,
+    /// How the check ended, in words; `holds` is what one wants.
+    pub verdict: String,
+    /// Distinct states.
+    pub unique_states: u64,
+    /// States generated, repeats included.
+    pub generated_states: u64,
+    /// The number of states on the longest path followed.
+    pub depth: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The processor time it took.
+    pub cpu_seconds: f64,
+    /// The most memory the process held.
+    pub peak_rss_bytes: u64,
+    /// What is known of each property and goal.
+    pub properties: BTreeMap<&'static str, &'static str>,
+}
+
+impl CheckRow {
+    /// The row of a report.
+    pub fn of(report: &CheckReport) -> CheckRow {
+        let scope = report.cluster.scope();
+        CheckRow {
+            scope: scope.name.clone(),
+            suite: scope.suite,
+            verdict: report.verdict.to_string(),
+            unique_states: report.unique_states,
+            generated_states: report.generated_states,
+            depth: report.depth,
+            seconds: report.time.as_secs_f64(),
+            cpu_seconds: report.cpu_time.as_secs_f64(),
+            peak_rss_bytes: report.peak_memory,
+            properties: report.properties(),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod actor;
 pub mod check;
 pub mod cluster;
+pub mod console;
 pub mod environment;
 pub mod explore;
 pub mod mutants;

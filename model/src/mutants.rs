@@ -5,6 +5,7 @@ use crate::server::Mutation;
 use crate::walker::walk;
 use kontiki_specs::MutationRow;
 use kontiki_specs::scope::{Scope, ScopeError};
+use serde::Serialize;
 use std::time::{Duration, Instant};
 
 /// More states than any mutation needs; one that survives this many has survived.
@@ -24,6 +25,50 @@ pub struct MutantReport {
     pub states_seen: u64,
     /// How long that took.
     pub time: Duration,
+}
+
+impl MutantReport {
+    /// `found`, or `SURVIVED`.
+    pub fn verdict(&self) -> &'static str {
+        if self.counterexample.is_some() { "found" } else { "SURVIVED" }
+    }
+}
+
+/// A mutation as it is written to JSON files.
+#[derive(Clone, Debug, Serialize)]
+pub struct MutantRow {
+    /// The mutation.
+    pub mutation: String,
+    /// The rule that it breaks.
+    pub rule: String,
+    /// `found`, or `SURVIVED`.
+    pub verdict: &'static str,
+    /// The property that falls.
+    pub property: &'static str,
+    /// The scope that it falls in.
+    pub scope: String,
+    /// The length of the shortest counterexample.
+    pub steps: Option<usize>,
+    /// How many states were seen before it fell.
+    pub states_seen: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl MutantRow {
+    /// The row of a report.
+    pub fn of(report: &MutantReport) -> MutantRow {
+        MutantRow {
+            mutation: report.row.name.clone(),
+            rule: report.row.rule.clone(),
+            verdict: report.verdict(),
+            property: report.row.property.name(),
+            scope: report.row.scope.clone(),
+            steps: report.counterexample.as_ref().map(Vec::len),
+            states_seen: report.states_seen,
+            seconds: report.time.as_secs_f64(),
+        }
+    }
 }
 
 /// Why a mutation could not be run.

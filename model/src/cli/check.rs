@@ -1,14 +1,13 @@
 //! `check`.
 
-use super::output::{grouped, progress_bar, seconds, table, tell, write_json};
+use super::output::{tell, write_json};
 use super::{SuiteName, default_traces, find_mutation, find_scope};
 use clap::{Args, ValueEnum};
-use kontiki_model::check::{CheckReport, check};
+use kontiki_model::check::{CheckReport, CheckRow, check};
 use kontiki_model::cluster::Reductions;
+use kontiki_model::console::{grouped, progress_bar, seconds, table};
 use kontiki_model::path::Path;
 use kontiki_specs::scope::{Scope, Suite};
-use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What to check and how.
@@ -68,38 +67,6 @@ impl Options {
     }
 }
 
-#[derive(Serialize)]
-struct Row {
-    scope: String,
-    suite: Option<Suite>,
-    verdict: String,
-    unique_states: u64,
-    generated_states: u64,
-    depth: u64,
-    seconds: f64,
-    cpu_seconds: f64,
-    peak_rss_bytes: u64,
-    properties: BTreeMap<&'static str, &'static str>,
-}
-
-impl Row {
-    fn of(report: &CheckReport) -> Row {
-        let scope = report.cluster.scope();
-        Row {
-            scope: scope.name.clone(),
-            suite: scope.suite,
-            verdict: report.verdict.to_string(),
-            unique_states: report.unique_states,
-            generated_states: report.generated_states,
-            depth: report.depth,
-            seconds: report.time.as_secs_f64(),
-            cpu_seconds: report.cpu_time.as_secs_f64(),
-            peak_rss_bytes: report.peak_memory,
-            properties: report.properties(),
-        }
-    }
-}
-
 /// Checks and prints; whether every scope is as it should be.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
     let mutation = options.mutation.as_deref().map(find_mutation).transpose()?;
@@ -125,7 +92,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         if reductions != Reductions::ALL {
             scope.unique_states = None; // What is pinned is the reduced count.
         }
-        let bar = progress_bar(&scope.name, scope.unique_states)?;
+        let bar = progress_bar(&scope.name, scope.unique_states);
         let report = check(&scope, mutation, reductions, options.cross_check, |seen| {
             bar.set_position(seen.unique_states);
             bar.set_message(seen.depth.to_string());
@@ -147,7 +114,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         good &= report.verdict.is_good();
         collision += report.collision_probability();
         shown.add_row(cells(&report));
-        rows.push(Row::of(&report));
+        rows.push(CheckRow::of(&report));
     }
     println!("{shown}");
     println!("Probability that a fingerprint collision hid a state: {collision:.1e}");

@@ -1,6 +1,6 @@
 //! `list`.
 
-use super::output::table;
+use kontiki_model::console::table;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Goal, Property, mutation_rows};
 
@@ -14,7 +14,7 @@ pub fn run() -> anyhow::Result<bool> {
         scopes.add_row([
             scope.name,
             scope.suite.map_or("-".to_string(), |suite| suite.to_string()),
-            scope.unique_states.map_or("-".to_string(), super::output::grouped),
+            scope.unique_states.map_or("-".to_string(), kontiki_model::console::grouped),
             scope.description,
         ]);
     }

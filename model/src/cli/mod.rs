@@ -37,7 +37,7 @@ enum Command {
     Simulate(simulate::Options),
     /// List scopes, properties, goals, mutations and rules.
     List,
-    /// Check every scope of the `ci` suite, then run the mutants: what `cargo verify` does.
+    /// Check every scope of the `ci` suite, then run the mutants: the model's part of `cargo verify`.
     Verify,
 }
 

@@ -1,12 +1,12 @@
 //! `mutants`.
 
-use super::output::{grouped, progress_bar, seconds, table, tell, write_json};
+use super::output::{tell, write_json};
 use super::{default_traces, find_mutation};
 use clap::Args;
-use kontiki_model::mutants::{self, MutantReport};
+use kontiki_model::console::{grouped, progress_bar, seconds, table};
+use kontiki_model::mutants::{self, MutantReport, MutantRow};
 use kontiki_model::path::Path;
 use kontiki_specs::{MutationRow, mutation_rows};
-use serde::Serialize;
 use std::path::PathBuf;
 
 /// Which mutations to run.
@@ -43,33 +43,6 @@ impl Options {
     }
 }
 
-#[derive(Serialize)]
-struct Row {
-    mutation: String,
-    rule: String,
-    verdict: &'static str,
-    property: &'static str,
-    scope: String,
-    steps: Option<usize>,
-    states_seen: u64,
-    seconds: f64,
-}
-
-impl Row {
-    fn of(report: &MutantReport) -> Row {
-        Row {
-            mutation: report.row.name.clone(),
-            rule: report.row.rule.clone(),
-            verdict: verdict(report),
-            property: report.row.property.name(),
-            scope: report.row.scope.clone(),
-            steps: report.counterexample.as_ref().map(Vec::len),
-            states_seen: report.states_seen,
-            seconds: report.time.as_secs_f64(),
-        }
-    }
-}
-
 /// Runs and prints; whether every mutation was found.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
     let mut shown = table(&[
@@ -85,7 +58,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let mut rows = Vec::new();
     let mut all_found = true;
     for row in options.rows()? {
-        let bar = progress_bar(&row.name, None)?;
+        let bar = progress_bar(&row.name, None);
         let report = mutants::run(&row, |states, _, depth| {
             bar.set_position(states);
             bar.set_message(depth.to_string());
@@ -106,17 +79,13 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
             None => all_found = false,
         }
         shown.add_row(cells(&report));
-        rows.push(Row::of(&report));
+        rows.push(MutantRow::of(&report));
     }
     println!("{shown}");
     let found = rows.iter().filter(|row| row.steps.is_some()).count();
     println!("{found} of {} mutations found", rows.len());
     write_json(&options.json, &rows)?;
     Ok(all_found)
-}
-
-fn verdict(report: &MutantReport) -> &'static str {
-    if report.counterexample.is_some() { "found" } else { "SURVIVED" }
 }
 
 fn cells(report: &MutantReport) -> Vec<String> {
@@ -128,6 +97,6 @@ fn cells(report: &MutantReport) -> Vec<String> {
         report.counterexample.as_ref().map_or("-".to_string(), |path| path.len().to_string()),
         grouped(report.states_seen),
         seconds(report.time),
-        verdict(report).to_string(),
+        report.verdict().to_string(),
     ]
 }

@@ -1,8 +1,9 @@
 //! `simulate`.
 
-use super::output::{grouped, progress_bar, tell};
+use super::output::tell;
 use super::{find_mutation, find_scope};
 use clap::Args;
+use kontiki_model::console::{grouped, progress_bar};
 use kontiki_model::path::Path;
 use kontiki_model::simulate::simulate;
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<bool> {
     let scope = find_scope(&options.scope)?;
     let mutation = options.mutation.as_deref().map(find_mutation).transpose()?;
-    let bar = progress_bar(&scope.name, None)?;
+    let bar = progress_bar(&scope.name, None);
     let report = simulate(&scope, mutation, options.seed, options.walks, |walks, steps| {
         bar.set_position(steps);
         bar.set_message(format!("- walk {walks}"));

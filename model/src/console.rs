@@ -1,0 +1,56 @@
+//! What commands print and write: tables, numbers, progress, JSON.
+
+use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+/// A table with these heads, in Markdown, to be pasted where it is needed.
+pub fn table(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN).set_header(heads.iter().copied());
+    table
+}
+
+/// A number with its thousands apart: `1 234 567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev();
+    let groups = groups.map(|group| String::from_utf8_lossy(group).into_owned());
+    groups.collect::<Vec<_>>().join(" ")
+}
+
+/// A duration in seconds, to the hundredth.
+pub fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+/// A progress bar; where the number of states is known before, with the time left.
+#[must_use]
+pub fn progress_bar(name: &str, expected: Option<u64>) -> ProgressBar {
+    let (bar, template) = match expected {
+        Some(expected) => (
+            ProgressBar::new(expected),
+            "{prefix:24} [{bar:30}] {human_pos}/{human_len} states, {per_sec}, depth {msg}, {eta} left",
+        ),
+        None => (
+            ProgressBar::no_length(),
+            "{prefix:24} {spinner} {human_pos} states, {per_sec}, depth {msg}, {elapsed}",
+        ),
+    };
+    // The templates are constants; if one were wrong, a plain bar would do.
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(name.to_string());
+    bar
+}
+
+/// Writes a report as JSON.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_json<T: Serialize>(file: &Path, report: &T) -> io::Result<()> {
+    fs::write(file, serde_json::to_string_pretty(report)? + "\n")
+}
