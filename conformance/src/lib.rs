@@ -3,5 +3,8 @@ pub mod atlas;
 pub mod divergence;
 pub mod implementation;
 pub mod nonsense;
+pub mod record;
+pub mod recorded;
 pub mod replay;
 pub mod shadow;
+pub mod verify;

@@ -1,31 +1,81 @@
-//! tmp
-use kontiki_conformance::{atlas::Atlas, implementation::Memory, replay::replay};
-use kontiki_model::{check::check, cluster::Reductions};
-use kontiki_specs::scope::Scope;
+//! The implementation makes every transition that the model can make, and no other.
+
+use kontiki_conformance::atlas::Atlas;
+use kontiki_conformance::implementation::Memory;
+use kontiki_conformance::record::record;
+use kontiki_conformance::recorded::{replay_trace, validate_trace};
+use kontiki_conformance::replay::replay;
+use kontiki_conformance::verify::{Verdict, verify};
+use kontiki_model::check::check;
+use kontiki_model::cluster::Reductions;
+use kontiki_specs::scope::{Scope, Suite};
+use kontiki_specs::trace::Trace;
+
+/// Larger scopes are left to `verify`.
+const MOST_STATES: u64 = 150_000;
+
+fn atlas(scope: &Scope) -> Atlas {
+    Atlas::of(&check(scope, None, Reductions::ALL, false, |_| {}).cluster)
+}
 
 #[test]
-fn all() {
-    for name in std::env::var("SCOPES").unwrap_or("first-steps two-servers".into()).split(' ') {
-        let s = Scope::find(name).unwrap();
-        let r = check(&s, None, Reductions::ALL, false, |_| {});
-        let atlas = Atlas::of(&r.cluster);
-        for m in [Memory::Warm, Memory::Cold] {
-            let t = std::time::Instant::now();
-            let r = replay(&atlas, m).unwrap();
-            println!(
-                "{name} {m:?} atlas states {} transitions {}; states {} pairs {} transitions {} rejected {} crashes {} in {:?}",
-                atlas.states(),
-                atlas.transitions(),
-                r.states,
-                r.pairs,
-                r.transitions,
-                r.rejected,
-                r.crashes,
-                t.elapsed()
-            );
-            if let Some(d) = r.divergence {
-                println!("{d}");
+fn the_small_scopes_of_the_suite_agree() {
+    let mut seen = 0;
+    for scope in Scope::builtin().unwrap() {
+        assert!(
+            scope.suite != Some(Suite::Ci) || scope.local_transitions.is_some(),
+            "{} pins no local transitions",
+            scope.name
+        );
+        if scope.unique_states.is_some_and(|states| states <= MOST_STATES) {
+            let report = verify(&scope, |_| {}).unwrap();
+            if let Verdict::Diverges(divergence) = &report.verdict {
+                panic!("{}: {divergence}", scope.name);
             }
+            assert_eq!(report.verdict, Verdict::Holds, "{}", scope.name);
+            assert!(report.replays.iter().all(|replay| replay.crashes > replay.pairs));
+            assert!(report.replays.iter().all(|replay| replay.rejected > 0));
+            seen += 1;
         }
     }
+    assert!(seen >= 6, "only {seen} scopes are small");
+}
+
+/// Scopes that no suite has: the comparison does not lean on those that it was made with.
+#[test]
+fn other_scopes_agree() {
+    for text in [
+        "servers = 1\nterms = 3\nlog = 4\nbatch = 2\ndisk = 'asynchronous'\nrestarts = 2",
+        "servers = 2\nterms = 2\nlog = 3\nbatch = 3\nwindow = 2\ncommands = 2",
+        "servers = 2\nterms = 2\nlog = 2\nbatch = 2\ndisk = 'asynchronous'\nrestarts = 1",
+        "servers = 3\nvoters = 2\nterms = 2\nlog = 2\npre-vote = true\ncheck-quorum = true",
+        "servers = 2\nterms = 2\nlog = 1\npre-vote = true\nleader-contact = true\nrestarts = 1",
+    ] {
+        let scope = Scope::parse("other", "test", text).unwrap();
+        let atlas = atlas(&scope);
+        for memory in [Memory::Warm, Memory::Cold] {
+            let report = replay(&atlas, memory).unwrap();
+            if let Some(divergence) = report.divergence {
+                panic!("{text}: {divergence}");
+            }
+            assert_eq!(report.states, atlas.states() as u64, "{text}");
+            assert_eq!(report.pairs, report.states, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_recorded_atlas_is_replayed_and_validated() {
+    let scope = Scope::find("first-steps").unwrap();
+    let atlas = atlas(&scope);
+    let mut bytes = Vec::new();
+    let steps = record(&atlas, &mut bytes).unwrap();
+    assert!(steps > 5_000, "{steps}");
+    let mut again = Vec::new();
+    record(&atlas, &mut again).unwrap();
+    assert!(bytes == again, "recording twice gives the same file");
+    let trace = Trace::read(bytes.as_slice()).unwrap();
+    assert_eq!(replay_trace(&trace, Memory::Warm).unwrap(), steps);
+    assert_eq!(replay_trace(&trace, Memory::Cold).unwrap(), steps);
+    assert_eq!(validate_trace(&trace).unwrap(), steps);
 }

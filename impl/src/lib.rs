@@ -1,11 +1,103 @@
-//! Raft, as a library.
+//! Raft, as a library whose every step has been compared with a checked model.
 //!
-//! * [`core`] is the protocol: [`core::Raft`], one server, without clock, thread, or IO. What
+//! * [`core`] is the protocol: [`core::Raft`], one server, without clock, thread or IO. What
 //!   happened goes in, what is to be done comes out.
-//! * [`storage`] is how it reads what is on disk.
+//! * [`storage`] is how it reads what is on disk, with a store in memory.
 //!
-//! The types of messages, inputs and outputs are those of `kontiki-specs`, which the model shares.
-//! Every step of [`core::Raft`] is compared with the checked model: see `conformance/README.md`.
+//! The types of messages, inputs and outputs are those that the model uses too, so that the two
+//! can be compared: everything that can happen to a server in small clusters has been, and random
+//! large clusters are. `conformance/README.md` says what that proves.
+//!
+//! # The driver's part
+//!
+//! A driver owns the clock, the network and the disk. It feeds a server with what happens
+//! ([`Input`]) and carries out what the server puts out ([`Output`]), in order:
+//!
+//! * `Send`: to the network, which may lose, repeat and reorder.
+//! * `WriteHardState`, `WriteEntries`: to the disk, in the order issued. When a write is durable,
+//!   the driver says so by [`Input::HardStateWritten`] or [`Input::EntriesWritten`]. Nothing else
+//!   has to wait for it: what depends on a write is put out only then.
+//! * `Apply`: to the state machine.
+//! * `Proposed`, `Refused`, `RoleChanged`: to whoever wants to know.
+//!
+//! The driver's timers are these. The election timeout is drawn anew for each wait, at random
+//! between a minimum and, say, twice that, and begins again with every message from a leader and
+//! every vote given: when it has passed, [`Input::ElectionTimeout`]. When the minimum has passed
+//! since a message from a leader, [`Input::LeaderContactExpired`], which comes before any election
+//! timeout. At a leader, [`Input::HeartbeatTimeout`] several times per minimum election timeout, and
+//! [`Input::QuorumContactExpired`] once per minimum election timeout.
+//!
+//! # Example
+//!
+//! Three servers in one process elect a leader and commit a command. The network is a queue, and
+//! a disk is done with a write at once.
+//!
+//! ```
+//! use kontiki::core::{Config, Outputs, Raft};
+//! use kontiki::storage::MemoryStore;
+//! use kontiki::{Input, Output, Payload, RoleKind, ServerId};
+//! use std::collections::VecDeque;
+//!
+//! /// Feeds inputs to servers until nothing is left to do; returns the commands applied.
+//! fn run(
+//!     servers: &mut [Raft<MemoryStore>],
+//!     inputs: impl IntoIterator<Item = (ServerId, Input)>,
+//! ) -> Result<Vec<(ServerId, Vec<u8>)>, Box<dyn std::error::Error>> {
+//!     let mut queue: VecDeque<(ServerId, Input)> = inputs.into_iter().collect();
+//!     let mut applied = Vec::new();
+//!     let mut outputs = Outputs::new();
+//!     while let Some((id, input)) = queue.pop_front() {
+//!         let Some(server) = servers.iter_mut().find(|server| server.id() == id) else { continue };
+//!         server.step(input, &mut outputs)?;
+//!         for output in outputs.drain() {
+//!             server.store_mut().write(&output); // Does nothing unless it is a write.
+//!             match output {
+//!                 Output::Send { to, message } => {
+//!                     queue.push_back((to, Input::Deliver { from: id, message }));
+//!                 }
+//!                 Output::WriteHardState { term, vote } => {
+//!                     queue.push_back((id, Input::HardStateWritten { term, vote }));
+//!                 }
+//!                 Output::WriteEntries { leader_term, entries, .. } => {
+//!                     let index = entries.last_index().unwrap_or_default();
+//!                     queue.push_back((id, Input::EntriesWritten { leader_term, index }));
+//!                 }
+//!                 Output::Apply { entries } => {
+//!                     for entry in &entries {
+//!                         if let Payload::Command(command) = &entry.payload {
+//!                             applied.push((id, command.to_vec()));
+//!                         }
+//!                     }
+//!                 }
+//!                 _ => {}
+//!             }
+//!         }
+//!     }
+//!     Ok(applied)
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ids = [ServerId(1), ServerId(2), ServerId(3)];
+//! let mut servers = Vec::new();
+//! for id in ids {
+//!     servers.push(Raft::start(Config::new(id, ids), MemoryStore::new())?);
+//! }
+//!
+//! // Server 1 has not heard from a leader: it asks for votes and gets them.
+//! run(&mut servers, [(ids[0], Input::ElectionTimeout)])?;
+//! assert_eq!(servers[0].role(), RoleKind::Leader);
+//! assert_eq!(servers[1].leader(), Some(ids[0]));
+//!
+//! // A command is committed when a majority has it on disk. The others learn of that with the
+//! // next message.
+//! let commands = vec![b"x = 1".as_slice().into()];
+//! let applied = run(&mut servers, [(ids[0], Input::Propose { commands })])?;
+//! assert_eq!(applied, [(ids[0], b"x = 1".to_vec())]);
+//! let applied = run(&mut servers, [(ids[0], Input::HeartbeatTimeout)])?;
+//! assert_eq!(applied.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod core;
 pub mod storage;

@@ -1,6 +1,6 @@
 //! What a leader knows of one follower, and how it sends to it (rules L1, L2, L9, L10, L12).
 
-use super::config::Limits;
+use super::config::{Limits, entry_bytes};
 use super::log::Log;
 use super::outputs::Outputs;
 use super::sizes::Sizes;
@@ -89,12 +89,13 @@ impl Progress {
             return Ok(());
         };
         let window = LogIndex(self.match_index.0.saturating_add(limits.window_entries)).min(end);
-        while self.next_index <= window
-            && (under_way.entries() == 0 || under_way.bytes() < limits.window_bytes)
-        {
+        while self.next_index <= window {
             let room = limits.window_bytes.saturating_sub(under_way.bytes());
             let entries = sender.batch(self.next_index, window, room)?;
-            let Some(last) = entries.last_index() else { break };
+            let (Some(first), Some(last)) = (entries.first(), entries.last_index()) else { break };
+            if entry_bytes(first) > room && under_way.entries() > 0 {
+                break; // A batch has at least one entry, and this one has to wait.
+            }
             under_way.push(&entries);
             let prev = sender.log.position_at(self.next_index.previous());
             self.next_index = last.next();

@@ -1,0 +1,96 @@
+//! `record`, `replay` and `validate`.
+
+use anyhow::Context;
+use clap::Args;
+use kontiki_conformance::atlas::Atlas;
+use kontiki_conformance::implementation::Memory;
+use kontiki_conformance::record;
+use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
+use kontiki_model::check::check;
+use kontiki_model::cluster::Reductions;
+use kontiki_model::console::{grouped, progress_bar};
+use kontiki_specs::scope::Scope;
+use kontiki_specs::trace::Trace;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+/// What to record.
+#[derive(Args)]
+pub struct RecordOptions {
+    /// A scope: its name, or the path of a scope file.
+    scope: String,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Which traces to look at.
+#[derive(Args)]
+pub struct FileOptions {
+    /// Trace files.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Explores the scope and writes its atlas.
+pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
+    let scope = Scope::find(&options.scope)?;
+    let bar = progress_bar(&scope.name, scope.unique_states);
+    let report = check(&scope, None, Reductions::ALL, false, |seen| {
+        bar.set_position(seen.unique_states);
+        bar.set_message(seen.depth.to_string());
+    });
+    bar.finish_and_clear();
+    if !report.verdict.is_good() {
+        println!("{}: {}; there is nothing to record", scope.name, report.verdict);
+        return Ok(false);
+    }
+    let path = &options.output;
+    let cannot = || format!("cannot write {}", path.display());
+    let file = File::create(path).with_context(cannot)?;
+    let atlas = Atlas::of(&report.cluster);
+    let steps = record::record(&atlas, BufWriter::new(file)).with_context(cannot)?;
+    println!("{}: {} steps in {}", scope.name, grouped(steps), path.display());
+    Ok(true)
+}
+
+/// Replays every trace with the log in memory and with the log read from the store.
+pub fn replay(options: &FileOptions) -> anyhow::Result<bool> {
+    each(options, |trace| {
+        replay_trace(trace, Memory::Warm).and_then(|_| replay_trace(trace, Memory::Cold))
+    })
+}
+
+/// Validates every trace.
+pub fn validate(options: &FileOptions) -> anyhow::Result<bool> {
+    each(options, validate_trace)
+}
+
+/// Looks at every file, also after one that is wrong.
+fn each(
+    options: &FileOptions,
+    look: impl Fn(&Trace) -> Result<u64, TraceFault>,
+) -> anyhow::Result<bool> {
+    let mut good = true;
+    let mut unreadable = None;
+    for file in &options.files {
+        match Trace::load(file).map(|trace| look(&trace)) {
+            Ok(Ok(steps)) => {
+                println!("{}: {} steps agree", file.display(), grouped(steps));
+            }
+            Ok(Err(fault)) => {
+                println!("{}: {fault}", file.display());
+                good = false;
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                unreadable = Some(file);
+            }
+        }
+    }
+    match unreadable {
+        Some(file) => anyhow::bail!("{} is no trace that can be compared", file.display()),
+        None => Ok(good),
+    }
+}

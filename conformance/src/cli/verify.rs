@@ -1,0 +1,136 @@
+//! `verify`.
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use kontiki_conformance::verify::{ScopeReport, ScopeRow, Verdict, verify};
+use kontiki_model::console::{grouped, progress_bar, seconds, table, write_json};
+use kontiki_model::mutants::{self, MutantRow};
+use kontiki_specs::mutation_rows;
+use kontiki_specs::scope::{Scope, Suite};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// What to verify.
+#[derive(Args)]
+pub struct Options {
+    /// Scopes: names, or paths of scope files; the mutations are left out then. Without any, the
+    /// suite.
+    scopes: Vec<String>,
+    /// Every scope of a suite, and the mutations; `ci` if nothing else is said.
+    #[arg(long, value_enum, conflicts_with = "scopes")]
+    suite: Option<SuiteName>,
+    /// Write the results as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SuiteName {
+    Ci,
+    Deep,
+}
+
+impl Options {
+    fn scopes(&self) -> anyhow::Result<Vec<Scope>> {
+        if !self.scopes.is_empty() {
+            return self.scopes.iter().map(|name| Ok(Scope::find(name)?)).collect();
+        }
+        let suite = match self.suite.unwrap_or(SuiteName::Ci) {
+            SuiteName::Ci => Suite::Ci,
+            SuiteName::Deep => Suite::Deep,
+        };
+        let scopes = Scope::builtin()?.into_iter();
+        Ok(scopes.filter(|scope| scope.suite == Some(suite)).collect())
+    }
+}
+
+#[derive(Default, Serialize)]
+struct Report {
+    scopes: Vec<ScopeRow>,
+    mutants: Vec<MutantRow>,
+    all_is_well: bool,
+}
+
+/// Verifies and prints; whether all is well.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let mut report = Report { all_is_well: true, ..Report::default() };
+    let mut shown = table(&[
+        "what",
+        "cluster states",
+        "checked in",
+        "server states",
+        "transitions",
+        "replayed",
+        "crashes",
+        "replayed in",
+        "verdict",
+    ]);
+    let mut collision = 0.0;
+    for scope in options.scopes()? {
+        let bar = progress_bar(&scope.name, scope.unique_states);
+        let verified = verify(&scope, |seen| {
+            bar.set_position(seen.unique_states);
+            bar.set_message(seen.depth.to_string());
+        })?;
+        bar.finish_and_clear();
+        eprintln!("{}: {}", scope.name, verified.verdict);
+        if let Verdict::Diverges(divergence) = &verified.verdict {
+            println!("\nIn scope {}, model and implementation differ.\n{divergence}", scope.name);
+        }
+        report.all_is_well &= verified.verdict.is_good();
+        collision += verified.check.collision_probability();
+        let row = ScopeRow::of(&verified);
+        shown.add_row(cells(&verified, &row));
+        report.scopes.push(row);
+    }
+    if options.scopes.is_empty() {
+        let (found, time) = run_mutants(&mut report)?;
+        let all = report.mutants.len();
+        let verdict = format!("{found} of {all} found");
+        let row = ["mutations", "", &seconds(time), "", "", "", "", "", &verdict];
+        shown.add_row(row);
+    }
+    println!("{shown}");
+    println!("Probability that a fingerprint collision hid a cluster state: {collision:.1e}");
+    if let Some(file) = &options.json {
+        write_json(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(report.all_is_well)
+}
+
+/// Runs every mutation. How many are found, and how long it took.
+fn run_mutants(report: &mut Report) -> anyhow::Result<(usize, Duration)> {
+    let started = Instant::now();
+    let mut found = 0;
+    for row in mutation_rows()? {
+        let bar = progress_bar(&row.name, None);
+        let mutant = mutants::run(&row, |states, _, depth| {
+            bar.set_position(states);
+            bar.set_message(depth.to_string());
+        })?;
+        bar.finish_and_clear();
+        if mutant.counterexample.is_some() {
+            found += 1;
+        } else {
+            eprintln!("{}: SURVIVED", row.name);
+            report.all_is_well = false;
+        }
+        report.mutants.push(MutantRow::of(&mutant));
+    }
+    Ok((found, started.elapsed()))
+}
+
+fn cells(report: &ScopeReport, row: &ScopeRow) -> Vec<String> {
+    vec![
+        row.check.scope.clone(),
+        grouped(row.check.unique_states),
+        seconds(report.check.time),
+        grouped(row.server_states),
+        grouped(row.local_transitions),
+        grouped(row.replayed),
+        grouped(row.crashes),
+        seconds(report.replay_time),
+        row.conformance.clone(),
+    ]
+}

@@ -1,0 +1,171 @@
+//! A scope from end to end: the model is checked, its atlas recorded and replayed.
+
+use crate::atlas::Atlas;
+use crate::divergence::Divergence;
+use crate::implementation::Memory;
+use crate::replay::{ReplayReport, replay};
+use kontiki::core::StartError;
+use kontiki_model::check::{CheckReport, CheckRow, Progress, check};
+use kontiki_model::cluster::Reductions;
+use kontiki_specs::scope::Scope;
+use serde::Serialize;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// How a scope ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The model keeps its properties, and the implementation does the same, state for state.
+    Holds,
+    /// The model does not keep them, or is not the one that was pinned.
+    Model(kontiki_model::check::Verdict),
+    /// The implementation does something else.
+    Diverges(Box<Divergence>),
+    /// There are not as many transitions as the scope file pins.
+    Miscounted {
+        /// What the scope file says.
+        pinned: u64,
+    },
+    /// The implementation was not brought to every state of the model.
+    Incomplete {
+        /// How many states it was brought to.
+        states: u64,
+    },
+    /// The implementation has more states than show.
+    Hides {
+        /// Pairs of a state of the model and one of the implementation.
+        pairs: u64,
+    },
+}
+
+impl Verdict {
+    /// Whether this is what one wants.
+    pub fn is_good(&self) -> bool {
+        *self == Verdict::Holds
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Holds => write!(f, "holds"),
+            Verdict::Model(verdict) => write!(f, "{verdict}"),
+            Verdict::Diverges(divergence) => {
+                write!(f, "DIVERGES after {} steps", divergence.path.len())
+            }
+            Verdict::Miscounted { pinned } => write!(f, "TRANSITIONS DIFFER: {pinned} pinned"),
+            Verdict::Incomplete { states } => write!(f, "INCOMPLETE: {states} states come to"),
+            Verdict::Hides { pairs } => write!(f, "HIDDEN STATE: {pairs} pairs"),
+        }
+    }
+}
+
+/// What was found out about a scope.
+pub struct ScopeReport {
+    /// The check of the model.
+    pub check: CheckReport,
+    /// How it all ended.
+    pub verdict: Verdict,
+    /// States that a single server comes to.
+    pub states: u64,
+    /// What can happen to a server in them: the size of the atlas.
+    pub transitions: u64,
+    /// The replays, with the log in memory and with the log read from the store.
+    pub replays: Vec<ReplayReport>,
+    /// How long recording and replaying took.
+    pub replay_time: Duration,
+}
+
+/// Checks a scope, records its atlas and replays it. Calls `progress` some times a second while
+/// the model is checked.
+///
+/// # Errors
+/// If the implementation refuses the scope's configuration.
+pub fn verify(scope: &Scope, progress: impl FnMut(Progress)) -> Result<ScopeReport, StartError> {
+    let check = check(scope, None, Reductions::ALL, false, progress);
+    let started = Instant::now();
+    let mut report = ScopeReport {
+        verdict: Verdict::Holds,
+        states: 0,
+        transitions: 0,
+        replays: Vec::new(),
+        replay_time: Duration::ZERO,
+        check,
+    };
+    if !report.check.verdict.is_good() {
+        report.verdict = Verdict::Model(report.check.verdict.clone());
+        return Ok(report);
+    }
+    let atlas = Atlas::of(&report.check.cluster);
+    report.states = atlas.states() as u64;
+    report.transitions = atlas.transitions();
+    for memory in [Memory::Warm, Memory::Cold] {
+        report.replays.push(replay(&atlas, memory)?);
+    }
+    report.replay_time = started.elapsed();
+    report.verdict = judge(scope, &report);
+    Ok(report)
+}
+
+fn judge(scope: &Scope, report: &ScopeReport) -> Verdict {
+    for replay in &report.replays {
+        if let Some(divergence) = &replay.divergence {
+            return Verdict::Diverges(Box::new(divergence.clone()));
+        }
+        if replay.states != report.states {
+            return Verdict::Incomplete { states: replay.states };
+        }
+        if replay.pairs != replay.states {
+            return Verdict::Hides { pairs: replay.pairs };
+        }
+    }
+    match scope.local_transitions {
+        Some(pinned) if pinned != report.transitions => Verdict::Miscounted { pinned },
+        _ => Verdict::Holds,
+    }
+}
+
+/// A scope as it is written to JSON files.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScopeRow {
+    /// The check of the model.
+    #[serde(flatten)]
+    pub check: CheckRow,
+    /// How all of it ended, in words; `holds` is what one wants.
+    pub conformance: String,
+    /// The first difference, in words.
+    pub divergence: Option<String>,
+    /// States that a single server comes to.
+    pub server_states: u64,
+    /// What can happen to a server in them.
+    pub local_transitions: u64,
+    /// Steps taken by the implementation and compared, over all replays.
+    pub replayed: u64,
+    /// Of those, inputs that it had to turn away, and did.
+    pub rejected: u64,
+    /// Crashes compared.
+    pub crashes: u64,
+    /// How long recording and replaying took.
+    pub replay_seconds: f64,
+}
+
+impl ScopeRow {
+    /// The row of a report.
+    pub fn of(report: &ScopeReport) -> ScopeRow {
+        let sum = |count: fn(&ReplayReport) -> u64| report.replays.iter().map(count).sum();
+        ScopeRow {
+            check: CheckRow::of(&report.check),
+            conformance: report.verdict.to_string(),
+            divergence: match &report.verdict {
+                Verdict::Diverges(divergence) => Some(divergence.to_string()),
+                _ => None,
+            },
+            server_states: report.states,
+            local_transitions: report.transitions,
+            replayed: sum(|replay| replay.transitions),
+            rejected: sum(|replay| replay.rejected),
+            crashes: sum(|replay| replay.crashes),
+            replay_seconds: report.replay_time.as_secs_f64(),
+        }
+    }
+}

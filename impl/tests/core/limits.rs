@@ -1,0 +1,135 @@
+//! Limits hold, and what exceeds them is refused with its reason (L9).
+
+use crate::support::*;
+use kontiki::core::{Config, Limits, entry_bytes};
+use kontiki::{Input, LogIndex, Output, Refusal, RoleKind};
+
+fn with(change: impl FnOnce(&mut Limits)) -> Config {
+    let mut config = config();
+    change(&mut config.limits);
+    config
+}
+
+fn refusal(outputs: &[Output]) -> Option<&Refusal> {
+    match outputs {
+        [Output::Refused { refusal }] => Some(refusal),
+        _ => None,
+    }
+}
+
+fn counts(outputs: &[Output]) -> Vec<usize> {
+    sent_to(outputs, S2).iter().map(|entries| entries.len()).collect()
+}
+
+#[test]
+fn proposals_that_are_not_taken() {
+    let raft = &mut leader(with(|limits| {
+        limits.command_bytes = 100;
+        limits.uncommitted_bytes = 200;
+    }));
+    let outputs = step(raft, propose(&[]));
+    assert_eq!(refusal(&outputs), Some(&Refusal::NothingProposed));
+    let outputs = step(raft, propose(&[10, 101]));
+    assert_eq!(refusal(&outputs), Some(&Refusal::CommandTooLarge { size: 101, limit: 100 }));
+    assert_eq!(raft.last_index(), LogIndex(1), "none of them is appended");
+    assert_eq!(refusal(&step(raft, propose(&[100, 100]))), None);
+    let outputs = step(raft, propose(&[1]));
+    let expected = Refusal::TooMuchUncommitted { uncommitted: 248, limit: 200 };
+    assert_eq!(refusal(&outputs), Some(&expected));
+    step(raft, deliver(S2, matched(1, 2)));
+    assert_eq!(refusal(&step(raft, propose(&[1]))), None, "there is room again");
+    step(raft, deliver(S2, append(2, at(3, 1), &[], 0)));
+    let outputs = step(raft, propose(&[]));
+    assert_eq!(refusal(&outputs), Some(&Refusal::NotLeader { leader: Some(S2) }));
+}
+
+#[test]
+fn batches_are_limited_in_entries_and_in_bytes() {
+    let raft = &mut leader(with(|limits| limits.batch_entries = 2));
+    assert_eq!(counts(&step(raft, propose(&[1; 5]))), [2, 2, 1]);
+    // Two commands of 76 bytes count as 200; one that is larger goes alone.
+    let raft = &mut leader(with(|limits| limits.batch_bytes = 200));
+    assert_eq!(counts(&step(raft, propose(&[76, 76, 76, 300, 1, 300]))), [2, 1, 1, 1, 1]);
+    let raft = &mut leader(with(|limits| limits.batch_bytes = 199));
+    assert_eq!(counts(&step(raft, propose(&[76, 76]))), [1, 1]);
+}
+
+#[test]
+fn the_window_is_limited_in_entries() {
+    let raft = &mut leader(with(|limits| limits.window_entries = 3));
+    assert_eq!(counts(&step(raft, propose(&[1; 5]))), [3]);
+    assert_eq!(counts(&step(raft, propose(&[1]))), [0; 0]);
+    assert_eq!(counts(&step(raft, deliver(S2, matched(1, 2)))), [1]);
+    assert_eq!(counts(&step(raft, deliver(S2, matched(1, 5)))), [2]);
+    assert_eq!(counts(&step(raft, deliver(S2, matched(1, 5)))), [0; 0], "no news, no room");
+}
+
+#[test]
+fn the_window_is_limited_in_bytes() {
+    let raft = &mut leader(with(|limits| limits.window_bytes = 250));
+    // The second fills the window, the third waits.
+    assert_eq!(counts(&step(raft, propose(&[100, 100, 100]))), [2]);
+    assert_eq!(counts(&step(raft, deliver(S2, matched(1, 2)))), [1]);
+    assert_eq!(counts(&step(raft, deliver(S2, matched(1, 4)))), [0; 0]);
+    assert_eq!(counts(&step(raft, propose(&[1000]))), [1], "one message may be under way");
+    assert_eq!(counts(&step(raft, propose(&[1]))), [0; 0]);
+}
+
+#[test]
+fn a_refused_request_empties_the_window() {
+    let raft = &mut leader(with(|limits| limits.window_entries = 2));
+    step(raft, propose(&[1, 1]));
+    let outputs = step(raft, deliver(S2, mismatch(1, 3, at(1, 1))));
+    assert_eq!(counts(&outputs), [2], "a probe with what follows");
+    step(raft, deliver(S2, matched(1, 3)));
+    assert_eq!(counts(&step(raft, propose(&[1, 1, 1]))), [2]);
+}
+
+#[test]
+fn entries_are_shared_not_copied() {
+    let raft = &mut leader(config());
+    let outputs = step(raft, propose(&[100, 100]));
+    let sent = sent_to(&outputs, S2);
+    let addresses = |entries: &kontiki::Entries| entries.as_ptr();
+    assert_eq!(addresses(&sent[0]), addresses(&sent[0].part(0..1)));
+    let again = step(raft, deliver(S2, mismatch(1, 2, at(1, 1))));
+    assert_eq!(addresses(&sent_to(&again, S2)[0]), addresses(&sent[0]));
+    assert_eq!(entry_bytes(&sent[0][0]), 124);
+}
+
+#[test]
+fn what_is_not_recent_is_read_from_the_store() {
+    for recent_bytes in [0, 150, u64::MAX] {
+        let raft = &mut leader(with(|limits| limits.recent_bytes = recent_bytes));
+        for _ in 0..5 {
+            step(raft, propose(&[76]));
+        }
+        step(raft, deliver(S2, matched(1, 6)));
+        assert_eq!(raft.commit_index(), LogIndex(6));
+        // Server 3 has answered nothing so far.
+        let outputs = step(raft, Input::HeartbeatTimeout);
+        assert_eq!(sent_to(&outputs, S3)[1].len(), 6, "{recent_bytes}");
+        let whole = raft.observe().unwrap();
+        raft.release_memory();
+        assert_eq!(raft.observe().unwrap(), whole);
+        let outputs = step(raft, deliver(S3, mismatch(1, 1, at(0, 0))));
+        assert!(outputs.is_empty(), "nothing before the first entry can be missing");
+    }
+}
+
+#[test]
+fn a_single_server_commits_alone_and_only_what_is_durable() {
+    let mut config = Config::new(S1, [S1]);
+    config.limits.recent_bytes = 0;
+    let raft = &mut start(config);
+    step(raft, Input::ElectionTimeout);
+    assert_eq!((raft.role(), raft.commit_index()), (RoleKind::Leader, LogIndex(1)));
+    let mut outputs = kontiki::core::Outputs::new();
+    raft.step(propose(&[1, 1]), &mut outputs).unwrap();
+    assert_eq!(raft.commit_index(), LogIndex(1));
+    let write = outputs.drain().find(|output| completion(output).is_some()).unwrap();
+    raft.store_mut().write(&write);
+    let outputs = step(raft, completion(&write).unwrap());
+    assert_eq!(raft.commit_index(), LogIndex(3));
+    assert!(matches!(&outputs[..], [Output::Apply { entries }] if entries.len() == 2));
+}

@@ -1,0 +1,10 @@
+//! The core by itself: what it refuses, its limits, stores that fail, and any input at all. That
+//! it follows the protocol is for the conformance suite to say.
+
+#![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
+
+mod any_input;
+mod limits;
+mod nonsense;
+mod stores;
+mod support;
