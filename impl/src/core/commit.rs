@@ -25,7 +25,7 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn apply(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
         let (first, last) = (self.applied_index.next(), self.commit_index);
         if first <= last {
-            let take = |entries| outputs.effects.push(Output::Apply { entries });
+            let take = |entries| outputs.push(Output::Apply { entries });
             self.log.pieces(&self.store, first, last, take)?;
             self.applied_index = last;
         }

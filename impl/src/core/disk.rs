@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
     pub(crate) hard_state: HardState,
+    /// Term and vote as they will be when all that is outstanding is done.
+    issued: HardState,
     /// The log is known to be durable up to here.
     pub(crate) durable_index: LogIndex,
     /// Issued and not complete, the oldest first.
@@ -25,16 +27,7 @@ enum Write {
 
 impl Disk {
     pub(crate) fn holding(hard_state: HardState, durable_index: LogIndex) -> Self {
-        Disk { hard_state, durable_index, outstanding: VecDeque::new() }
-    }
-
-    /// Term and vote as they will be when all that is outstanding is done.
-    fn latest_hard_state(&self) -> HardState {
-        let latest = self.outstanding.iter().rev().find_map(|write| match write {
-            Write::HardState(hard_state) => Some(*hard_state),
-            Write::Entries { .. } => None,
-        });
-        latest.unwrap_or(self.hard_state)
+        Disk { hard_state, issued: hard_state, durable_index, outstanding: VecDeque::new() }
     }
 
     /// The term in which entries were last issued, of those that are outstanding.
@@ -69,9 +62,10 @@ impl<S: LogStore> Raft<S> {
 
     /// E3: issues the write of term and vote if they are not on disk nor on their way.
     pub(super) fn write_hard_state(&mut self, outputs: &mut Outputs) {
-        if self.disk.latest_hard_state() != self.hard_state {
+        if self.disk.issued != self.hard_state {
+            self.disk.issued = self.hard_state;
             let HardState { term, vote } = self.hard_state;
-            outputs.writes.push(Output::WriteHardState { term, vote });
+            outputs.push_write(Output::WriteHardState { term, vote });
             self.disk.outstanding.push_back(Write::HardState(self.hard_state));
         }
     }
@@ -86,7 +80,7 @@ impl<S: LogStore> Raft<S> {
         self.write_hard_state(outputs);
         let leader_term = self.hard_state.term;
         self.disk.outstanding.push_back(Write::Entries { leader_term, last_index });
-        outputs.writes.push(Output::WriteEntries {
+        outputs.push_write(Output::WriteEntries {
             leader_term,
             first_index,
             entries: entries.clone(),

@@ -16,7 +16,7 @@ impl<S: LogStore> Raft<S> {
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
         if let Err(refusal) = self.admit(&commands) {
-            outputs.effects.push(Output::Refused { refusal });
+            outputs.push(Output::Refused { refusal });
             return Ok(());
         }
         let (term, index) = (self.hard_state.term, self.log.last_index().next());
@@ -33,7 +33,7 @@ impl<S: LogStore> Raft<S> {
             leader.uncommitted.push(&entries);
         }
         self.append(entries, outputs);
-        outputs.effects.push(Output::Proposed {
+        outputs.push(Output::Proposed {
             first: LogPosition { index, term },
             last_index: next.previous(),
         });
@@ -80,7 +80,9 @@ impl<S: LogStore> Raft<S> {
         if !news {
             return Ok(());
         }
-        self.advance_commit();
+        if index > self.commit_index {
+            self.advance_commit();
+        }
         self.send_to(follower, outputs)
     }
 

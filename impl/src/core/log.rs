@@ -22,6 +22,7 @@ pub(crate) struct Log {
 
 #[derive(Clone, Debug)]
 struct Piece {
+    first_index: LogIndex,
     last_index: LogIndex,
     bytes: u64,
     entries: Entries,
@@ -29,18 +30,18 @@ struct Piece {
 
 impl Piece {
     fn new(entries: Entries) -> Option<Piece> {
-        let last_index = entries.last_index()?;
-        Some(Piece { last_index, bytes: entries.iter().map(entry_bytes).sum(), entries })
-    }
-
-    fn first_index(&self) -> LogIndex {
-        LogIndex(self.last_index.0 + 1 - self.entries.len() as u64)
+        let (first_index, last_index) = (entries.first_index()?, entries.last_index()?);
+        let bytes = entries.iter().map(entry_bytes).sum();
+        Some(Piece { first_index, last_index, bytes, entries })
     }
 
     /// The entries from one index to another, both included.
     fn part(&self, first: LogIndex, last: LogIndex) -> Entries {
+        if first <= self.first_index && last >= self.last_index {
+            return self.entries.clone();
+        }
         let offset = |index: LogIndex| {
-            usize::try_from(index.0.saturating_sub(self.first_index().0)).unwrap_or(usize::MAX)
+            usize::try_from(index.0.saturating_sub(self.first_index.0)).unwrap_or(usize::MAX)
         };
         self.entries.part(offset(first)..offset(last.min(self.last_index).next()))
     }
@@ -87,7 +88,7 @@ impl Log {
     /// Appends entries that follow the last one.
     pub(crate) fn append(&mut self, entries: Entries) {
         let Some(piece) = Piece::new(entries) else { return };
-        debug_assert_eq!(piece.first_index(), self.last_index().next());
+        debug_assert_eq!(piece.first_index, self.last_index().next());
         for entry in &piece.entries {
             self.terms.push(entry.position());
         }
@@ -103,8 +104,8 @@ impl Log {
                 self.keep(piece);
                 break;
             }
-            if piece.first_index() < first {
-                let kept = piece.part(piece.first_index(), first.previous());
+            if piece.first_index < first {
+                let kept = piece.part(piece.first_index, first.previous());
                 Piece::new(kept).into_iter().for_each(|kept| self.keep(kept));
                 break;
             }
@@ -120,8 +121,10 @@ impl Log {
 
     /// Lets go of the oldest entries up to an index while the others still make up `keep_bytes`.
     pub(crate) fn forget(&mut self, through: LogIndex, keep_bytes: u64) {
-        while let Some(piece) = self.recent.front() {
-            if piece.last_index > through || self.recent_bytes - piece.bytes < keep_bytes {
+        while self.recent_bytes > keep_bytes
+            && let Some(piece) = self.recent.front()
+        {
+            if piece.last_index > through {
                 break;
             }
             self.recent_bytes -= piece.bytes;
@@ -134,7 +137,7 @@ impl Log {
     pub(crate) fn release(&mut self, through: LogIndex) {
         self.forget(through, 0);
         if let Some(piece) = self.recent.front_mut()
-            && piece.first_index() <= through
+            && piece.first_index <= through
         {
             let kept = Piece::new(piece.part(through.next(), piece.last_index));
             if let Some(kept) = kept {
@@ -207,13 +210,26 @@ impl Log {
         let piece = if first < self.first_recent {
             store.entries(first, last.min(self.first_recent.previous()), READ_BYTES)?
         } else {
-            let at = self.recent.partition_point(|piece| piece.last_index < first);
-            self.recent.get(at).map(|piece| piece.part(first, last)).unwrap_or_default()
+            self.recent
+                .get(self.place(first))
+                .map(|piece| piece.part(first, last))
+                .unwrap_or_default()
         };
         if piece.first_index() == Some(first) && piece.last_index() <= Some(last) {
             return Ok(piece);
         }
         Err(StoreError::Missing { index: first, last_index: self.last_index() })
+    }
+
+    /// Where in `recent` the piece lies that holds an entry. It is nearly always one of the newest.
+    fn place(&self, index: LogIndex) -> usize {
+        let length = self.recent.len();
+        for place in (length.saturating_sub(NEWEST)..length).rev() {
+            if self.recent[place].first_index <= index {
+                return place;
+            }
+        }
+        self.recent.partition_point(|piece| piece.last_index < index)
     }
 
     /// The entries from an index on, the oldest first.
@@ -228,6 +244,9 @@ impl Log {
         Ok(all)
     }
 }
+
+/// How many of the newest pieces are looked at before a search through all of them.
+const NEWEST: usize = 4;
 
 /// How much is read from the store at a time.
 const READ_BYTES: u64 = 1 << 20;

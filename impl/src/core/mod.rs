@@ -95,11 +95,10 @@ impl<S: LogStore> Raft<S> {
             return Err(StepError::Stopped);
         }
         self.screen(&input)?;
-        let before = (outputs.writes.len(), outputs.effects.len());
+        let mark = outputs.mark();
         let role = self.role.kind();
         if let Err(failure) = self.take(input, outputs).and_then(|()| self.finish(role, outputs)) {
-            outputs.writes.truncate(before.0);
-            outputs.effects.truncate(before.1);
+            outputs.take_back(mark);
             self.stopped = true;
             return Err(failure.into());
         }
@@ -140,7 +139,7 @@ impl<S: LogStore> Raft<S> {
         self.apply(outputs)?;
         let role = self.role.kind();
         if role != before {
-            outputs.effects.push(Output::RoleChanged { role });
+            outputs.push(Output::RoleChanged { role });
         }
         Ok(())
     }

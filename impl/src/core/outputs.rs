@@ -8,8 +8,16 @@ use kontiki_specs::Output;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     /// Writes come first, so that they are under way while messages are (rule L9).
-    pub(crate) writes: Vec<Output>,
-    pub(crate) effects: Vec<Output>,
+    outputs: Vec<Output>,
+    /// How many of them are writes.
+    writes: usize,
+}
+
+/// How full a buffer is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    writes: usize,
+    length: usize,
 }
 
 impl Outputs {
@@ -20,27 +28,52 @@ impl Outputs {
 
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty() && self.effects.is_empty()
+        self.outputs.is_empty()
     }
 
     /// How many outputs there are.
     pub fn len(&self) -> usize {
-        self.writes.len() + self.effects.len()
+        self.outputs.len()
     }
 
     /// The outputs, to look at.
     pub fn iter(&self) -> impl Iterator<Item = &Output> {
-        self.writes.iter().chain(&self.effects)
+        self.outputs.iter()
     }
 
     /// Takes all outputs out and keeps the memory.
     pub fn drain(&mut self) -> impl Iterator<Item = Output> + '_ {
-        self.writes.drain(..).chain(self.effects.drain(..))
+        self.writes = 0;
+        self.outputs.drain(..)
     }
 
     /// Drops all outputs and keeps the memory.
     pub fn clear(&mut self) {
-        self.writes.clear();
-        self.effects.clear();
+        self.writes = 0;
+        self.outputs.clear();
+    }
+
+    /// Adds a write, behind the writes that are there and before all else.
+    pub(crate) fn push_write(&mut self, write: Output) {
+        // Most steps write before they say anything, so that nothing has to be moved.
+        self.outputs.insert(self.writes, write);
+        self.writes += 1;
+    }
+
+    /// Adds anything but a write.
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { writes: self.writes, length: self.outputs.len() }
+    }
+
+    /// Takes back all that was added since the mark.
+    pub(crate) fn take_back(&mut self, mark: Mark) {
+        let added = self.writes - mark.writes;
+        self.outputs.drain(mark.writes..mark.writes + added);
+        self.outputs.truncate(mark.length);
+        self.writes = mark.writes;
     }
 }

@@ -44,7 +44,7 @@ impl<S: LogStore> Sender<'_, S> {
     fn append_entries(&mut self, to: ServerId, prev: LogPosition, entries: Entries) {
         let (term, commit_index) = (self.term, self.commit_index);
         let message = Message::AppendEntries { term, prev, entries, commit_index };
-        self.outputs.effects.push(Output::Send { to, message });
+        self.outputs.push(Output::Send { to, message });
     }
 
     fn batch(&self, first: LogIndex, last: LogIndex, bytes: u64) -> Result<Entries, StoreError> {

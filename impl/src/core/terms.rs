@@ -8,7 +8,7 @@ use kontiki_specs::{AppendOutcome, Message, Output, ServerId, Term};
 
 impl<S: LogStore> Raft<S> {
     pub(super) fn send(&self, to: ServerId, message: Message, outputs: &mut Outputs) {
-        outputs.effects.push(Output::Send { to, message });
+        outputs.push(Output::Send { to, message });
     }
 
     /// E6, E8: a request for a vote may be ignored for leader contact; a later term is adopted; a

@@ -1,0 +1,78 @@
+//! What a committed proposal costs in Kontiki and in raft-rs: instructions, allocations, time.
+//!
+//! `README.md` says what is measured and how.
+
+mod callgrind;
+mod cluster;
+mod counting;
+mod kontiki_cluster;
+mod kontiki_store;
+mod measure;
+mod raft_rs_cluster;
+mod raft_rs_store;
+
+use anyhow::{Context, Result, bail};
+use callgrind::instructions_per_proposal;
+use counting::Counting;
+use measure::{Peer, Run};
+use std::env;
+
+#[global_allocator]
+static HEAP: Counting = Counting;
+
+const USAGE: &str = "\
+bench-peers run PEER WINDOW PROPOSALS    allocations and time for each proposal
+bench-peers instructions PEER WINDOW     instructions for each proposal (needs valgrind)
+bench-peers table                        all peers, all windows, as Markdown (needs valgrind)
+
+PEER is kontiki, raft-rs or raft-rs-tuned.";
+
+/// The windows of the table.
+const WINDOWS: [u64; 4] = [1, 16, 64, 256];
+
+fn main() -> Result<()> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["run", peer, window, proposals] => {
+            let run = Run::of(Peer::named(peer)?, number(window)?, number(proposals)?)?;
+            println!("allocations per proposal  {:9.3}", run.allocations_per_proposal());
+            println!("nanoseconds per proposal  {:9.0}", run.nanoseconds_per_proposal());
+        }
+        ["instructions", peer, window] => {
+            let instructions = instructions_per_proposal(Peer::named(peer)?, number(window)?)?;
+            println!("instructions per proposal {instructions:9.0}");
+        }
+        ["table"] => table()?,
+        _ => bail!("usage:\n{USAGE}"),
+    }
+    Ok(())
+}
+
+fn number(word: &str) -> Result<u64> {
+    word.parse().with_context(|| format!("{word} is not a number"))
+}
+
+fn table() -> Result<()> {
+    println!("| peer | window | instructions | allocations | ns |");
+    println!("|---|--:|--:|--:|--:|");
+    for peer in Peer::ALL {
+        for window in WINDOWS {
+            let instructions = instructions_per_proposal(peer, window)?;
+            let (allocations, nanoseconds) = in_process(peer, window)?;
+            println!(
+                "| {peer} | {window} | {instructions:.0} | {allocations:.2} | {nanoseconds:.0} |"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Allocations and time for each proposal. Allocations are the same every time; of the times, the
+/// least is taken: what is more was something else on the machine.
+fn in_process(peer: Peer, window: u64) -> Result<(f64, f64)> {
+    let runs: Vec<Run> = (0..5).map(|_| Run::of(peer, window, 100_000)).collect::<Result<_>>()?;
+    let allocations = runs.first().map(Run::allocations_per_proposal).unwrap_or_default();
+    let times = runs.iter().map(Run::nanoseconds_per_proposal);
+    Ok((allocations, times.fold(f64::INFINITY, f64::min)))
+}

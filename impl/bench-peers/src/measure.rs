@@ -1,0 +1,95 @@
+//! What is measured inside of the process: allocations and time.
+
+use crate::cluster::{Cluster, commit};
+use crate::counting::heap_requests;
+use crate::kontiki_cluster::KontikiCluster;
+use crate::raft_rs_cluster::{Proposals, RaftRsCluster};
+use crate::raft_rs_store::ListStore;
+use anyhow::{Result, bail};
+use raft::storage::MemStorage;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// An implementation and how it is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Kontiki.
+    Kontiki,
+    /// raft-rs as its documentation and its examples use it.
+    RaftRs,
+    /// raft-rs with a store and a way to propose that copy nothing.
+    RaftRsTuned,
+}
+
+impl Peer {
+    /// All of them.
+    pub const ALL: [Peer; 3] = [Peer::Kontiki, Peer::RaftRs, Peer::RaftRsTuned];
+
+    /// The peer of this name.
+    pub fn named(name: &str) -> Result<Peer> {
+        match Peer::ALL.into_iter().find(|peer| peer.to_string() == name) {
+            Some(peer) => Ok(peer),
+            None => bail!("no peer {name}: there are kontiki, raft-rs and raft-rs-tuned"),
+        }
+    }
+
+    fn cluster(self) -> Result<Box<dyn Cluster>> {
+        Ok(match self {
+            Peer::Kontiki => Box::new(KontikiCluster::new()?),
+            Peer::RaftRs => Box::new(RaftRsCluster::<MemStorage>::new(Proposals::OneByOne)?),
+            Peer::RaftRsTuned => Box::new(RaftRsCluster::<ListStore>::new(Proposals::Together)?),
+        })
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Peer::Kontiki => "kontiki",
+            Peer::RaftRs => "raft-rs",
+            Peer::RaftRsTuned => "raft-rs-tuned",
+        })
+    }
+}
+
+/// Proposals before anything is measured. Enough for the memory of a Kontiki server, 16 MiB of
+/// entries, and for the stores to be full: from then on, what comes in has something go out.
+const WARM_UP: u64 = 1 << 16;
+
+/// What one run of a peer took.
+pub struct Run {
+    proposals: u64,
+    allocations: u64,
+    time: Duration,
+}
+
+impl Run {
+    /// Commits this many proposals after a warm-up. More than `window` are never outstanding.
+    pub fn of(peer: Peer, window: u64, proposals: u64) -> Result<Run> {
+        if window == 0 || proposals == 0 {
+            bail!("window and proposals are at least 1");
+        }
+        let mut cluster = peer.cluster()?;
+        cluster.elect()?;
+        commit(&mut *cluster, window, WARM_UP)?;
+        let (before, start) = (heap_requests(), Instant::now());
+        commit(&mut *cluster, window, proposals)?;
+        let (time, allocations) = (start.elapsed(), heap_requests() - before);
+        // The leader's first entry, and then the commands: nothing was lost and nothing repeated.
+        let end = 1 + WARM_UP + proposals;
+        if cluster.last_indexes().iter().any(|last| *last != end) {
+            bail!("logs should end at {end}: {:?}", cluster.last_indexes());
+        }
+        Ok(Run { proposals, allocations, time })
+    }
+
+    /// Allocations and reallocations, on all three servers together.
+    pub fn allocations_per_proposal(&self) -> f64 {
+        self.allocations as f64 / self.proposals as f64
+    }
+
+    /// Wall time.
+    pub fn nanoseconds_per_proposal(&self) -> f64 {
+        self.time.as_nanos() as f64 / self.proposals as f64
+    }
+}
