@@ -17,28 +17,35 @@ pub struct Implementation {
     writes: VecDeque<Output>,
 }
 
-/// How much of its log the implementation keeps in memory.
+/// How the implementation is run: two ways, in which it must do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Memory {
-    /// Everything.
+    /// All of the log stays in memory. Limits count entries.
     Warm,
-    /// Only what is not yet durable and applied; the rest is read from the store each time.
+    /// Only what is not yet durable and applied stays in memory; the rest is read from the store
+    /// each time. A limit of one entry is given as one of one byte, which lets as much through.
     Cold,
 }
 
-/// What the implementation is told in a scope: the model's parameters, and limits in bytes that
-/// are out of reach, because the model has none.
+/// What the implementation is told in a scope: the model's parameters. Limits in bytes are out of
+/// reach but for those that stand for one entry, because the model has none.
 pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
     let mut config = Config::new(id, (1..=scope.voters).map(ServerId));
     config.pre_vote = scope.pre_vote;
     config.leader_contact = scope.leader_contact;
     config.check_quorum = scope.check_quorum;
     let beyond = 1 << 40;
+    let limits = |entries| match memory {
+        Memory::Cold if entries == 1 => (beyond, 1),
+        Memory::Cold | Memory::Warm => (entries, beyond),
+    };
+    let (batch_entries, batch_bytes) = limits(scope.batch);
+    let (window_entries, window_bytes) = limits(scope.window);
     config.limits = Limits {
-        batch_entries: scope.batch,
-        batch_bytes: beyond,
-        window_entries: scope.window,
-        window_bytes: beyond,
+        batch_entries,
+        batch_bytes,
+        window_entries,
+        window_bytes,
         command_bytes: u64::from(u32::MAX) / 2,
         uncommitted_bytes: beyond,
         recent_bytes: if memory == Memory::Warm { beyond } else { 0 },

@@ -7,4 +7,6 @@ pub mod record;
 pub mod recorded;
 pub mod replay;
 pub mod shadow;
+pub mod simulate;
+pub mod stories;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod simulate;
 mod traces;
 mod verify;
 
@@ -22,6 +23,9 @@ enum Command {
     /// Check every scope of a suite, run the mutations, and replay every scope's atlas on the
     /// implementation: what `cargo verify` does.
     Verify(verify::Options),
+    /// Simulate clusters of implementation servers under faults, each server compared with the
+    /// model at every step.
+    Simulate(simulate::Options),
     /// Record everything that can happen to a server in a scope as a trace.
     Record(traces::RecordOptions),
     /// Replay traces of the model on the implementation.
@@ -35,6 +39,7 @@ impl Arguments {
     pub fn run(self) -> anyhow::Result<bool> {
         match self.command {
             Command::Verify(options) => verify::run(&options),
+            Command::Simulate(options) => simulate::run(&options),
             Command::Record(options) => traces::record(&options),
             Command::Replay(options) => traces::replay(&options),
             Command::Validate(options) => traces::validate(&options),

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use kontiki_conformance::simulate::{SimulationOptions, simulate};
 use kontiki_conformance::verify::{ScopeReport, ScopeRow, Verdict, verify};
 use kontiki_model::console::{grouped, progress_bar, seconds, table, write_json};
 use kontiki_model::mutants::{self, MutantRow};
@@ -45,9 +46,24 @@ impl Options {
     }
 }
 
+/// The sizes of clusters that are simulated, and for how many steps each.
+const SIMULATED: [u64; 3] = [3, 5, 7];
+const SIMULATED_STEPS: u64 = 1_000_000;
+
+#[derive(Serialize)]
+struct SimulationRow {
+    servers: u64,
+    steps: u64,
+    runs: u64,
+    verdict: &'static str,
+    finding: Option<String>,
+    seconds: f64,
+}
+
 #[derive(Default, Serialize)]
 struct Report {
     scopes: Vec<ScopeRow>,
+    simulations: Vec<SimulationRow>,
     mutants: Vec<MutantRow>,
     all_is_well: bool,
 }
@@ -85,6 +101,13 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         report.scopes.push(row);
     }
     if options.scopes.is_empty() {
+        for servers in SIMULATED {
+            let simulation = run_simulation(servers, &mut report)?;
+            let (steps, time) = (grouped(simulation.steps), format!("{:.2} s", simulation.seconds));
+            let what = format!("{servers} servers at random");
+            shown.add_row([&what, "", "", "", "", &steps, "", &time, simulation.verdict]);
+            report.simulations.push(simulation);
+        }
         let (found, time) = run_mutants(&mut report)?;
         let all = report.mutants.len();
         let verdict = format!("{found} of {all} found");
@@ -97,6 +120,32 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         write_json(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(report.all_is_well)
+}
+
+/// Simulates clusters that are too large to be exhausted.
+fn run_simulation(servers: u64, report: &mut Report) -> anyhow::Result<SimulationRow> {
+    let started = Instant::now();
+    let what = SimulationOptions {
+        seed: 1,
+        servers,
+        steps: SIMULATED_STEPS,
+        ..SimulationOptions::default()
+    };
+    let simulated = simulate(&what, |_| {})?;
+    if let Some(finding) = &simulated.finding {
+        println!(
+            "\nIn a simulation, model and implementation differ or something breaks.\n{finding}"
+        );
+        report.all_is_well = false;
+    }
+    Ok(SimulationRow {
+        servers,
+        steps: simulated.steps,
+        runs: simulated.runs,
+        verdict: if simulated.finding.is_some() { "FOUND" } else { "holds" },
+        finding: simulated.finding.map(|finding| finding.to_string()),
+        seconds: started.elapsed().as_secs_f64(),
+    })
 }
 
 /// Runs every mutation. How many are found, and how long it took.

@@ -1,0 +1,71 @@
+//! `simulate`.
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use kontiki_conformance::simulate::{SimulationOptions, simulate};
+use kontiki_model::console::grouped;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What to simulate.
+#[derive(Args)]
+pub struct Options {
+    /// All randomness comes from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many servers a cluster has, 1 to 7.
+    #[arg(long, default_value_t = 5)]
+    servers: u64,
+    /// How many steps servers take in all, each compared with the model.
+    #[arg(long, default_value_t = 1_000_000)]
+    steps: u64,
+    /// The folder for the trace of a finding.
+    #[arg(long, value_name = "FOLDER", default_value = "out")]
+    traces: PathBuf,
+}
+
+/// Simulates and prints; whether nothing was found.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let started = Instant::now();
+    let bar = progress_bar(options.steps);
+    let Options { seed, servers, steps, .. } = *options;
+    let what = SimulationOptions { seed, servers, steps, ..SimulationOptions::default() };
+    let report = simulate(&what, |report| {
+        bar.set_position(report.steps.min(steps));
+        bar.set_message(format!("{} clusters", grouped(report.runs)));
+    })?;
+    bar.finish_and_clear();
+    let rate = report.steps as f64 / started.elapsed().as_secs_f64().max(0.001);
+    println!(
+        "{} steps of servers in {} clusters, {} steps a second",
+        grouped(report.steps),
+        grouped(report.runs),
+        grouped(rate as u64)
+    );
+    let counts = report.exercised.counts().into_iter();
+    let counts = counts.map(|(what, count)| format!("{} {what}", grouped(count)));
+    println!("Among them: {}.", counts.collect::<Vec<_>>().join(", "));
+    let Some(finding) = report.finding else {
+        println!("Nothing was found.");
+        return Ok(true);
+    };
+    println!("\nFOUND: {finding}\n");
+    let folder = &options.traces;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let file = folder.join(format!("simulate-{servers}-seed-{}.trace.jsonl", finding.seed));
+    finding.trace().save(&file).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("The same as a trace: {}", file.display());
+    println!("Again: simulate --servers {servers} --seed {} --steps 1", finding.seed);
+    Ok(false)
+}
+
+fn progress_bar(steps: u64) -> ProgressBar {
+    let bar = ProgressBar::new(steps);
+    let template = "simulating [{bar:30}] {human_pos}/{human_len} steps, {msg}, {eta} left";
+    // The template is a constant; if it were wrong, a plain bar would do.
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

@@ -1,0 +1,138 @@
+//! What a schedule can do to a simulated cluster.
+
+use kontiki_specs::ServerId;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// One event of a simulation.
+///
+/// An action names no message by its content and no write by its number, so that it still means
+/// something when actions before it are taken away: schedules are shrunk that way. One that does
+/// not apply does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// A message arrives. At a server that is down it is lost.
+    Deliver {
+        /// The sender.
+        from: ServerId,
+        /// The receiver.
+        to: ServerId,
+        /// Which of the messages under way between them: 0 is the oldest, and the count begins
+        /// again after the newest.
+        nth: u64,
+    },
+    /// A message arrives, and will arrive again.
+    Duplicate {
+        /// The sender.
+        from: ServerId,
+        /// The receiver.
+        to: ServerId,
+        /// Which, as in [`Action::Deliver`].
+        nth: u64,
+    },
+    /// A message is lost.
+    Drop {
+        /// The sender.
+        from: ServerId,
+        /// The receiver.
+        to: ServerId,
+        /// Which, as in [`Action::Deliver`].
+        nth: u64,
+    },
+    /// An election timer runs out. Time does not allow it to a server in leader contact (rule E8),
+    /// and a leader has no such timer.
+    ElectionTimeout(ServerId),
+    /// A heartbeat timer runs out.
+    HeartbeatTimeout(ServerId),
+    /// A follower has not heard from its leader for the minimum election timeout.
+    LeaderContactExpired(ServerId),
+    /// An election timeout has passed since a leader's last quorum check.
+    QuorumContactExpired(ServerId),
+    /// Clients propose commands, no two of them the same.
+    Propose {
+        /// The server that is asked.
+        server: ServerId,
+        /// How many commands.
+        commands: u64,
+        /// How many bytes each command has, besides those that tell it from the others.
+        bytes: u64,
+    },
+    /// The oldest outstanding write of a server is complete.
+    CompleteWrite(ServerId),
+    /// A server goes down. What is not on its disk is gone.
+    Crash {
+        /// The server.
+        server: ServerId,
+        /// The oldest outstanding write is torn, if it is of entries: this many of them, counted
+        /// from 0 again after the last, are on disk.
+        torn: Option<u64>,
+    },
+    /// A server that is down starts again.
+    Start(ServerId),
+    /// A link goes down, one way. What is under way on it waits, what is sent is lost.
+    Cut {
+        /// The sender that is not heard any more.
+        from: ServerId,
+        /// The receiver that does not hear it.
+        to: ServerId,
+    },
+    /// All links are whole again.
+    Heal,
+}
+
+impl Action {
+    /// Events like this one that are easier to read, if they still do what it did. No action
+    /// comes back to itself that way.
+    pub(super) fn plainer(self) -> Vec<Action> {
+        match self {
+            Action::Duplicate { from, to, nth } => vec![Action::Deliver { from, to, nth }],
+            Action::Deliver { from, to, nth } if nth > 0 => {
+                vec![Action::Deliver { from, to, nth: 0 }]
+            }
+            Action::Drop { from, to, nth } if nth > 0 => vec![Action::Drop { from, to, nth: 0 }],
+            Action::Propose { server, commands, bytes } if (commands, bytes) != (1, 0) => {
+                vec![Action::Propose { server, commands: 1, bytes: 0 }]
+            }
+            Action::Crash { server, torn: Some(torn) } => {
+                let mut plainer = vec![Action::Crash { server, torn: None }];
+                if torn > 0 {
+                    plainer.push(Action::Crash { server, torn: Some(0) });
+                }
+                plainer
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Deliver { from, to, nth } => {
+                write!(f, "{to} receives message {nth} from {from}")
+            }
+            Action::Duplicate { from, to, nth } => {
+                write!(f, "{to} receives message {nth} from {from}, which will come again")
+            }
+            Action::Drop { from, to, nth } => {
+                write!(f, "message {nth} from {from} to {to} is lost")
+            }
+            Action::ElectionTimeout(server) => write!(f, "{server}: election timeout"),
+            Action::HeartbeatTimeout(server) => write!(f, "{server}: heartbeat timeout"),
+            Action::LeaderContactExpired(server) => write!(f, "{server}: leader contact expires"),
+            Action::QuorumContactExpired(server) => write!(f, "{server}: quorum contact expires"),
+            Action::Propose { server, commands, bytes } => {
+                write!(f, "{server}: clients propose {commands} commands of {bytes} bytes")
+            }
+            Action::CompleteWrite(server) => write!(f, "{server}: its oldest write is complete"),
+            Action::Crash { server, torn: None } => write!(f, "{server} crashes"),
+            Action::Crash { server, torn: Some(entries) } => {
+                write!(f, "{server} crashes, {entries} entries into its oldest write")
+            }
+            Action::Start(server) => write!(f, "{server} starts again"),
+            Action::Cut { from, to } => write!(f, "the link from {from} to {to} is cut"),
+            Action::Heal => write!(f, "all links are whole again"),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What can be wrong in a simulated cluster.
+
+use crate::divergence::Divergence;
+use kontiki_specs::{Input, ServerId};
+use std::fmt;
+
+/// What is wrong after a step of a server, or at the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// A server did something else than the model does.
+    Divergence(Box<Divergence>),
+    /// Something does not hold that must hold in every cluster.
+    Broken {
+        /// What does not hold.
+        invariant: Invariant,
+        /// The server whose step broke it.
+        server: ServerId,
+        /// What is there instead.
+        how: String,
+    },
+    /// A server panicked.
+    Panicked {
+        /// The server.
+        server: ServerId,
+        /// What happened to it.
+        input: Box<Input>,
+        /// What it said.
+        said: String,
+    },
+    /// In spite of kind treatment the cluster does not come to where it must.
+    Stuck {
+        /// What is missing.
+        missing: String,
+    },
+}
+
+/// What must hold in a cluster after every step, whatever went wrong before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Invariant {
+    /// At most one server leads in a term, and once only.
+    OneLeader,
+    /// When a server becomes leader, a majority of disks holds the vote for it, or a later term.
+    VotesOnDisk,
+    /// A leader's log holds what was committed in earlier terms.
+    LeaderCompleteness,
+    /// A leader replaces nothing in its log.
+    LeaderAppendOnly,
+    /// Entries of the same term and index are the same and follow the same entry, in all logs
+    /// that there ever were.
+    LogMatching,
+    /// What servers commit is the beginning of one history.
+    OneHistory,
+    /// What is applied is that history in order, each entry once, from the first again after a
+    /// restart, and as soon as it is committed.
+    AppliedInOrder,
+    /// What is committed is on the disks of a majority.
+    CommittedOnDisks,
+    /// What each server says must hold of itself.
+    OwnInvariant,
+    /// No server is sent what no honest cluster sends.
+    HonestMessages,
+    /// A server that starts from a disk is the same as one that restarted from it.
+    StartFromDisk,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Invariant::OneLeader => "at most one server leads in a term, and once",
+            Invariant::VotesOnDisk => "a leader has the votes of a majority on disk",
+            Invariant::LeaderCompleteness => {
+                "a leader's log holds what was committed in earlier terms"
+            }
+            Invariant::LeaderAppendOnly => "a leader replaces nothing in its log",
+            Invariant::LogMatching => {
+                "entries of the same term and index are the same and follow the same entry"
+            }
+            Invariant::OneHistory => "what servers commit is the beginning of one history",
+            Invariant::AppliedInOrder => {
+                "what is applied is what is committed, in order, each entry once"
+            }
+            Invariant::CommittedOnDisks => "what is committed is on the disks of a majority",
+            Invariant::OwnInvariant => "a server's own invariants hold",
+            Invariant::HonestMessages => "no server is sent what no honest cluster sends",
+            Invariant::StartFromDisk => {
+                "a server that starts from a disk is the same as one that restarted from it"
+            }
+        })
+    }
+}
+
+/// Problems of one kind are taken for the same one while a schedule is shrunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Divergence,
+    Broken(Invariant),
+    Panicked,
+    Stuck,
+}
+
+impl Problem {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Problem::Divergence(_) => Kind::Divergence,
+            Problem::Broken { invariant, .. } => Kind::Broken(*invariant),
+            Problem::Panicked { .. } => Kind::Panicked,
+            Problem::Stuck { .. } => Kind::Stuck,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Divergence(divergence) => {
+                write!(f, "the implementation differs from the model: {divergence}")
+            }
+            Problem::Broken { invariant, server, how } => {
+                write!(f, "after a step of {server} it does not hold that {invariant}: {how}")
+            }
+            Problem::Panicked { server, input, said } => {
+                write!(f, "{server} panics ({input}): {said}")
+            }
+            Problem::Stuck { missing } => {
+                write!(f, "the network is whole and all servers are up, but {missing}")
+            }
+        }
+    }
+}

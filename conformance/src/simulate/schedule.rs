@@ -1,0 +1,204 @@
+//! Chooses at random what happens next in a simulated cluster.
+
+use super::action::Action;
+use super::cluster::SimulatedCluster;
+use super::regime::{Class, Order, Regime};
+use kontiki_specs::ServerId;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::ops::RangeInclusive;
+
+/// How many actions a regime lasts.
+const REGIME_ACTIONS: RangeInclusive<u32> = 100..=600;
+/// How many proposals there are in a run: logs stay short enough to be compared often.
+const PROPOSALS: RangeInclusive<u32> = 5..=80;
+/// Commands are proposed so many at a time.
+const COMMANDS: RangeInclusive<u64> = 1..=3;
+/// Bytes in a command, besides its number.
+const COMMAND_BYTES: RangeInclusive<u64> = 0..=40;
+/// How fast the clock or the disk of one server may be against another's.
+const RATES: RangeInclusive<u32> = 1..=8;
+/// How often another class is drawn when nothing of the first can happen.
+const REDRAWS: u32 = 16;
+
+/// A source of actions: all that is random in a run comes from here.
+pub(super) struct Schedule {
+    random: StdRng,
+    servers: u64,
+    rates: Vec<Rates>,
+    regime: Regime,
+    /// Actions until the regime changes.
+    left: u32,
+    proposals_left: u32,
+    /// What is to happen before anything else is drawn.
+    pending: Vec<Action>,
+}
+
+/// How fast the clocks and the disk of a server are. They differ from server to server, and from
+/// each other, for a whole run.
+struct Rates {
+    election: u32,
+    heartbeat: u32,
+    contact: u32,
+    quorum_contact: u32,
+    disk: u32,
+}
+
+impl Rates {
+    fn draw(random: &mut StdRng) -> Rates {
+        let mut rate = || random.random_range(RATES);
+        Rates {
+            election: rate(),
+            heartbeat: rate(),
+            contact: rate(),
+            quorum_contact: rate(),
+            disk: rate(),
+        }
+    }
+}
+
+impl Schedule {
+    /// A schedule for a cluster with so many servers. `random` goes on from where the parameters
+    /// were drawn, so that one seed gives both.
+    pub(super) fn new(servers: u64, mut random: StdRng) -> Schedule {
+        let rates = (0..servers).map(|_| Rates::draw(&mut random)).collect();
+        let proposals_left = random.random_range(PROPOSALS);
+        Schedule {
+            regime: Regime::draw(&mut random),
+            random,
+            servers,
+            rates,
+            left: 0,
+            proposals_left,
+            pending: Vec::new(),
+        }
+    }
+
+    /// What happens next.
+    pub(super) fn next(&mut self, cluster: &SimulatedCluster) -> Action {
+        if self.left == 0 {
+            self.change_regime();
+        }
+        self.left -= 1;
+        if let Some(action) = self.pending.pop() {
+            return action;
+        }
+        for _ in 0..REDRAWS {
+            let class = self.regime.class(&mut self.random);
+            if let Some(action) = self.of_class(class, cluster) {
+                return action;
+            }
+        }
+        Action::HeartbeatTimeout(ServerId(self.random.random_range(1..=self.servers)))
+    }
+
+    /// Links are cut as the new regime has it; what was cut before is healed, or now and then
+    /// stays as it is.
+    fn change_regime(&mut self) {
+        self.left = self.random.random_range(REGIME_ACTIONS);
+        self.regime = Regime::draw(&mut self.random);
+        self.pending = self.regime.partition.cuts(self.servers, &mut self.random);
+        if self.random.random_ratio(9, 10) {
+            self.pending.push(Action::Heal);
+        }
+    }
+
+    fn of_class(&mut self, class: Class, cluster: &SimulatedCluster) -> Option<Action> {
+        match class {
+            Class::Deliver => {
+                self.message(cluster, |from, to, nth| Action::Deliver { from, to, nth })
+            }
+            Class::Duplicate => {
+                self.message(cluster, |from, to, nth| Action::Duplicate { from, to, nth })
+            }
+            Class::Drop => self.message(cluster, |from, to, nth| Action::Drop { from, to, nth }),
+            Class::CompleteWrite => self
+                .server(|server| cluster.is_writing(server), |rates| rates.disk)
+                .map(Action::CompleteWrite),
+            Class::Heartbeat => self
+                .server(|server| cluster.is_leader(server), |rates| rates.heartbeat)
+                .map(Action::HeartbeatTimeout),
+            Class::ContactExpires => self
+                .server(|server| cluster.has_leader_contact(server), |rates| rates.contact)
+                .map(Action::LeaderContactExpired),
+            Class::Election => self
+                .server(|server| cluster.may_time_out(server), |rates| rates.election)
+                .map(Action::ElectionTimeout),
+            Class::QuorumContactExpires => self
+                .server(|server| cluster.is_leader(server), |rates| rates.quorum_contact)
+                .map(Action::QuorumContactExpired),
+            Class::Propose => self.proposal(cluster),
+            Class::Crash => self.crash(cluster),
+            Class::Start => self.server(|server| !cluster.is_up(server), |_| 1).map(Action::Start),
+        }
+    }
+
+    /// One of the servers of which `applies` is true, by their rates.
+    fn server(
+        &mut self,
+        applies: impl Fn(ServerId) -> bool,
+        rate: impl Fn(&Rates) -> u32,
+    ) -> Option<ServerId> {
+        let rate_of = |(server, rates): (u64, &Rates)| {
+            let server = ServerId(server);
+            (server, if applies(server) { rate(rates) } else { 0 })
+        };
+        let total: u32 = (1..).zip(&self.rates).map(rate_of).map(|(_, rate)| rate).sum();
+        if total == 0 {
+            return None;
+        }
+        let mut drawn = self.random.random_range(0..total);
+        (1..).zip(&self.rates).map(rate_of).find_map(|(server, rate)| {
+            let here = drawn < rate;
+            drawn = drawn.saturating_sub(rate);
+            here.then_some(server)
+        })
+    }
+
+    /// A message that is under way, as the regime orders them.
+    fn message(
+        &mut self,
+        cluster: &SimulatedCluster,
+        action: impl Fn(ServerId, ServerId, u64) -> Action,
+    ) -> Option<Action> {
+        let links = cluster.loaded_links().count();
+        if links == 0 {
+            return None;
+        }
+        let drawn = self.random.random_range(0..links);
+        let (from, to, under_way) = cluster.loaded_links().nth(drawn)?;
+        let nth = match self.regime.order {
+            Order::Kept => 0,
+            Order::Any => self.random.random_range(0..under_way),
+            Order::Reversed => under_way - 1,
+        };
+        Some(action(from, to, nth))
+    }
+
+    /// Clients know the leader as a rule, and sometimes ask any server.
+    fn proposal(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        if self.proposals_left == 0 {
+            return None;
+        }
+        let anywhere = self.random.random_ratio(1, 16);
+        let server = self.server(|server| anywhere || cluster.is_leader(server), |_| 1)?;
+        self.proposals_left -= 1;
+        let commands = self.random.random_range(COMMANDS);
+        let bytes = self.random.random_range(COMMAND_BYTES);
+        Some(Action::Propose { server, commands, bytes })
+    }
+
+    /// A crash, half of the time one that tears the write under way if there is one to tear.
+    fn crash(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        let server = self.server(|server| cluster.is_up(server), |_| 1)?;
+        let entries = cluster.entries_being_written(server);
+        let entries = entries.filter(|_| self.random.random());
+        let torn = entries.map(|entries| self.random.random_range(0..entries));
+        Some(Action::Crash { server, torn })
+    }
+}
+
+/// The randomness of a run.
+pub(super) fn randomness(seed: u64) -> StdRng {
+    StdRng::seed_from_u64(seed)
+}

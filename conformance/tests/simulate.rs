@@ -1,0 +1,147 @@
+//! Simulated clusters: nothing is found, much is exercised, and all of it can be repeated.
+
+use kontiki_conformance::implementation::Memory;
+use kontiki_conformance::simulate::{
+    Action, Finding, Parameters, Problem, SimulatedCluster, SimulationError, SimulationOptions,
+    SimulationReport, simulate,
+};
+use kontiki_specs::ServerId;
+use kontiki_specs::trace::Trace;
+use proptest::prelude::*;
+
+fn report(seed: u64, servers: u64, steps: u64, threads: usize) -> SimulationReport {
+    let options = SimulationOptions { seed, servers, steps, threads };
+    let report = simulate(&options, |_| {}).unwrap();
+    if let Some(finding) = &report.finding {
+        panic!("{finding}");
+    }
+    report
+}
+
+#[test]
+fn nothing_is_found_whatever_the_number_of_servers() {
+    for servers in 1..=7 {
+        let report = report(servers, servers, 50_000, 2);
+        assert!(report.steps >= 50_000);
+    }
+}
+
+#[test]
+fn everything_is_exercised_in_a_few_thousand_steps() {
+    for (servers, seed) in [(3, 1), (5, 2), (7, 3)] {
+        let exercised = report(seed, servers, 12_000, 2).exercised;
+        for (what, count) in exercised.counts() {
+            assert!(count > 0, "{servers} servers: no {what}");
+        }
+    }
+}
+
+#[test]
+fn a_seed_says_it_all_and_threads_say_nothing() {
+    let one = report(7, 5, 30_000, 1);
+    assert_eq!(one, report(7, 5, 30_000, 2));
+    assert_ne!(one, report(8, 5, 30_000, 2));
+}
+
+#[test]
+fn progress_is_shown_run_by_run() {
+    let options = SimulationOptions { seed: 1, servers: 3, steps: 20_000, threads: 2 };
+    let mut shown = Vec::new();
+    let report = simulate(&options, |report| shown.push(report.runs)).unwrap();
+    assert_eq!(shown, (1..=report.runs).collect::<Vec<_>>());
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let refused = |servers, threads| {
+        let options = SimulationOptions { servers, threads, ..Default::default() };
+        simulate(&options, |_| {}).unwrap_err()
+    };
+    assert_eq!(refused(0, 1), SimulationError::Servers(0));
+    assert_eq!(refused(8, 1), SimulationError::Servers(8));
+    assert_eq!(refused(5, 0), SimulationError::Threads(0));
+    assert_eq!(refused(5, 3).to_string(), "3 threads: a simulation uses 1 or 2");
+}
+
+const PARAMETERS: Parameters = Parameters {
+    servers: 3,
+    pre_vote: true,
+    leader_contact: true,
+    check_quorum: true,
+    batch: 2,
+    window: 4,
+    memory: Memory::Cold,
+};
+
+#[test]
+fn a_finding_makes_a_trace_that_can_be_read_back() {
+    let finding = Finding {
+        seed: 1,
+        run: 0,
+        parameters: PARAMETERS,
+        actions_before: 10,
+        actions: vec![
+            Action::ElectionTimeout(ServerId(1)),
+            Action::Deliver { from: ServerId(1), to: ServerId(2), nth: 0 },
+            Action::Crash { server: ServerId(2), torn: None },
+        ],
+        in_recovery: true,
+        problem: Problem::Stuck { missing: "nothing is missing".to_string() },
+    };
+    let trace = finding.trace();
+    assert!(trace.steps.len() > 3, "the recovery is part of the trace");
+    let mut bytes = Vec::new();
+    trace.write(&mut bytes).unwrap();
+    assert_eq!(Trace::read(&bytes[..]).unwrap(), trace);
+    let shown = finding.to_string();
+    assert!(shown.contains("1. S1: election timeout"), "{shown}");
+    assert!(shown.contains("nothing fails any more"), "{shown}");
+}
+
+#[test]
+fn recorded_steps_are_the_steps_taken() {
+    let mut cluster = SimulatedCluster::new(PARAMETERS).unwrap().recorded();
+    cluster.apply(&Action::ElectionTimeout(ServerId(1))).unwrap();
+    cluster.apply(&Action::ElectionTimeout(ServerId(9))).unwrap();
+    cluster.apply(&Action::Crash { server: ServerId(1), torn: Some(3) }).unwrap();
+    cluster.apply(&Action::HeartbeatTimeout(ServerId(1))).unwrap();
+    assert_eq!(cluster.steps(), 2);
+    assert_eq!(cluster.into_record().len(), 2);
+}
+
+/// Any action, also of servers that there are not.
+fn action() -> impl Strategy<Value = Action> {
+    let server = || (0..=4_u64).prop_map(ServerId);
+    let message = || (server(), server(), 0..4_u64);
+    let deliver = |(from, to, nth)| Action::Deliver { from, to, nth };
+    prop_oneof![
+        20 => message().prop_map(deliver),
+        2 => message().prop_map(|(from, to, nth)| Action::Duplicate { from, to, nth }),
+        2 => message().prop_map(|(from, to, nth)| Action::Drop { from, to, nth }),
+        3 => server().prop_map(Action::ElectionTimeout),
+        3 => server().prop_map(Action::HeartbeatTimeout),
+        2 => server().prop_map(Action::LeaderContactExpired),
+        1 => server().prop_map(Action::QuorumContactExpired),
+        3 => (server(), 0..3_u64, 0..3_u64)
+            .prop_map(|(server, commands, bytes)| Action::Propose { server, commands, bytes }),
+        8 => server().prop_map(Action::CompleteWrite),
+        1 => (server(), prop::option::of(0..3_u64))
+            .prop_map(|(server, torn)| Action::Crash { server, torn }),
+        2 => server().prop_map(Action::Start),
+        1 => (server(), server()).prop_map(|(from, to)| Action::Cut { from, to }),
+        1 => Just(Action::Heal),
+    ]
+}
+
+proptest! {
+    /// A schedule from which anything was taken away is still one, so findings can be shrunk.
+    #[test]
+    fn any_actions_in_any_order_are_a_schedule(actions in prop::collection::vec(action(), 0..300)) {
+        let mut cluster = SimulatedCluster::new(PARAMETERS).unwrap();
+        for action in &actions {
+            if let Err(problem) = cluster.apply(action) {
+                panic!("{problem}");
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What each story is told for.
+
+use super::seen::{
+    applied, assert_one_log, count, ever, follows, last, leads, steps, story, terms,
+};
+use kontiki_specs::trace::TraceStep;
+use kontiki_specs::{Input, LogIndex, Message, Output, Refusal, RoleObservation, ServerId, Term};
+
+#[test]
+fn election() {
+    let story = story("election");
+    assert!(leads(last(&story, 1)));
+    assert_one_log(&story, &[1, 2, 3]);
+    assert_eq!(count("x=1", &last(&story, 3).log), 1);
+}
+
+#[test]
+fn split_vote() {
+    let story = story("split-vote");
+    let votes = |role: &RoleObservation| match role {
+        RoleObservation::Candidate { votes } => votes.len(),
+        _ => 0,
+    };
+    for candidate in [1, 2] {
+        assert!(ever(&story, candidate, |o| o.term == Term(1) && votes(&o.role) == 2));
+        assert!(!ever(&story, candidate, |o| o.term == Term(1) && leads(o)));
+    }
+    assert!(leads(last(&story, 1)) && last(&story, 1).term == Term(2));
+    assert_one_log(&story, &[1, 2, 3, 4]);
+}
+
+#[test]
+fn figure_7() {
+    let leader: &[u64] = &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
+    let followers: [(&str, &[u64]); 6] = [
+        ("figure-7-a", &[1, 1, 1, 4, 4, 5, 5, 6, 6]),
+        ("figure-7-b", &[1, 1, 1, 4]),
+        ("figure-7-c", &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6]),
+        ("figure-7-d", &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7]),
+        ("figure-7-e", &[1, 1, 1, 4, 4, 4, 4]),
+        ("figure-7-f", &[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3]),
+    ];
+    for (name, follower) in followers {
+        let story = story(name);
+        for (server, log) in [(1, leader), (2, follower), (3, leader)] {
+            let first = steps(&story, server).next().unwrap();
+            assert_eq!(first.input, Input::Restart { torn: None });
+            assert_eq!(terms(&first.observation.log), log, "{name}, S{server}");
+        }
+        assert!(leads(last(&story, 1)) && last(&story, 1).term == Term(8));
+        assert_one_log(&story, &[1, 2, 3]);
+        assert_eq!(terms(&last(&story, 2).log), [leader, &[8]].concat(), "{name}");
+    }
+}
+
+#[test]
+fn figure_8() {
+    let story = story("figure-8");
+    // Index 3 is on S1, S2 and S3, S1 knows it, and does not commit it.
+    assert!(ever(&story, 1, |o| {
+        let RoleObservation::Leader { progress, .. } = &o.role else { return false };
+        let held = |id| progress[&ServerId(id)].match_index == LogIndex(3);
+        o.term == Term(4) && held(2) && held(3) && o.durable_index >= LogIndex(3)
+    }));
+    assert!(!ever(&story, 1, |o| leads(o) && o.commit_index > LogIndex::ZERO));
+    assert!(leads(last(&story, 5)) && last(&story, 5).term == Term(5));
+    assert_one_log(&story, &[5, 1, 2, 3]);
+    assert_eq!(terms(&last(&story, 1).log), [1, 3, 5]);
+    for server in [1, 2, 3] {
+        assert!(ever(&story, server, |o| count("x=1", &o.log) == 1));
+    }
+}
+
+#[test]
+fn figure_8_committed() {
+    let story = story("figure-8-committed");
+    assert!(ever(&story, 1, |o| leads(o) && o.term == Term(4) && o.commit_index == LogIndex(4)));
+    assert!(!ever(&story, 5, |o| leads(o) && o.term > Term(3)));
+    assert_eq!(last(&story, 5).vote, Some(ServerId(2)));
+    let leader = last(&story, 2);
+    assert!(leads(leader) && leader.term == Term(6) && leader.applied_index == LogIndex(5));
+    assert_eq!(terms(&leader.log), [1, 2, 2, 4, 6]);
+    assert_eq!(count("x=1", &leader.log), 1);
+}
+
+/// Whether the command outlives the crash, and who leads afterwards.
+#[test]
+fn write_crash() {
+    let points = [
+        ("under-way", false, 2),
+        ("torn", true, 1),
+        ("written", false, 2),
+        ("follower-unwritten", true, 2),
+        ("unheard", true, 2),
+        ("committed", true, 2),
+    ];
+    for (point, survives, leader) in points {
+        let story = story(&format!("write-crash-{point}"));
+        assert!(leads(last(&story, leader)), "{point}");
+        assert_one_log(&story, &[1, 2, 3]);
+        let log = &last(&story, 1).log;
+        assert!(ever(&story, 1, |o| count("x=1", &o.log) == 1), "{point}");
+        assert_eq!(count("x=1", log), usize::from(survives), "{point}");
+        assert_eq!((count("y=1", log), count("x=9", log)), (0, 1), "{point}");
+    }
+    let torn = story("write-crash-torn");
+    assert!(ever(&torn, 1, |o| count("y=1", &o.log) == 1));
+    assert!(!ever(&story("write-crash-unheard"), 3, leads));
+    let committed = story("write-crash-committed");
+    let in_life = |life: usize| count("x=1", &applied(&committed, 1)[life]);
+    assert_eq!((in_life(0), in_life(1)), (1, 1));
+}
+
+/// How often the command is in the log in the end, and who leads then.
+#[test]
+fn failover() {
+    let points: [(&str, usize, u64, &[u64]); 6] = [
+        ("before-sending", 1, 2, &[1, 2, 3]),
+        ("sent-to-none", 1, 1, &[1, 2, 3]),
+        ("sent-to-some", 0, 3, &[1, 2, 3, 4, 5]),
+        ("sent-to-most", 1, 2, &[1, 2, 3, 4, 5]),
+        ("sent-to-all", 1, 3, &[1, 2, 3]),
+        ("after-commit", 1, 3, &[1, 2, 3]),
+    ];
+    for (point, times, leader, servers) in points {
+        let story = story(&format!("failover-{point}"));
+        assert!(leads(last(&story, leader)), "{point}");
+        assert_one_log(&story, servers);
+        assert_eq!(count("x=1", &last(&story, 1).log), times, "{point}");
+    }
+    let story = story("failover-after-commit");
+    let lives =
+        |server| applied(&story, server).iter().map(|life| count("x=1", life)).collect::<Vec<_>>();
+    assert_eq!((lives(1), lives(2), lives(3)), (vec![1, 1], vec![1], vec![1]));
+    let crash = |step: &&TraceStep| !matches!(step.input, Input::Restart { .. });
+    let before = story.trace.steps.iter().take_while(crash);
+    let reached = |server| {
+        let of_server = before.clone().filter(|step| step.server == ServerId(server));
+        of_server.last().unwrap().observation.applied_index
+    };
+    assert_eq!([reached(1), reached(2), reached(3)], [LogIndex(2), LogIndex(2), LogIndex(1)]);
+}
+
+#[test]
+fn leader_contact() {
+    let story = story("leader-contact");
+    assert!(story.trace.steps.iter().all(|step| step.observation.term <= Term(1)));
+    assert!(ever(&story, 3, |o| matches!(o.role, RoleObservation::PreCandidate { .. })));
+    let unheard = story.trace.steps.iter().filter(|step| {
+        let Input::Deliver { from, message } = &step.input else { return false };
+        *from == ServerId(3) && matches!(message, Message::RequestPreVote { .. })
+    });
+    let unheard: Vec<_> = unheard.map(|step| (step.server, step.outputs.len())).collect();
+    assert_eq!(unheard, [(ServerId(1), 0), (ServerId(2), 0)]);
+    assert!(leads(last(&story, 1)) && follows(last(&story, 3), 1));
+    assert_one_log(&story, &[1, 2, 3]);
+}
+
+#[test]
+fn check_quorum() {
+    let story = story("check-quorum");
+    let steps_down =
+        |step: &&TraceStep| step.input == Input::QuorumContactExpired && !leads(&step.observation);
+    assert_eq!(steps(&story, 1).filter(steps_down).count(), 1);
+    let refusal = Output::Refused { refusal: Refusal::NotLeader { leader: None } };
+    assert!(steps(&story, 1).any(|step| step.outputs == [refusal.clone()]));
+    assert!(leads(last(&story, 2)) && follows(last(&story, 1), 2));
+    assert_one_log(&story, &[1, 2, 3]);
+    let log = &last(&story, 1).log;
+    assert_eq!(["x=1", "x=2", "x=3"].map(|command| count(command, log)), [0, 0, 1]);
+}
