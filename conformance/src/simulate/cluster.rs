@@ -147,6 +147,11 @@ impl SimulatedCluster {
         }
     }
 
+    /// From now on links that are whole hold all that is sent.
+    pub(super) fn lose_nothing(&mut self) {
+        self.network.lose_nothing();
+    }
+
     fn deliver(
         &mut self,
         from: ServerId,
@@ -234,8 +239,9 @@ impl SimulatedCluster {
         }
         let outputs = match reaction {
             Ok(outputs) => outputs,
-            Err(_) => {
-                let (invariant, how) = (Invariant::HonestMessages, format!("{server} {input}"));
+            Err(failure) => {
+                let invariant = Invariant::HonestMessages;
+                let how = format!("{server} turns away that it {input}: {failure:?}");
                 return Err(Box::new(Problem::Broken { invariant, server, how }));
             }
         };

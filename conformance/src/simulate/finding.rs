@@ -5,13 +5,13 @@ use super::cluster::SimulatedCluster;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::run::{Failure, replay};
-use super::shrink::shrink;
+use super::shrink::{Attempt, shrink};
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
 use std::fmt;
 
-/// How many actions the schedules have together that are tried to make a failing one short. Most
-/// of them are short: this is a matter of seconds.
-const SHRINKING_ACTIONS: usize = 4_000_000;
+/// How many actions and steps may be taken in all to make a failing schedule short: a matter of
+/// seconds.
+const SHRINKING_COST: u64 = 4_000_000;
 
 /// A run that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +38,12 @@ impl Finding {
     pub(super) fn of(seed: u64, run: u64, failure: Failure) -> Finding {
         let Failure { parameters, actions, in_recovery, problem } = failure;
         let (kind, actions_before) = (problem.kind(), actions.len());
-        let actions = shrink(actions, SHRINKING_ACTIONS, |actions| {
+        let actions = shrink(actions, SHRINKING_COST, |actions| {
             let replayed = replay(parameters, actions, in_recovery, false);
             let same = replayed.problem.is_some_and(|problem| problem.kind() == kind);
-            same.then_some(replayed.used)
+            let steps = replayed.cluster.map_or(0, |cluster| cluster.steps());
+            let cost = replayed.used as u64 + steps + 1;
+            Attempt { fails_after: same.then_some(replayed.used), cost }
         });
         let again = replay(parameters, &actions, in_recovery, true);
         let mut problem = *again.problem.unwrap_or(problem);

@@ -24,6 +24,7 @@ const STEPS_TO_QUIET: u64 = 20_000;
 /// # Errors
 /// What is wrong on the way, or what is still missing at the end.
 pub(super) fn recover(cluster: &mut SimulatedCluster) -> Result<(), Box<Problem>> {
+    cluster.lose_nothing();
     cluster.apply(&Action::Heal)?;
     for server in cluster.ids() {
         cluster.apply(&Action::Start(server))?;

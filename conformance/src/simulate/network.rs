@@ -4,7 +4,7 @@ use kontiki_specs::{Message, ServerId};
 use std::collections::VecDeque;
 
 /// The most messages under way on one link; a further one pushes out the oldest. It keeps memory
-/// bounded when a server is fed faster than it is heard.
+/// bounded when a server is fed faster than it hears.
 const LINK_CAPACITY: usize = 32;
 
 /// A link for each ordered pair of servers. Each keeps the order of sending; whoever takes
@@ -14,6 +14,7 @@ pub(super) struct Network {
     servers: u64,
     links: Vec<Link>,
     cut: u64,
+    capacity: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,7 @@ struct Link {
 impl Network {
     pub(super) fn new(servers: u64) -> Network {
         let links = (0..servers * servers).map(|_| Link::default()).collect();
-        Network { servers, links, cut: 0 }
+        Network { servers, links, cut: 0, capacity: LINK_CAPACITY }
     }
 
     fn place(&self, from: ServerId, to: ServerId) -> Option<usize> {
@@ -41,8 +42,9 @@ impl Network {
 
     /// Puts a message on its way, if the link is whole.
     pub(super) fn send(&mut self, from: ServerId, to: ServerId, message: Message) {
+        let capacity = self.capacity;
         if let Some(link) = self.link(from, to).filter(|link| !link.cut) {
-            if link.under_way.len() >= LINK_CAPACITY {
+            if link.under_way.len() >= capacity {
                 link.under_way.pop_front();
             }
             link.under_way.push_back(message);
@@ -67,6 +69,11 @@ impl Network {
         let newly = self.link(from, to).filter(|link| !link.cut).map(|link| link.cut = true);
         self.cut += u64::from(newly.is_some());
         newly.is_some() && self.cut == 1
+    }
+
+    /// From now on no message is pushed out.
+    pub(super) fn lose_nothing(&mut self) {
+        self.capacity = usize::MAX;
     }
 
     pub(super) fn heal(&mut self) {

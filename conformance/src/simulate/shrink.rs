@@ -3,15 +3,14 @@
 use super::action::Action;
 
 /// Takes actions away, in chunks from half of them down to single ones and then in pairs, and
-/// makes those that stay plainer, as long as the rest still fails. `fails` says how many of the
-/// actions it took until it failed. It is asked until the schedules that it was asked about have
-/// so many actions in all.
+/// makes those that stay plainer, as long as the rest still fails. `attempt` is asked whether it
+/// does, until that has cost as much as `budget`.
 pub(super) fn shrink(
     actions: Vec<Action>,
-    budget: usize,
-    fails: impl FnMut(&[Action]) -> Option<usize>,
+    budget: u64,
+    attempt: impl FnMut(&[Action]) -> Attempt,
 ) -> Vec<Action> {
-    let mut shrinking = Shrinking { actions, budget, fails };
+    let mut shrinking = Shrinking { actions, budget, attempt };
     let mut chunk = shrinking.actions.len() / 2;
     while chunk > 1 {
         shrinking.remove_chunks(chunk);
@@ -23,21 +22,30 @@ pub(super) fn shrink(
     shrinking.actions
 }
 
-struct Shrinking<F> {
-    actions: Vec<Action>,
-    budget: usize,
-    fails: F,
+/// How it went with a schedule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    /// If it fails in the same way: how many of the actions were taken until then.
+    pub(super) fails_after: Option<usize>,
+    /// What it cost to find out, in any unit.
+    pub(super) cost: u64,
 }
 
-impl<F: FnMut(&[Action]) -> Option<usize>> Shrinking<F> {
+struct Shrinking<F> {
+    actions: Vec<Action>,
+    budget: u64,
+    attempt: F,
+}
+
+impl<F: FnMut(&[Action]) -> Attempt> Shrinking<F> {
     /// Goes on with a candidate, as far as it is needed, if that fails too.
     fn accepts(&mut self, mut candidate: Vec<Action>) -> bool {
-        if self.budget < candidate.len() {
-            self.budget = 0;
+        if self.budget == 0 {
             return false;
         }
-        self.budget -= candidate.len();
-        let Some(used) = (self.fails)(&candidate) else { return false };
+        let Attempt { fails_after, cost } = (self.attempt)(&candidate);
+        self.budget = self.budget.saturating_sub(cost);
+        let Some(used) = fails_after else { return false };
         candidate.truncate(used);
         self.actions = candidate;
         true
@@ -102,17 +110,18 @@ mod tests {
     }
 
     /// Fails at a crash of S1 that comes after one of S2, if there are as many starts as writes.
-    fn fails(actions: &[Action]) -> Option<usize> {
+    /// Each attempt costs 1.
+    fn attempt(actions: &[Action]) -> Attempt {
         let count = |is: fn(&Action) -> bool| actions.iter().filter(|action| is(action)).count();
-        let server = |action: &Action| match action {
-            Action::Crash { server, .. } => server.0,
-            _ => 0,
-        };
         let even = count(|action| matches!(action, Action::Start(_)))
             == count(|action| matches!(action, Action::CompleteWrite(_)));
-        let second = actions.iter().position(|action| even && server(action) == 2)?;
-        let first = actions[second..].iter().position(|action| server(action) == 1)?;
-        Some(second + first + 1)
+        let is = |action: &Action, id: u64| matches!(action, Action::Crash { server, .. } if server.0 == id);
+        let second = actions.iter().position(|action| even && is(action, 2));
+        let fails_after = second.and_then(|second| {
+            let first = actions[second..].iter().position(|action| is(action, 1))?;
+            Some(second + first + 1)
+        });
+        Attempt { fails_after, cost: 1 }
     }
 
     #[test]
@@ -121,7 +130,7 @@ mod tests {
         (actions[100], actions[300], actions[700]) = (crash(1), crash(2), crash(1));
         (actions[50], actions[500]) =
             (Action::Start(ServerId(1)), Action::CompleteWrite(ServerId(1)));
-        let shrunk = shrink(actions, 1_000_000, fails);
+        let shrunk = shrink(actions, 1_000, attempt);
         let plain = |server| Action::Crash { server: ServerId(server), torn: None };
         assert_eq!(shrunk, [plain(2), plain(1)]);
     }
@@ -131,11 +140,11 @@ mod tests {
         let mut actions = vec![Action::Heal; 1000];
         (actions[300], actions[700]) = (crash(2), crash(1));
         let mut asked = 0;
-        let shrunk = shrink(actions, 4000, |actions| {
-            asked += actions.len();
-            fails(actions)
+        let shrunk = shrink(actions, 5, |actions| {
+            asked += 1;
+            attempt(actions)
         });
-        assert!(asked <= 4000);
-        assert!(fails(&shrunk).is_some());
+        assert_eq!(asked, 5);
+        assert!(attempt(&shrunk).fails_after.is_some());
     }
 }
