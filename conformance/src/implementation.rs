@@ -184,7 +184,7 @@ fn is_write(output: &Output) -> bool {
 }
 
 /// Joins consecutive pieces of applied entries.
-fn join_applied(outputs: impl Iterator<Item = Output>) -> Vec<Output> {
+pub(crate) fn join_applied(outputs: impl Iterator<Item = Output>) -> Vec<Output> {
     let mut joined: Vec<Output> = Vec::new();
     for output in outputs {
         match (joined.last_mut(), output) {

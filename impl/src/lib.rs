@@ -3,6 +3,7 @@
 //! * [`core`] is the protocol: [`core::Raft`], one server, without clock, thread or IO. What
 //!   happened goes in, what is to be done comes out.
 //! * [`storage`] is how it reads what is on disk, with a store in memory.
+//! * [`Recorder`] logs what a server does, to be checked against the model afterwards.
 //!
 //! The types of messages, inputs and outputs are those that the model uses too, so that the two
 //! can be compared: everything that can happen to a server in small clusters has been, and random
@@ -100,7 +101,10 @@
 //! ```
 
 pub mod core;
+mod recorder;
 pub mod storage;
+
+pub use recorder::{Recorder, RecorderError};
 
 pub use kontiki_specs::{
     AppendOutcome, Configuration, Entries, Entry, Envelope, FollowerProgress, Input, LogIndex,

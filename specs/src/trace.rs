@@ -145,7 +145,7 @@ impl Trace {
         for step in &self.steps {
             writer.step(step)?;
         }
-        writer.end()
+        writer.end().map(drop)
     }
 
     /// Reads a trace to its end.

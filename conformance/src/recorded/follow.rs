@@ -2,6 +2,7 @@
 
 use super::TraceFault;
 use crate::divergence::Reaction;
+use crate::implementation::join_applied;
 use kontiki::core::StartError;
 use kontiki_specs::trace::{Trace, TraceStep};
 use kontiki_specs::{Input, Message, Output, ServerId};
@@ -13,7 +14,7 @@ pub(super) struct Observed<'a>(pub(super) &'a TraceStep);
 impl Observed<'_> {
     pub(super) fn reaction(&self) -> Reaction {
         Reaction::Took {
-            outputs: self.0.outputs.clone(),
+            outputs: join_applied(self.0.outputs.iter().cloned()),
             observation: Box::new(self.0.observation.clone()),
         }
     }

@@ -7,11 +7,12 @@ use super::problem::Problem;
 use super::run::{Failure, replay};
 use super::shrink::{Attempt, shrink};
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
+use kontiki_specs::{Input, ServerId};
 use std::fmt;
 
-/// How many actions and steps may be taken in all to make a failing schedule short: a matter of
-/// seconds.
-const SHRINKING_COST: u64 = 4_000_000;
+/// How many actions and steps may be taken in all to make a failing schedule short: mostly less
+/// than a second, half a minute at most.
+const SHRINKING_COST: u64 = 30_000_000;
 
 /// A run that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,18 +48,15 @@ impl Finding {
         });
         let again = replay(parameters, &actions, in_recovery, true);
         let mut problem = *again.problem.unwrap_or(problem);
-        if let Problem::Divergence(divergence) = &mut problem {
-            let steps = again.cluster.map(SimulatedCluster::into_record).unwrap_or_default();
-            let of_server = steps.into_iter().filter(|step| step.server == divergence.server);
-            divergence.path = of_server.map(|step| step.input).collect();
-            divergence.path.pop();
+        if let (Problem::Divergence(divergence), Some(cluster)) = (&mut problem, again.cluster) {
+            divergence.path = path_to(divergence.server, cluster);
         }
         Finding { seed, run, parameters, actions_before, actions, in_recovery, problem }
     }
 
     /// The steps of the shrunk schedule, as the implementation's servers took them, to be replayed
     /// on both sides. The last is the one that went wrong; if its input was turned away, it has no
-    /// outputs, and if the server panicked, it is not there.
+    /// outputs, and if the server panicked or its state cannot be seen any more, it is not there.
     pub fn trace(&self) -> Trace {
         let replayed = replay(self.parameters, &self.actions, self.in_recovery, true);
         let steps: Vec<TraceStep> =
@@ -67,6 +65,13 @@ impl Finding {
         let scope = self.parameters.scope();
         Trace { header: TraceHeader { scope, mutation: None, violates: None, about }, steps }
     }
+}
+
+/// The inputs of a server up to the last step of the cluster, which is not one of them.
+fn path_to(server: ServerId, cluster: SimulatedCluster) -> Vec<Input> {
+    let before = usize::try_from(cluster.steps().saturating_sub(1)).unwrap_or(usize::MAX);
+    let steps = cluster.into_record().into_iter().take(before);
+    steps.filter(|step| step.server == server).map(|step| step.input).collect()
 }
 
 impl fmt::Display for Finding {

@@ -77,14 +77,16 @@ impl<W: Write> TraceWriter<W> {
         Ok(number)
     }
 
-    /// Writes the end line. Without it, a reader takes the trace for one cut short.
+    /// Writes the end line and gives back what it was written to. Without it, a reader takes the
+    /// trace for one cut short.
     ///
     /// # Errors
     /// Those of the writer, and `InvalidInput` if the trace is longer than a reader accepts.
-    pub fn end(mut self) -> io::Result<()> {
+    pub fn end(mut self) -> io::Result<W> {
         let steps = self.servers.len() as u64;
         self.line(&EndLine { end: true, steps })?;
-        self.to.flush()
+        self.to.flush()?;
+        Ok(self.to)
     }
 
     fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
