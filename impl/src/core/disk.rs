@@ -71,7 +71,7 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// Puts entries at the end of the log and issues their write, behind that of the term in
-    /// which they were taken.
+    /// which they were taken. L7: a leader does nothing else to its log.
     pub(super) fn append(&mut self, entries: Entries, outputs: &mut Outputs) {
         let (Some(first_index), Some(last_index)) = (entries.first_index(), entries.last_index())
         else {

@@ -1,4 +1,4 @@
-//! `specs/rules.md` keeps up with the code: every rule is there, is found in the model by its
+//! `specs/rules.md` keeps up with the code: every rule is there, is found in both sides by its
 //! number, and names the mutations that break it, with the properties that fall.
 
 use kontiki_model::server::Mutation;
@@ -63,10 +63,15 @@ fn repository() -> PathBuf {
 }
 
 /// The source of the model's server, without the list of mutations, which repeats the numbers.
-fn server_source() -> io::Result<String> {
+fn model_source() -> io::Result<String> {
     let files = files_under(&repository().join("model/src/server"))?;
     let rules = files.iter().filter(|file| !file.ends_with("mutation.rs"));
     rules.map(fs::read_to_string).collect()
+}
+
+/// The source of the implementation's core.
+fn core_source() -> io::Result<String> {
+    files_under(&repository().join("impl/src/core"))?.iter().map(fs::read_to_string).collect()
 }
 
 #[test]
@@ -78,7 +83,7 @@ fn every_rule_has_a_heading_and_text() {
         assert!(sections.contains_key(number.as_str()), "rules.md has no heading for {number}");
     }
     for (number, section) in &sections {
-        for part in ["In the model: ", "Source: "] {
+        for part in ["In the model: ", "In the implementation: ", "Source: "] {
             assert!(section.contains(part), "{number} lacks a line `{part}...`");
         }
         let broken = section.contains("Broken by: ");
@@ -88,14 +93,16 @@ fn every_rule_has_a_heading_and_text() {
 }
 
 #[test]
-fn every_rule_is_cited_in_a_comment_of_the_model() {
-    let source = server_source().unwrap();
-    let comments = source.lines().filter_map(|line| line.split_once("//")).map(|(_, text)| text);
-    let cited: BTreeSet<&str> =
-        comments.flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric())).collect();
-    let missing: Vec<&str> =
-        sections().into_keys().filter(|number| !cited.contains(number)).collect();
-    assert!(missing.is_empty(), "no comment in model/src/server cites {missing:?}");
+fn every_rule_is_cited_in_comments_of_both_sides() {
+    for (side, source) in [("model/src/server", model_source()), ("impl/src/core", core_source())] {
+        let source = source.unwrap();
+        let comments = source.lines().filter_map(|line| line.split_once("//"));
+        let words = comments.flat_map(|(_, text)| text.split(|c: char| !c.is_ascii_alphanumeric()));
+        let cited: BTreeSet<&str> = words.collect();
+        let missing: Vec<&str> =
+            sections().into_keys().filter(|number| !cited.contains(number)).collect();
+        assert!(missing.is_empty(), "no comment in {side} cites {missing:?}");
+    }
 }
 
 #[test]
@@ -146,14 +153,16 @@ fn every_property_is_in_the_table() {
 
 #[test]
 fn every_path_and_function_named_is_there() {
-    let source = server_source().unwrap()
-        + &fs::read_to_string(repository().join("model/src/environment.rs")).unwrap();
+    let environment = fs::read_to_string(repository().join("model/src/environment.rs")).unwrap();
+    let source = model_source().unwrap() + &core_source().unwrap() + &environment;
     let is_there = |name: &&str| {
-        if name.starts_with("model/") || name.starts_with("specs/") {
+        if ["model/", "specs/", "impl/"].iter().any(|side| name.starts_with(side)) {
             return repository().join(name).exists();
         }
-        let function = name.split_once("::").map(|(_, function)| format!("fn {function}("));
-        function.is_none_or(|defined| source.contains(&defined))
+        name.split_once("::").is_none_or(|(_, function)| {
+            source.contains(&format!("fn {function}("))
+                || source.contains(&format!("fn {function}<"))
+        })
     };
     let missing: Vec<&str> = quoted(RULES).filter(|name| !is_there(name)).collect();
     assert!(missing.is_empty(), "rules.md names {missing:?}");
