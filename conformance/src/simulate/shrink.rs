@@ -11,14 +11,9 @@ pub(super) fn shrink(
     attempt: impl FnMut(&[Action]) -> Attempt,
 ) -> Vec<Action> {
     let mut shrinking = Shrinking { actions, budget, attempt };
-    let mut chunk = shrinking.actions.len() / 2;
-    while chunk > 1 {
-        shrinking.remove_chunks(chunk);
-        chunk /= 2;
-    }
-    // One action may be needed only for another that has gone meanwhile, or for a plainer one no
-    // more. Each round makes the schedule shorter or plainer, so this ends.
-    while shrinking.remove_chunks(1) || shrinking.make_plainer() || shrinking.remove_pairs() {}
+    // One action may be needed only for another that has gone meanwhile. Each round makes the
+    // schedule shorter or plainer, so this ends.
+    while shrinking.remove_ever_less() || shrinking.make_plainer() || shrinking.remove_pairs() {}
     shrinking.actions
 }
 
@@ -49,6 +44,18 @@ impl<F: FnMut(&[Action]) -> Attempt> Shrinking<F> {
         candidate.truncate(used);
         self.actions = candidate;
         true
+    }
+
+    /// Tries to do without chunks of half the schedule, a quarter, and so on down to one action.
+    /// Whether any has gone.
+    fn remove_ever_less(&mut self) -> bool {
+        let mut removed = false;
+        let mut chunk = self.actions.len().div_ceil(2);
+        while chunk > 0 {
+            removed |= self.remove_chunks(chunk);
+            chunk /= 2;
+        }
+        removed
     }
 
     /// Tries to do without each chunk of this length, the last first: they depend on those before
