@@ -1,7 +1,7 @@
 //! Where model and implementation differ, made readable.
 
 use crate::implementation::{Failure, Implementation};
-use kontiki_specs::{Input, Observation, Output, ServerId};
+use kontiki_specs::{Input, LogIndex, Observation, Output, RoleKind, RoleObservation, ServerId};
 use std::fmt;
 
 /// What one side did at an input.
@@ -42,31 +42,48 @@ impl fmt::Display for Divergence {
             writeln!(f, "  {number:>3}. {input}")?;
         }
         writeln!(f, "   >>> {}", self.input)?;
-        let (expected, found) = (self.expected.lines(), self.found.lines());
         writeln!(f, "what was expected (-) and what came instead (+):")?;
-        for line in expected.iter().filter(|line| !found.contains(line)) {
-            writeln!(f, "  - {line}")?;
-        }
-        for line in found.iter().filter(|line| !expected.contains(line)) {
-            writeln!(f, "  + {line}")?;
-        }
-        let differ = expected.iter().any(|line| !found.contains(line))
-            || found.iter().any(|line| !expected.contains(line));
-        if !differ {
-            writeln!(f, "  the same, in another order:")?;
-            expected.iter().try_for_each(|line| writeln!(f, "  - {line}"))?;
-            found.iter().try_for_each(|line| writeln!(f, "  + {line}"))?;
+        for line in self.differing_lines() {
+            writeln!(f, "  {line}")?;
         }
         Ok(())
     }
 }
 
+impl Divergence {
+    /// What only one side has, in words; where words do not tell them apart, to the last field;
+    /// and where that does not either, everything in its order.
+    fn differing_lines(&self) -> Vec<String> {
+        for in_full in [false, true] {
+            let (expected, found) = (self.expected.lines(in_full), self.found.lines(in_full));
+            let missing = expected.iter().filter(|line| !found.contains(line));
+            let surplus = found.iter().filter(|line| !expected.contains(line));
+            let missing = missing.map(|line| format!("- {line}"));
+            let lines: Vec<String> =
+                missing.chain(surplus.map(|line| format!("+ {line}"))).collect();
+            if !lines.is_empty() {
+                return lines;
+            }
+        }
+        let (expected, found) = (self.expected.lines(false), self.found.lines(false));
+        let expected = expected.iter().map(|line| format!("- {line}"));
+        expected.chain(found.iter().map(|line| format!("+ {line}"))).collect()
+    }
+}
+
 impl Reaction {
-    fn lines(&self) -> Vec<String> {
+    fn lines(&self, in_full: bool) -> Vec<String> {
         match self {
             Reaction::Took { outputs, observation } => {
-                let outputs = outputs.iter().map(|output| format!("{output} ({output:?})"));
-                outputs.chain(state_lines(observation)).collect()
+                let outputs = outputs.iter().map(|output| match in_full {
+                    true => format!("{output:?}"),
+                    false => output.to_string(),
+                });
+                let state = match in_full {
+                    true => vec![format!("{observation:?}")],
+                    false => state_lines(observation),
+                };
+                outputs.chain(state).collect()
             }
             Reaction::Failed(Failure::Rejected(rejection)) => {
                 vec![format!("turns it away: {rejection}")]
@@ -82,9 +99,30 @@ impl Reaction {
 /// What the implementation did: its outputs, and the state that it is in now.
 pub fn observed(implementation: &Implementation, outputs: Vec<Output>) -> Reaction {
     match implementation.observe() {
+        Ok(observation) if !says_of_itself(implementation, &observation) => {
+            let why = "what single questions are answered with is not what is observed";
+            Reaction::Failed(Failure::Broken(why.to_string()))
+        }
         Ok(observation) => Reaction::Took { outputs, observation: Box::new(observation) },
         Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
     }
+}
+
+/// Whether the server answers single questions as it shows itself as a whole.
+fn says_of_itself(implementation: &Implementation, observation: &Observation) -> bool {
+    let raft = implementation.raft();
+    let (kind, leader, contact) = match &observation.role {
+        RoleObservation::Follower { leader, leader_contact } => {
+            (RoleKind::Follower, *leader, *leader_contact)
+        }
+        RoleObservation::PreCandidate { .. } => (RoleKind::PreCandidate, None, false),
+        RoleObservation::Candidate { .. } => (RoleKind::Candidate, None, false),
+        RoleObservation::Leader { .. } => (RoleKind::Leader, Some(raft.id()), false),
+    };
+    let last_index = LogIndex(observation.log.len() as u64);
+    (raft.role(), raft.leader(), raft.has_leader_contact()) == (kind, leader, contact)
+        && (raft.term(), raft.commit_index()) == (observation.term, observation.commit_index)
+        && raft.last_index() == last_index
 }
 
 /// Whether what was found is what was expected.
