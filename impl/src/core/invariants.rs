@@ -7,9 +7,15 @@ use crate::storage::LogStore;
 use kontiki_specs::LogIndex;
 
 impl<S: LogStore> Raft<S> {
-    /// The first thing that does not hold of those that must hold between steps, if there is one.
-    /// Looked at after every step where debug assertions are on; for simulators to look at always.
+    /// The first thing that does not hold of those that must hold between steps, if there is one:
+    /// for simulators. It takes time in proportion to the entries in memory.
     pub fn broken_invariant(&self) -> Option<&'static str> {
+        self.broken_at_once().or_else(|| self.log.broken_invariant())
+    }
+
+    /// As [`Raft::broken_invariant`], as far as it is seen at once: where debug assertions are on,
+    /// this is looked at after every step.
+    pub(super) fn broken_at_once(&self) -> Option<&'static str> {
         let last_index = self.log.last_index();
         let voted_for_itself = self.hard_state.vote == Some(self.config.id);
         let rules = [

@@ -261,6 +261,25 @@ fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
     over.map_or(entries.len(), |over| over.max(1))
 }
 
+impl Log {
+    /// The first thing that does not hold of the pieces in memory, if there is one.
+    pub(crate) fn broken_invariant(&self) -> Option<&'static str> {
+        let mut next = self.first_recent;
+        let mut bytes = 0;
+        for piece in &self.recent {
+            if piece.first_index != next || piece.entries.first_index() != Some(next) {
+                return Some("the entries in memory follow one another");
+            }
+            next = piece.last_index.next();
+            bytes += piece.entries.iter().map(entry_bytes).sum::<u64>();
+        }
+        if next != self.last_index().next() {
+            return Some("the entries in memory end where the log ends");
+        }
+        (bytes != self.recent_bytes).then_some("the bytes in memory are those of the entries there")
+    }
+}
+
 /// Equal by what is held, not by the pieces it came in: they never show outside.
 impl PartialEq for Log {
     fn eq(&self, other: &Self) -> bool {

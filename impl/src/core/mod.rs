@@ -102,7 +102,7 @@ impl<S: LogStore> Raft<S> {
             self.stopped = true;
             return Err(failure.into());
         }
-        debug_assert_eq!(self.broken_invariant(), None);
+        debug_assert_eq!(self.broken_at_once(), None);
         Ok(())
     }
 
