@@ -1,6 +1,7 @@
 //! Where model and implementation differ, made readable.
 
 use crate::implementation::{Failure, Implementation};
+use crate::nonsense::Nonsense;
 use kontiki_specs::{Input, LogIndex, Observation, Output, RoleKind, RoleObservation, ServerId};
 use std::fmt;
 
@@ -16,8 +17,11 @@ pub enum Reaction {
     },
     /// It turned the input away, or broke.
     Failed(Failure),
-    /// It must turn the input away, because no honest cluster comes to it.
-    MustReject,
+    /// It must turn the input away, for one of these reasons: no honest cluster comes to it.
+    MustReject {
+        /// Every reason there is.
+        reasons: Vec<Nonsense>,
+    },
 }
 
 /// The first difference that was found.
@@ -89,8 +93,8 @@ impl Reaction {
                 vec![format!("turns it away: {rejection}")]
             }
             Reaction::Failed(Failure::Broken(why)) => vec![format!("stops: {why}")],
-            Reaction::MustReject => {
-                vec!["turns it away: no honest cluster comes to this".to_string()]
+            Reaction::MustReject { reasons } => {
+                vec![format!("turns it away, as no honest cluster comes to this: {reasons:?}")]
             }
         }
     }
@@ -128,7 +132,9 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
 /// Whether what was found is what was expected.
 pub fn agree(expected: &Reaction, found: &Reaction) -> bool {
     match (expected, found) {
-        (Reaction::MustReject, Reaction::Failed(Failure::Rejected(_))) => true,
+        (Reaction::MustReject { reasons }, Reaction::Failed(Failure::Rejected(rejection))) => {
+            Nonsense::explains(reasons, rejection)
+        }
         _ => expected == found,
     }
 }

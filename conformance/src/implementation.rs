@@ -1,6 +1,6 @@
 //! The implementation as the comparison drives it: a server and its disk.
 
-use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StartError, StepError};
+use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StartError, StepError, completion};
 use kontiki::storage::{MemoryStore, StoreError};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Entries, Entry, Input, LogIndex, Observation, Output, ServerId};
@@ -17,7 +17,7 @@ pub struct Implementation {
     writes: VecDeque<Output>,
 }
 
-/// How the implementation is run: two ways, in which it must do the same.
+/// How the implementation is run: ways in which it must do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Memory {
     /// All of the log stays in memory. Limits count entries.
@@ -25,6 +25,14 @@ pub enum Memory {
     /// Only what is not yet durable and applied stays in memory; the rest is read from the store
     /// each time. A limit of one entry is given as one of one byte, which lets as much through.
     Cold,
+    /// Two entries stay in memory or so, so that what is read begins in the store and ends in
+    /// memory.
+    Scant,
+}
+
+impl Memory {
+    /// All ways.
+    pub const ALL: [Memory; 3] = [Memory::Warm, Memory::Cold, Memory::Scant];
 }
 
 /// What the implementation is told in a scope: the model's parameters. Limits in bytes are out of
@@ -37,7 +45,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
     let beyond = 1 << 40;
     let limits = |entries| match memory {
         Memory::Cold if entries == 1 => (beyond, 1),
-        Memory::Cold | Memory::Warm => (entries, beyond),
+        Memory::Cold | Memory::Warm | Memory::Scant => (entries, beyond),
     };
     let (batch_entries, batch_bytes) = limits(scope.batch);
     let (window_entries, window_bytes) = limits(scope.window);
@@ -48,7 +56,11 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
         window_bytes,
         command_bytes: u64::from(u32::MAX) / 2,
         uncommitted_bytes: beyond,
-        recent_bytes: if memory == Memory::Warm { beyond } else { 0 },
+        recent_bytes: match memory {
+            Memory::Warm => beyond,
+            Memory::Cold => 0,
+            Memory::Scant => 60,
+        },
     };
     config
 }
@@ -99,8 +111,13 @@ impl Implementation {
             StepError::Rejected(rejection) => Failure::Rejected(rejection),
             other => Failure::Broken(other.to_string()),
         })?;
+        let listed = outputs.iter().count();
+        if outputs.len() != listed || outputs.is_empty() != (listed == 0) {
+            let why = "the buffer of outputs does not hold what it says it holds";
+            return Err(Failure::Broken(why.to_string()));
+        }
         let outputs = join_applied(outputs.drain());
-        self.writes.extend(outputs.iter().filter(|output| is_write(output)).cloned());
+        self.writes.extend(outputs.iter().filter(|output| completion(output).is_some()).cloned());
         Ok(outputs)
     }
 
@@ -117,16 +134,7 @@ impl Implementation {
 
     /// The input that says that the oldest outstanding write is complete.
     pub fn completion(&self) -> Option<Input> {
-        match self.writes.front()? {
-            Output::WriteHardState { term, vote } => {
-                Some(Input::HardStateWritten { term: *term, vote: *vote })
-            }
-            Output::WriteEntries { leader_term, first_index, entries } => {
-                let index = entries.last_index().unwrap_or(first_index.previous());
-                Some(Input::EntriesWritten { leader_term: *leader_term, index })
-            }
-            _ => None,
-        }
+        completion(self.writes.front()?)
     }
 
     /// What shows of it.
@@ -177,10 +185,6 @@ impl Implementation {
         }
         all
     }
-}
-
-fn is_write(output: &Output) -> bool {
-    matches!(output, Output::WriteHardState { .. } | Output::WriteEntries { .. })
 }
 
 /// Joins consecutive pieces of applied entries.

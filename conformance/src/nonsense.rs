@@ -5,32 +5,70 @@
 //! promises. The model, which defines what honest servers do, takes them as they come. The
 //! implementation must turn them away.
 
+use kontiki::core::Rejection;
 use kontiki_model::server::{Role, ServerState, Write};
 use kontiki_specs::{AppendOutcome, Entry, Input, LogPosition, Message, ServerId, Term};
 
-/// Whether a server in this state must turn the input away.
-pub fn must_be_rejected(state: &ServerState, input: &Input) -> bool {
-    match input {
-        Input::HardStateWritten { .. } | Input::EntriesWritten { .. } => {
-            state.writes.first().map(Write::completion).as_ref() != Some(input)
-        }
-        Input::Deliver { from, message } => {
-            contradicts_commit(state, message)
-                || is_second_leader(state, *from, message)
-                || acknowledges_unsent(state, message)
-        }
-        _ => false,
+/// Why an input makes no sense to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nonsense {
+    /// It completes what is not the oldest outstanding write.
+    UnexpectedCompletion,
+    /// Leader completeness excludes it: a leader lacks what is committed.
+    ContradictsCommitted,
+    /// Election safety excludes it: two servers lead in one term.
+    SecondLeader,
+    /// Nobody holds what the leader does not.
+    AcknowledgesUnsent,
+}
+
+impl Nonsense {
+    /// Whether that is the reason which the implementation gives.
+    fn is(self, rejection: &Rejection) -> bool {
+        matches!(
+            (self, rejection),
+            (Nonsense::UnexpectedCompletion, Rejection::UnexpectedCompletion)
+                | (Nonsense::ContradictsCommitted, Rejection::ContradictsCommitted { .. })
+                | (Nonsense::SecondLeader, Rejection::SecondLeader { .. })
+                | (Nonsense::AcknowledgesUnsent, Rejection::AcknowledgesUnsent { .. })
+        )
+    }
+
+    /// Whether the implementation's reason is one of these.
+    pub fn explains(reasons: &[Nonsense], rejection: &Rejection) -> bool {
+        reasons.iter().any(|reason| reason.is(rejection))
     }
 }
 
-/// Leader completeness excludes it: a leader lacks what is committed.
-fn contradicts_commit(state: &ServerState, message: &Message) -> bool {
+/// Why a server in this state must turn the input away: every reason there is; none if it must
+/// not.
+pub fn reasons_to_reject(state: &ServerState, input: &Input) -> Vec<Nonsense> {
+    let reasons = match input {
+        Input::HardStateWritten { .. } | Input::EntriesWritten { .. } => {
+            let expected = state.writes.first().map(Write::completion);
+            vec![(expected.as_ref() != Some(input), Nonsense::UnexpectedCompletion)]
+        }
+        Input::Deliver { from, message } => vec![
+            (contradicts_committed(state, message), Nonsense::ContradictsCommitted),
+            (is_second_leader(state, *from, message), Nonsense::SecondLeader),
+            (acknowledges_unsent(state, message), Nonsense::AcknowledgesUnsent),
+        ],
+        _ => Vec::new(),
+    };
+    reasons.into_iter().filter_map(|(applies, reason)| applies.then_some(reason)).collect()
+}
+
+/// Whether a server in this state must turn the input away.
+pub fn must_be_rejected(state: &ServerState, input: &Input) -> bool {
+    !reasons_to_reject(state, input).is_empty()
+}
+
+fn contradicts_committed(state: &ServerState, message: &Message) -> bool {
     let Message::AppendEntries { term, prev, entries, .. } = message else { return false };
     let claims = |at: LogPosition| at.index <= state.commit_index && !state.log.holds(at);
     *term >= state.term && (claims(*prev) || entries.iter().map(Entry::position).any(claims))
 }
 
-/// Election safety excludes it: two servers lead in one term.
 fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> bool {
     let leader = match state.role {
         Role::Leader { .. } => Some(state.id),
@@ -41,7 +79,6 @@ fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> b
         && leader.is_some_and(|leader| leader != from)
 }
 
-/// Nobody holds what the leader does not.
 fn acknowledges_unsent(state: &ServerState, message: &Message) -> bool {
     let answers = |term: Term| term == state.term && state.is_leader();
     match message {

@@ -4,7 +4,7 @@
 use crate::atlas::Atlas;
 use crate::divergence::{Divergence, Reaction, agree, observed};
 use crate::implementation::{Failure, Implementation, Memory, config};
-use crate::nonsense::must_be_rejected;
+use crate::nonsense::reasons_to_reject;
 use kontiki::core::StartError;
 use kontiki_model::server::{ServerState, Write};
 use kontiki_specs::{Input, Output};
@@ -97,8 +97,26 @@ impl Replay<'_> {
         }
     }
 
+    /// However little it keeps in memory, a server shows the same.
+    fn compare_released(&self, node: usize) -> Result<(), Box<Divergence>> {
+        let Node { model, implementation, .. } = &self.nodes[node];
+        let released = implementation.with_memory_released();
+        let found = match released.raft().broken_invariant() {
+            Some(broken) => Reaction::Failed(Failure::Broken(format!("not so: {broken}"))),
+            None => observed(&released, Vec::new()),
+        };
+        let outputs = Vec::new();
+        let expected = Reaction::Took { outputs, observation: Box::new(model.observe()) };
+        if expected == found {
+            return Ok(());
+        }
+        let input = Input::HeartbeatTimeout; // Any: it is the state before it that differs.
+        Err(self.divergence(node, Vec::new(), input, expected, found))
+    }
+
     /// Lets everything happen to a pair that can.
     fn expand(&mut self, node: usize) -> Result<(), Box<Divergence>> {
+        self.compare_released(node)?;
         let atlas = self.atlas;
         let inputs: Vec<Input> = atlas.inputs(&self.nodes[node].model).collect();
         for input in inputs {
@@ -109,7 +127,7 @@ impl Replay<'_> {
             let mut taken = Vec::new();
             for (input, outputs, after) in turn.steps {
                 let expected = expected(&model, &input, outputs, &after);
-                let goes_on = expected != Reaction::MustReject;
+                let goes_on = !matches!(expected, Reaction::MustReject { .. });
                 let found = react(&mut implementation, &self.nodes[node].implementation, &input);
                 if !agree(&expected, &found) {
                     return Err(self.divergence(node, taken, input, expected, found));
@@ -188,8 +206,9 @@ fn expected(
     outputs: Vec<Output>,
     after: &ServerState,
 ) -> Reaction {
-    if must_be_rejected(before, input) {
-        return Reaction::MustReject;
+    let reasons = reasons_to_reject(before, input);
+    if !reasons.is_empty() {
+        return Reaction::MustReject { reasons };
     }
     Reaction::Took { outputs, observation: Box::new(after.observe()) }
 }

@@ -3,7 +3,7 @@
 
 use crate::divergence::{Reaction, agree};
 use crate::implementation::{Failure, Implementation};
-use crate::nonsense::must_be_rejected;
+use crate::nonsense::{Nonsense, reasons_to_reject};
 use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::{Input, LogIndex, Observation, Output};
 
@@ -50,16 +50,18 @@ impl Shadow {
         reaction: &Result<Vec<Output>, Failure>,
         implementation: &Implementation,
     ) -> Result<(), Box<Difference>> {
-        let rejected = must_be_rejected(&self.state, input);
+        let reasons = reasons_to_reject(&self.state, input);
         let outputs = match reaction {
-            Err(Failure::Rejected(_)) if rejected => return Ok(()),
+            Err(Failure::Rejected(rejection)) if Nonsense::explains(&reasons, rejection) => {
+                return self.stays(input, implementation);
+            }
             Err(failure) => return Err(self.difference(input, Reaction::Failed(failure.clone()))),
             Ok(outputs) => outputs,
         };
         let (after, expected) = self.server.step(&self.state, input);
         self.steps = self.steps.wrapping_add(1);
         let first = self.first_to_compare(input, &expected, &after);
-        let same = !rejected
+        let same = reasons.is_empty()
             && expected == *outputs
             && implementation.observe_from(first).is_ok_and(|found| observes(&after, first, found));
         if !same {
@@ -68,6 +70,18 @@ impl Shadow {
         }
         self.state = after;
         Ok(())
+    }
+
+    /// What was turned away has changed nothing.
+    fn stays(&self, input: &Input, implementation: &Implementation) -> Result<(), Box<Difference>> {
+        let first = LogIndex(1);
+        let same = implementation
+            .observe_from(first)
+            .is_ok_and(|found| observes(&self.state, first, found));
+        if same {
+            return Ok(());
+        }
+        Err(self.difference(input, crate::divergence::observed(implementation, Vec::new())))
     }
 
     /// From where the logs have to be compared: a step that writes no entries changes none.
@@ -86,10 +100,11 @@ impl Shadow {
 
     fn difference(&self, input: &Input, found: Reaction) -> Box<Difference> {
         let (after, outputs) = self.server.step(&self.state, input);
-        let expected = if must_be_rejected(&self.state, input) {
-            Reaction::MustReject
-        } else {
+        let reasons = reasons_to_reject(&self.state, input);
+        let expected = if reasons.is_empty() {
             Reaction::Took { outputs, observation: Box::new(after.observe()) }
+        } else {
+            Reaction::MustReject { reasons }
         };
         debug_assert!(!agree(&expected, &found));
         Box::new(Difference { expected, found })

@@ -70,7 +70,7 @@ pub struct ScopeReport {
     pub states: u64,
     /// What can happen to a server in them: the size of the atlas.
     pub transitions: u64,
-    /// The replays, with the log in memory and with the log read from the store.
+    /// The replays, with as much of the log in memory as [`Memory`] says.
     pub replays: Vec<ReplayReport>,
     /// How long recording and replaying took.
     pub replay_time: Duration,
@@ -99,7 +99,7 @@ pub fn verify(scope: &Scope, progress: impl FnMut(Progress)) -> Result<ScopeRepo
     let atlas = Atlas::of(&report.check.cluster);
     report.states = atlas.states() as u64;
     report.transitions = atlas.transitions();
-    for memory in [Memory::Warm, Memory::Cold] {
+    for memory in Memory::ALL {
         report.replays.push(replay(&atlas, memory)?);
     }
     report.replay_time = started.elapsed();

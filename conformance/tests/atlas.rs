@@ -1,5 +1,7 @@
 //! The implementation makes every transition that the model can make, and no other.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
+
 use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::record::record;
@@ -35,6 +37,9 @@ fn the_small_scopes_of_the_suite_agree() {
             assert_eq!(report.verdict, Verdict::Holds, "{}", scope.name);
             assert!(report.replays.iter().all(|replay| replay.crashes > replay.pairs));
             assert!(report.replays.iter().all(|replay| replay.rejected > 0));
+            // Crashes leave logs that are not in memory, beside the same ones that are.
+            let memories = report.replays.iter().any(|replay| replay.memories > replay.pairs);
+            assert!(memories || scope.name == "window", "{}", scope.name);
             seen += 1;
         }
     }
@@ -53,7 +58,7 @@ fn other_scopes_agree() {
     ] {
         let scope = Scope::parse("other", "test", text).unwrap();
         let atlas = atlas(&scope);
-        for memory in [Memory::Warm, Memory::Cold] {
+        for memory in Memory::ALL {
             let report = replay(&atlas, memory).unwrap();
             if let Some(divergence) = report.divergence {
                 panic!("{text}: {divergence}");

@@ -1,6 +1,8 @@
 //! `specs/rules.md` keeps up with the code: every rule is there, is found in both sides by its
 //! number, and names the mutations that break it, with the properties that fall.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
+
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Property, mutation_rows};

@@ -16,17 +16,23 @@
 //!
 //! * `Send`: to the network, which may lose, repeat and reorder.
 //! * `WriteHardState`, `WriteEntries`: to the disk, in the order issued. When a write is durable,
-//!   the driver says so by [`Input::HardStateWritten`] or [`Input::EntriesWritten`]. Nothing else
-//!   has to wait for it: what depends on a write is put out only then.
-//! * `Apply`: to the state machine.
+//!   the driver says so by the input that [`core::completion`] gives. Nothing else has to wait for
+//!   it: what depends on a write is put out only then.
+//! * `Apply`: to the state machine. After every start it begins again with the first entry, so a
+//!   state machine that outlives its server has to remember how far it came.
 //! * `Proposed`, `Refused`, `RoleChanged`: to whoever wants to know.
 //!
+//! An input that is rejected has changed nothing: log it and go on. If the store fails, the server
+//! stops ([`core::Raft::is_stopped`]).
+//!
 //! The driver's timers are these. The election timeout is drawn anew for each wait, at random
-//! between a minimum and, say, twice that, and begins again with every message from a leader and
-//! every vote given: when it has passed, [`Input::ElectionTimeout`]. When the minimum has passed
-//! since a message from a leader, [`Input::LeaderContactExpired`], which comes before any election
-//! timeout. At a leader, [`Input::HeartbeatTimeout`] several times per minimum election timeout, and
-//! [`Input::QuorumContactExpired`] once per minimum election timeout.
+//! between a minimum and, say, twice that, and begins again with every vote that the server grants
+//! and every `AppendEntries` of its own term that it answers: when it has passed,
+//! [`Input::ElectionTimeout`]. When the minimum has passed since the last such `AppendEntries`,
+//! [`Input::LeaderContactExpired`], which comes before any election timeout. At a leader,
+//! [`Input::HeartbeatTimeout`] several times per minimum election timeout, and
+//! [`Input::QuorumContactExpired`] once per minimum election timeout, for the first time a whole one
+//! after it became leader.
 //!
 //! # Example
 //!
@@ -34,7 +40,7 @@
 //! a disk is done with a write at once.
 //!
 //! ```
-//! use kontiki::core::{Config, Outputs, Raft};
+//! use kontiki::core::{Config, Outputs, Raft, completion};
 //! use kontiki::storage::MemoryStore;
 //! use kontiki::{Input, Output, Payload, RoleKind, ServerId};
 //! use std::collections::VecDeque;
@@ -51,17 +57,13 @@
 //!         let Some(server) = servers.iter_mut().find(|server| server.id() == id) else { continue };
 //!         server.step(input, &mut outputs)?;
 //!         for output in outputs.drain() {
-//!             server.store_mut().write(&output); // Does nothing unless it is a write.
+//!             if let Some(completion) = completion(&output) {
+//!                 server.store_mut().write(&output);
+//!                 queue.push_back((id, completion));
+//!             }
 //!             match output {
 //!                 Output::Send { to, message } => {
 //!                     queue.push_back((to, Input::Deliver { from: id, message }));
-//!                 }
-//!                 Output::WriteHardState { term, vote } => {
-//!                     queue.push_back((id, Input::HardStateWritten { term, vote }));
-//!                 }
-//!                 Output::WriteEntries { leader_term, entries, .. } => {
-//!                     let index = entries.last_index().unwrap_or_default();
-//!                     queue.push_back((id, Input::EntriesWritten { leader_term, index }));
 //!                 }
 //!                 Output::Apply { entries } => {
 //!                     for entry in &entries {
@@ -99,6 +101,8 @@
 //! # Ok(())
 //! # }
 //! ```
+
+pub use bytes;
 
 pub mod core;
 mod recorder;

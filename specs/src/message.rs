@@ -112,16 +112,6 @@ impl Message {
             | Message::LaterTerm { term } => *term,
         }
     }
-
-    /// Whether an answer is expected: the message is the first half of an exchange.
-    pub fn is_request(&self) -> bool {
-        matches!(
-            self,
-            Message::RequestPreVote { .. }
-                | Message::RequestVote { .. }
-                | Message::AppendEntries { .. }
-        )
-    }
 }
 
 impl fmt::Display for Message {

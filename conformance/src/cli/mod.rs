@@ -20,8 +20,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check every scope of a suite, run the mutations, and replay every scope's atlas on the
-    /// implementation: what `cargo verify` does.
+    /// Check every scope of a suite, replay its atlas on the implementation, simulate larger
+    /// clusters, and run the mutations: what `cargo verify` does.
     Verify(verify::Options),
     /// Simulate clusters of implementation servers under faults, each server compared with the
     /// model at every step.

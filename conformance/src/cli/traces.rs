@@ -55,10 +55,10 @@ pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Replays every trace with the log in memory and with the log read from the store.
+/// Replays every trace with as much of the log in memory as [`Memory`] says.
 pub fn replay(options: &FileOptions) -> anyhow::Result<bool> {
     each(options, |trace| {
-        replay_trace(trace, Memory::Warm).and_then(|_| replay_trace(trace, Memory::Cold))
+        Memory::ALL.into_iter().try_fold(0, |_, memory| replay_trace(trace, memory))
     })
 }
 

@@ -4,7 +4,7 @@ use super::Subject;
 use super::follow::Observed;
 use crate::divergence::{Reaction, observed};
 use crate::implementation::{Implementation, Memory, config};
-use crate::nonsense::must_be_rejected;
+use crate::nonsense::reasons_to_reject;
 use kontiki::core::{Config, StartError};
 use kontiki::storage::{HardState, MemoryStore};
 use kontiki_model::actor::servers;
@@ -71,8 +71,9 @@ impl Subject for ModelSubject {
     }
 
     fn react(&mut self, input: &Input) -> Reaction {
-        if must_be_rejected(&self.state, input) {
-            return Reaction::MustReject;
+        let reasons = reasons_to_reject(&self.state, input);
+        if !reasons.is_empty() {
+            return Reaction::MustReject { reasons };
         }
         let (after, outputs) = self.server.step(&self.state, input);
         self.state = after;

@@ -11,12 +11,22 @@ impl<S: LogStore> Raft<S> {
     /// L4: what a majority holds durably is committed if it ends in an entry of this leader's own
     /// term. L9: the leader's own copy counts as far as it is durable, like any other.
     pub(super) fn advance_commit(&mut self) {
-        let Role::Leader(leader) = &mut self.role else { return };
+        let Role::Leader(leader) = &self.role else { return };
         let followers = leader.followers.iter().map(|progress| progress.match_index);
         let held = majority_index(followers.chain([self.disk.durable_index]).collect());
         if held > self.commit_index && self.log.term_at(held) == Some(self.hard_state.term) {
-            leader.settle(held, self.log.last_index());
             self.commit_index = held;
+        }
+        self.settle();
+    }
+
+    /// L9: makes room for proposals. A leader whose own disk does not keep up takes no more than
+    /// one whose followers do not, or its memory would fill.
+    fn settle(&mut self) {
+        let settled = self.commit_index.min(self.disk.durable_index);
+        let last_index = self.log.last_index();
+        if let Role::Leader(leader) = &mut self.role {
+            leader.settle(settled, last_index);
         }
     }
 

@@ -33,10 +33,11 @@ pub struct Limits {
     pub window_bytes: u64,
     /// The largest command that is taken, in bytes.
     pub command_bytes: u64,
-    /// How many bytes proposed to a leader may wait to be committed; at least one proposal may.
+    /// How many bytes proposed to a leader may wait to be committed and to be on its own disk; at
+    /// least one proposal may.
     pub uncommitted_bytes: u64,
-    /// How many bytes of entries stay in memory besides those that are not yet durable and
-    /// applied, so that followers that keep up are served without reading the store.
+    /// How many bytes of entries stay in memory, so that followers that keep up are served without
+    /// reading the store. Those that are not yet durable and applied stay in any case.
     pub recent_bytes: u64,
 }
 
@@ -125,9 +126,13 @@ const ENTRY_OVERHEAD: u64 = 24;
 
 /// What an entry counts for against the limits, in bytes.
 pub fn entry_bytes(entry: &Entry) -> u64 {
-    ENTRY_OVERHEAD
-        + match &entry.payload {
-            Payload::Noop => 0,
-            Payload::Command(command) => command.len() as u64,
-        }
+    match &entry.payload {
+        Payload::Noop => ENTRY_OVERHEAD,
+        Payload::Command(command) => command_entry_bytes(command),
+    }
+}
+
+/// What the entry of a command will count for, in bytes.
+pub(crate) fn command_entry_bytes(command: &[u8]) -> u64 {
+    ENTRY_OVERHEAD + command.len() as u64
 }

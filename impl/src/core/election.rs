@@ -96,12 +96,12 @@ impl<S: LogStore> Raft<S> {
         let followers = self.config.other_voters().map(|id| Progress::unknown(id, index));
         let noop = Entry { term: self.hard_state.term, index, payload: Payload::Noop };
         let noop: Entries = [noop].into_iter().collect();
-        let mut uncommitted = Sizes::default();
-        uncommitted.push(&noop);
+        let mut unsettled = Sizes::default();
+        unsettled.push(&noop);
         self.role = Role::Leader(Leader {
             followers: followers.collect(),
             inherited: index.previous(),
-            uncommitted,
+            unsettled,
         });
         self.append(noop, outputs);
         self.for_each_follower(outputs, Progress::send)

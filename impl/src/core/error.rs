@@ -5,8 +5,9 @@ use crate::storage::StoreError;
 use kontiki_specs::{LogIndex, ServerId, Term};
 use thiserror::Error;
 
-/// No term beyond this is taken or begun: one message with the largest number must not end
-/// elections for good.
+/// No term beyond this is taken or begun, so that terms can always be compared and raised. A server
+/// that was told of it would never campaign again: who may send messages is for the transport to
+/// see to.
 pub const MAX_TERM: Term = Term(1 << 62);
 
 /// No index beyond this is taken.
@@ -27,7 +28,7 @@ pub enum StartError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StepError {
     /// The input makes no sense. Nothing has changed and nothing is put out.
-    #[error("refused: {0}")]
+    #[error("rejected: {0}")]
     Rejected(#[from] Rejection),
     /// The store failed. The server has stopped: start it again when the store is whole.
     #[error("stopped: {0}")]

@@ -10,7 +10,8 @@ impl<S: LogStore> Raft<S> {
     /// The first thing that does not hold of those that must hold between steps, if there is one:
     /// for simulators. It takes time in proportion to the entries in memory.
     pub fn broken_invariant(&self) -> Option<&'static str> {
-        self.broken_at_once().or_else(|| self.log.broken_invariant())
+        let in_memory = || self.log.broken_invariant(self.disk.durable_index);
+        self.broken_at_once().or_else(in_memory)
     }
 
     /// As [`Raft::broken_invariant`], as far as it is seen at once: where debug assertions are on,
@@ -31,21 +32,20 @@ impl<S: LogStore> Raft<S> {
         ];
         let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule);
         broken.or_else(|| match &self.role {
-            Role::Leader(leader) => leader.broken_invariant(last_index, self.commit_index),
+            Role::Leader(leader) => {
+                let settled = self.commit_index.min(self.disk.durable_index);
+                leader.broken_invariant(settled, last_index)
+            }
             _ => None,
         })
     }
 }
 
 impl Leader {
-    fn broken_invariant(
-        &self,
-        last_index: LogIndex,
-        commit_index: LogIndex,
-    ) -> Option<&'static str> {
-        let waiting = last_index.0 - commit_index.max(self.inherited).0;
-        if self.uncommitted.entries() != waiting {
-            return Some("the sizes that wait are those of the leader's uncommitted entries");
+    fn broken_invariant(&self, settled: LogIndex, last_index: LogIndex) -> Option<&'static str> {
+        let waiting = last_index.0 - settled.max(self.inherited).0;
+        if self.unsettled.entries() != waiting {
+            return Some("the sizes that wait are those of the leader's unsettled entries");
         }
         self.followers.iter().find_map(|progress| progress.broken_invariant(last_index))
     }
@@ -61,10 +61,80 @@ impl Progress {
         }
         match &self.mode {
             Mode::Probe => None,
-            Mode::Pipeline { under_way } => {
+            Mode::Pipeline { in_flight } => {
                 let between = self.next_index.0 - self.match_index.0 - 1;
-                (under_way.entries() != between)
+                (in_flight.entries() != between)
                     .then_some("the sizes under way are those between match and next index")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::core::role::{Leader, Role};
+    use crate::core::{Config, Outputs, Raft};
+    use crate::storage::MemoryStore;
+    use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, ServerId, Term};
+
+    type Server = Raft<MemoryStore>;
+    type Damage = fn(&mut Server);
+
+    /// The leader of term 1, with server 2 in pipeline and server 3 probed, nothing in flight.
+    fn leader() -> Server {
+        let mut config = Config::new(ServerId(1), (1..=3).map(ServerId));
+        config.pre_vote = false;
+        let mut raft = Raft::start(config, MemoryStore::new()).unwrap();
+        let (term, from) = (Term(1), ServerId(2));
+        let outcome = AppendOutcome::Matched { index: LogIndex(1) };
+        let inputs = [
+            Input::ElectionTimeout,
+            Input::HardStateWritten { term, vote: Some(ServerId(1)) },
+            Input::Deliver { from, message: Message::RequestVoteReply { term, granted: true } },
+            Input::EntriesWritten { leader_term: term, index: LogIndex(1) },
+            Input::Deliver { from, message: Message::AppendEntriesReply { term, outcome } },
+            Input::Propose { commands: vec![b"x".as_slice().into()] },
+        ];
+        for input in inputs {
+            raft.step(input, &mut Outputs::new()).unwrap();
+        }
+        assert_eq!(raft.broken_invariant(), None);
+        raft
+    }
+
+    fn role(raft: &mut Server) -> &mut Leader {
+        match &mut raft.role {
+            Role::Leader(leader) => leader,
+            other => panic!("{other:?} does not lead"),
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_not_as_it_must_be_is_seen() {
+        let breaks: [(Damage, &str); 12] = [
+            (|raft| raft.applied_index = LogIndex(2), "what is applied is committed"),
+            (|raft| raft.commit_index = LogIndex(3), "what is committed is in the log"),
+            (|raft| raft.disk.durable_index = LogIndex(3), "what is durable is in the log"),
+            (|raft| raft.hard_state.term = Term(0), "no entry is of a later term"),
+            (|raft| raft.disk.hard_state.term = Term(2), "the term on disk is not later"),
+            (|raft| raft.hard_state.vote = None, "who campaigns or leads has voted for itself"),
+            (|raft| role(raft).unsettled.pop(1), "the sizes that wait"),
+            (|raft| role(raft).inherited = LogIndex(2), "the sizes that wait"),
+            (|raft| role(raft).followers[1].match_index = LogIndex(1), "beyond the match index"),
+            (|raft| role(raft).followers[1].next_index = LogIndex(4), "or right behind it"),
+            (|raft| role(raft).followers[0].next_index = LogIndex(2), "between match and next"),
+            (|raft| raft.log.release(LogIndex(1)), "what is not durable is in memory"),
+        ];
+        for (place, (damage, seen)) in breaks.iter().enumerate() {
+            let mut raft = leader();
+            damage(&mut raft);
+            let broken = raft.broken_invariant();
+            if place < breaks.len() - 1 {
+                assert!(broken.is_some_and(|broken| broken.contains(seen)), "{seen}: {broken:?}");
+            } else {
+                assert_eq!(broken, None, "what is durable may be let go");
+                raft.log.release(LogIndex(2));
+                assert!(raft.broken_invariant().is_some_and(|broken| broken.contains(seen)));
             }
         }
     }

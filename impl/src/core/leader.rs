@@ -1,6 +1,7 @@
 //! The leader's side of replication (rules L1, L2, L9, L10, L12).
 
 use super::Raft;
+use super::config::command_entry_bytes;
 use super::outputs::Outputs;
 use super::progress::{Mode, Progress, Sender};
 use super::role::{Leader, Role};
@@ -30,7 +31,7 @@ impl<S: LogStore> Raft<S> {
             })
             .collect();
         if let Role::Leader(leader) = &mut self.role {
-            leader.uncommitted.push(&entries);
+            leader.unsettled.push(&entries);
         }
         self.append(entries, outputs);
         outputs.push(Output::Proposed {
@@ -45,7 +46,7 @@ impl<S: LogStore> Raft<S> {
 
     /// L9: whether a leader takes these commands now.
     fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
-        let Role::Leader(Leader { uncommitted, .. }) = &self.role else {
+        let Role::Leader(Leader { unsettled, .. }) = &self.role else {
             return Err(Refusal::NotLeader { leader: self.leader() });
         };
         if commands.is_empty() {
@@ -56,8 +57,9 @@ impl<S: LogStore> Raft<S> {
         if size > limits.command_bytes {
             return Err(Refusal::CommandTooLarge { size, limit: limits.command_bytes });
         }
-        let (waiting, limit) = (uncommitted.bytes(), limits.uncommitted_bytes);
-        if waiting > 0 && waiting >= limit {
+        let proposed: u64 = commands.iter().map(|command| command_entry_bytes(command)).sum();
+        let (waiting, limit) = (unsettled.bytes(), limits.uncommitted_bytes);
+        if waiting > 0 && waiting.saturating_add(proposed) > limit {
             return Err(Refusal::TooMuchUncommitted { uncommitted: waiting, limit });
         }
         Ok(())

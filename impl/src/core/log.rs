@@ -119,7 +119,7 @@ impl Log {
         self.recent.push_back(piece);
     }
 
-    /// Lets go of the oldest entries up to an index while the others still make up `keep_bytes`.
+    /// Lets go of the oldest entries up to an index while there are more than `keep_bytes`.
     pub(crate) fn forget(&mut self, through: LogIndex, keep_bytes: u64) {
         while self.recent_bytes > keep_bytes
             && let Some(piece) = self.recent.front()
@@ -161,7 +161,7 @@ impl Log {
         if first > last {
             return Ok(Entries::new());
         }
-        let piece = self.piece(store, first, last)?;
+        let piece = self.piece(store, first, last, max_bytes)?;
         let fits = count_within(&piece, max_bytes);
         if fits < piece.len() || piece.last_index() == Some(last) {
             return Ok(piece.part(0..fits));
@@ -171,7 +171,7 @@ impl Log {
         let mut next = first;
         while let Some(end) = batch.last().map(|entry| entry.index).filter(|end| *end < last) {
             next = next.max(end.next());
-            for entry in &self.piece(store, next, last)? {
+            for entry in &self.piece(store, next, last, max_bytes.saturating_sub(bytes))? {
                 bytes += entry_bytes(entry);
                 if bytes > max_bytes {
                     return Ok(batch.into());
@@ -192,7 +192,7 @@ impl Log {
     ) -> Result<(), StoreError> {
         let mut next = first;
         while next <= last {
-            let piece = self.piece(store, next, last)?;
+            let piece = self.piece(store, next, last, READ_BYTES)?;
             next = LogIndex(next.0 + piece.len() as u64);
             take(piece);
         }
@@ -200,25 +200,42 @@ impl Log {
     }
 
     /// Entries from `first` on and not beyond `last`: at least one, and no more than are together
-    /// in memory or read at once. Both must be in the log.
+    /// in memory or are read at once. Both must be in the log.
     fn piece(
         &self,
         store: &impl LogStore,
         first: LogIndex,
         last: LogIndex,
+        max_bytes: u64,
     ) -> Result<Entries, StoreError> {
-        let piece = if first < self.first_recent {
-            store.entries(first, last.min(self.first_recent.previous()), READ_BYTES)?
-        } else {
-            self.recent
-                .get(self.place(first))
-                .map(|piece| piece.part(first, last))
-                .unwrap_or_default()
-        };
-        if piece.first_index() == Some(first) && piece.last_index() <= Some(last) {
-            return Ok(piece);
+        if first < self.first_recent {
+            let last = last.min(self.first_recent.previous());
+            let read = store.entries(first, last, max_bytes.min(READ_BYTES))?;
+            return self.is_ours(&read, first, last).map(|()| read);
         }
-        Err(StoreError::Missing { index: first, last_index: self.last_index() })
+        match self.recent.get(self.place(first)) {
+            Some(piece) => Ok(piece.part(first, last)),
+            // Pieces in memory follow one another up to the end of the log, so there is one.
+            None => Err(StoreError::Missing { index: first, last_index: self.last_index() }),
+        }
+    }
+
+    /// Whether entries from a store are what this log has there.
+    fn is_ours(&self, read: &[Entry], first: LogIndex, last: LogIndex) -> Result<(), StoreError> {
+        let expected = (first.0..=last.0).map(LogIndex);
+        let strange = read.iter().zip(expected.clone()).find(|(entry, index)| {
+            entry.index != *index || self.term_at(*index) != Some(entry.term)
+        });
+        match strange {
+            None if read.is_empty() || read.len() > expected.count() => {
+                Err(StoreError::Missing { index: first, last_index: self.last_index() })
+            }
+            None => Ok(()),
+            Some((entry, index)) => Err(StoreError::Corrupt(format!(
+                "entry {} stands where entry {index} should, or is of another term than it was",
+                entry.position()
+            ))),
+        }
     }
 
     /// Where in `recent` the piece lies that holds an entry. It is nearly always one of the newest.
@@ -263,7 +280,10 @@ fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
 
 impl Log {
     /// The first thing that does not hold of the pieces in memory, if there is one.
-    pub(crate) fn broken_invariant(&self) -> Option<&'static str> {
+    pub(crate) fn broken_invariant(&self, durable_index: LogIndex) -> Option<&'static str> {
+        if self.first_recent > durable_index.next() {
+            return Some("what is not durable is in memory");
+        }
         let mut next = self.first_recent;
         let mut bytes = 0;
         for piece in &self.recent {

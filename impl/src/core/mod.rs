@@ -62,13 +62,7 @@ impl<S: LogStore> Raft<S> {
     /// If the configuration is impossible, or the store cannot be read or is corrupt.
     pub fn start(config: Config, store: S) -> Result<Self, StartError> {
         config.check()?;
-        let hard_state = store.hard_state()?;
-        let log = Log::read(&store)?;
-        if log.last().term > hard_state.term {
-            let (entry, known) = (log.last().term, hard_state.term);
-            let wrong = format!("an entry of term {entry}, but the term is {known}");
-            return Err(StoreError::Corrupt(wrong).into());
-        }
+        let (hard_state, log) = read(&store)?;
         Ok(Raft {
             config,
             store,
@@ -148,8 +142,7 @@ impl<S: LogStore> Raft<S> {
     /// were outstanding.
     fn restart(&mut self) -> Result<(), StepError> {
         self.stopped = true;
-        let hard_state = self.store.hard_state()?;
-        let log = Log::read(&self.store)?;
+        let (hard_state, log) = read(&self.store)?;
         self.hard_state = hard_state;
         self.disk = Disk::holding(hard_state, log.last_index());
         self.log = log;
@@ -213,5 +206,52 @@ impl<S: LogStore> Raft<S> {
     /// The last index that the server knows to be committed.
     pub fn commit_index(&self) -> LogIndex {
         self.commit_index
+    }
+
+    /// The last index that has been handed to the state machine since the server started.
+    pub fn applied_index(&self) -> LogIndex {
+        self.applied_index
+    }
+
+    /// The last index of the log that the server knows to be on its disk.
+    pub fn durable_index(&self) -> LogIndex {
+        self.disk.durable_index
+    }
+
+    /// Whether the store has failed. The server takes no step until it starts again, whatever its
+    /// role was.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Ends the server and gives its store back.
+    pub fn into_store(self) -> S {
+        self.store
+    }
+}
+
+/// What a store holds, if it is what a server can have written.
+fn read(store: &impl LogStore) -> Result<(HardState, Log), StoreError> {
+    let hard_state = store.hard_state()?;
+    let log = Log::read(store)?;
+    let (entry, known) = (log.last().term, hard_state.term);
+    if entry > known {
+        let wrong = format!("an entry of term {entry}, but the term is {known}");
+        return Err(StoreError::Corrupt(wrong));
+    }
+    Ok((hard_state, log))
+}
+
+/// The input that says that a write is complete; `None` for an output that is no write.
+pub fn completion(output: &Output) -> Option<Input> {
+    match output {
+        Output::WriteHardState { term, vote } => {
+            Some(Input::HardStateWritten { term: *term, vote: *vote })
+        }
+        Output::WriteEntries { leader_term, first_index, entries } => {
+            let index = entries.last_index().unwrap_or(first_index.previous());
+            Some(Input::EntriesWritten { leader_term: *leader_term, index })
+        }
+        _ => None,
     }
 }

@@ -27,7 +27,7 @@ pub(crate) enum Mode {
     /// Looking for where the logs agree: one request, then wait for its answer.
     Probe,
     /// Entries are sent as they come. Under way are those after the match index.
-    Pipeline { under_way: Sizes },
+    Pipeline { in_flight: Sizes },
 }
 
 /// What sending takes: the leader's side of a message, and where messages go.
@@ -80,7 +80,7 @@ impl Progress {
     ) -> Result<(), StoreError> {
         let limits = sender.limits;
         let end = sender.log.last_index();
-        let Mode::Pipeline { under_way } = &mut self.mode else {
+        let Mode::Pipeline { in_flight } = &mut self.mode else {
             let entries = sender.batch(self.next_index, end, limits.batch_bytes)?;
             if !entries.is_empty() {
                 let prev = sender.log.position_at(self.next_index.previous());
@@ -90,13 +90,16 @@ impl Progress {
         };
         let window = LogIndex(self.match_index.0.saturating_add(limits.window_entries)).min(end);
         while self.next_index <= window {
-            let room = limits.window_bytes.saturating_sub(under_way.bytes());
+            let room = limits.window_bytes.saturating_sub(in_flight.bytes());
+            if room == 0 && in_flight.entries() > 0 {
+                break;
+            }
             let entries = sender.batch(self.next_index, window, room)?;
             let (Some(first), Some(last)) = (entries.first(), entries.last_index()) else { break };
-            if entry_bytes(first) > room && under_way.entries() > 0 {
+            if entry_bytes(first) > room && in_flight.entries() > 0 {
                 break; // A batch has at least one entry, and this one has to wait.
             }
-            under_way.push(&entries);
+            in_flight.push(&entries);
             let prev = sender.log.position_at(self.next_index.previous());
             self.next_index = last.next();
             sender.append_entries(self.id, prev, entries);
@@ -113,12 +116,12 @@ impl Progress {
         let newly = index.0 - self.match_index.0;
         self.match_index = index;
         match &mut self.mode {
-            Mode::Pipeline { under_way } => {
-                under_way.pop(newly);
+            Mode::Pipeline { in_flight } => {
+                in_flight.pop(newly);
                 self.next_index = self.next_index.max(index.next());
             }
             Mode::Probe => {
-                self.mode = Mode::Pipeline { under_way: Sizes::default() };
+                self.mode = Mode::Pipeline { in_flight: Sizes::default() };
                 self.next_index = index.next();
             }
         }

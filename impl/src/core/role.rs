@@ -39,15 +39,15 @@ pub(crate) struct Leader {
     pub(crate) followers: Vec<Progress>,
     /// The last entry that was there before this leader's first.
     pub(crate) inherited: LogIndex,
-    /// The sizes of its own entries that are not committed.
-    pub(crate) uncommitted: Sizes,
+    /// The sizes of its own entries that are not committed yet, or not on its own disk.
+    pub(crate) unsettled: Sizes,
 }
 
 impl Leader {
-    /// L9: what is committed up to an index does not wait any more.
-    pub(crate) fn settle(&mut self, commit_index: LogIndex, last_index: LogIndex) {
-        let waiting = last_index.0 - commit_index.max(self.inherited).0;
-        self.uncommitted.pop(self.uncommitted.entries() - waiting);
+    /// L9: what is committed and on this leader's own disk, up to an index, does not wait any more.
+    pub(crate) fn settle(&mut self, settled: LogIndex, last_index: LogIndex) {
+        let waiting = last_index.0 - settled.max(self.inherited).0;
+        self.unsettled.pop(self.unsettled.entries().saturating_sub(waiting));
     }
 
     pub(crate) fn progress_of(&mut self, follower: ServerId) -> Option<&mut Progress> {

@@ -50,7 +50,10 @@ impl<S: LogStore> Raft<S> {
                 begun(term)?;
                 self.screen_sender_of_reply(from)
             }
-            Message::LaterTerm { .. } => begun(term),
+            Message::LaterTerm { .. } => {
+                begun(term)?;
+                self.screen_sender_of_reply(from)
+            }
         }
     }
 

@@ -22,17 +22,16 @@ impl Sizes {
 
     pub(crate) fn push(&mut self, entries: &[Entry]) {
         self.sizes.extend(entries.iter().map(|entry| {
-            let bytes = entry_bytes(entry);
-            self.bytes += bytes;
             // Configuration limits what is proposed; what is larger counts as the largest.
-            u32::try_from(bytes).unwrap_or(u32::MAX)
+            let bytes = u32::try_from(entry_bytes(entry)).unwrap_or(u32::MAX);
+            self.bytes += u64::from(bytes);
+            bytes
         }));
     }
 
     /// Takes off the first `count` entries, or all.
     pub(crate) fn pop(&mut self, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.sizes.len());
-        let popped: u64 = self.sizes.drain(..count).map(u64::from).sum();
-        self.bytes = if self.sizes.is_empty() { 0 } else { self.bytes.saturating_sub(popped) };
+        self.bytes -= self.sizes.drain(..count).map(u64::from).sum::<u64>();
     }
 }

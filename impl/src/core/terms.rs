@@ -23,7 +23,13 @@ impl<S: LogStore> Raft<S> {
             return Ok(());
         }
         if message.term() < self.hard_state.term {
-            if message.is_request() {
+            let asks = matches!(
+                message,
+                Message::AppendEntries { .. }
+                    | Message::RequestVote { .. }
+                    | Message::RequestPreVote { .. }
+            );
+            if asks {
                 self.send(from, Message::LaterTerm { term: self.hard_state.term }, outputs);
             }
             return Ok(());

@@ -74,6 +74,7 @@ impl LogStore for MemoryStore {
     fn term(&self, index: LogIndex) -> Result<Term, StoreError> {
         match self.log.get(place(index)) {
             Some(entry) if entry.index == index => Ok(entry.term),
+            Some(_) if index == LogIndex::ZERO => Err(self.missing(index)),
             Some(entry) => Err(StoreError::Corrupt(format!(
                 "entry {} stands where entry {index} should",
                 entry.index

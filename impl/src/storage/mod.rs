@@ -19,6 +19,8 @@ pub struct HardState {
 /// How [`crate::core::Raft`] reads what is on disk. Writing is the driver's: the core asks for it
 /// by outputs, and is told of its completion by inputs.
 ///
+/// A write shows at the latest when its completion is fed to the core, and may show before.
+///
 /// Writes are carried out in the order issued. After a crash, those up to some point are there and
 /// those after it are not. A write of term and vote is there entirely or not at all; of a write of
 /// entries that was under way, only the first entries may be there, in place of what it replaces
@@ -43,7 +45,7 @@ pub trait LogStore {
     fn term(&self, index: LogIndex) -> Result<Term, StoreError>;
 
     /// Entries from `first` on and up to `last`, both included: at least one, and as many as stay
-    /// below `max_bytes`, counted by [`crate::core::entry_bytes`].
+    /// within `max_bytes`, counted by [`crate::core::entry_bytes`].
     ///
     /// # Errors
     /// If the first is not there or cannot be read.

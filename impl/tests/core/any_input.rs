@@ -1,8 +1,7 @@
 //! Whatever is fed to a server, it does not panic, its invariants hold, and what it refuses leaves
 //! it as it was.
 
-use crate::support::completion;
-use kontiki::core::{Config, Outputs, Raft, StepError};
+use kontiki::core::{Config, Limits, Outputs, Raft, StepError, completion, entry_bytes};
 use kontiki::storage::MemoryStore;
 use kontiki::{
     AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Output, Payload, ServerId, Term,
@@ -104,8 +103,18 @@ fn config() -> impl Strategy<Value = Config> {
     })
 }
 
+/// A message holds one entry, or no more than the limits say.
+fn is_within(output: &Output, limits: &Limits) -> bool {
+    let Output::Send { message: Message::AppendEntries { entries, .. }, .. } = output else {
+        return true;
+    };
+    let bytes: u64 = entries.iter().map(entry_bytes).sum();
+    let count = entries.len() as u64;
+    count <= 1 || (count <= limits.batch_entries && bytes <= limits.batch_bytes)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
     fn no_input_harms(config in config(), inputs in vec(input(), 1..120)) {
@@ -131,6 +140,7 @@ proptest! {
             }
             prop_assert_eq!(raft.broken_invariant(), None);
             prop_assert!(raft.observe().is_ok());
+            prop_assert!(outputs.iter().all(|output| is_within(output, &raft.config().limits)));
             let issued = outputs.drain().filter(|output| completion(output).is_some());
             writes.extend(issued);
         }

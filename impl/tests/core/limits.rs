@@ -1,7 +1,7 @@
 //! Limits hold, and what exceeds them is refused with its reason (L9).
 
 use crate::support::*;
-use kontiki::core::{Config, Limits, entry_bytes};
+use kontiki::core::{Config, Limits, completion, entry_bytes};
 use kontiki::{Input, LogIndex, Output, Refusal, RoleKind};
 
 fn with(change: impl FnOnce(&mut Limits)) -> Config {
@@ -41,6 +41,39 @@ fn proposals_that_are_not_taken() {
     step(raft, deliver(S2, append(2, at(3, 1), &[], 0)));
     let outputs = step(raft, propose(&[]));
     assert_eq!(refusal(&outputs), Some(&Refusal::NotLeader { leader: Some(S2) }));
+}
+
+/// Followers can commit without the leader's disk, but it may not fall behind without end.
+#[test]
+fn a_leader_whose_disk_is_stuck_takes_no_more() {
+    let raft = &mut leader(with(|limits| limits.uncommitted_bytes = 1000));
+    let mut outputs = kontiki::core::Outputs::new();
+    let mut taken = 0;
+    for _ in 0..20 {
+        raft.step(propose(&[76]), &mut outputs).unwrap();
+        let last = raft.last_index().0;
+        raft.step(deliver(S2, matched(1, last)), &mut outputs).unwrap();
+        raft.step(deliver(S3, matched(1, last)), &mut outputs).unwrap();
+        taken = last - 1;
+    }
+    assert_eq!((taken, raft.commit_index(), raft.durable_index()), (10, LogIndex(11), LogIndex(1)));
+    let writes: Vec<_> = outputs.drain().collect();
+    for write in writes.iter().filter(|write| completion(write).is_some()) {
+        raft.step(completion(write).unwrap(), &mut outputs).unwrap();
+    }
+    raft.step(propose(&[76]), &mut outputs).unwrap();
+    assert_eq!(raft.last_index(), LogIndex(12));
+}
+
+#[test]
+fn one_large_proposal_is_taken_when_nothing_waits() {
+    let raft = &mut leader(with(|limits| limits.uncommitted_bytes = 1000));
+    assert_eq!(refusal(&step(raft, propose(&[500; 10]))), None);
+    step(raft, deliver(S2, matched(1, 11)));
+    assert_eq!(refusal(&step(raft, propose(&[500]))), None);
+    let expected = Refusal::TooMuchUncommitted { uncommitted: 524, limit: 1000 };
+    assert_eq!(refusal(&step(raft, propose(&[453]))), Some(&expected));
+    assert_eq!(refusal(&step(raft, propose(&[452]))), None, "a thousand bytes in all");
 }
 
 #[test]

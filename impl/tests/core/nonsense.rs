@@ -27,6 +27,8 @@ fn messages_that_are_ill_formed() {
     rejects(raft, deliver(S1, vote(2)), Rejection::FromItself);
     let stranger = ServerId(9);
     rejects(raft, deliver(stranger, vote(2)), Rejection::ReplyFromStranger { from: stranger });
+    let later = Message::LaterTerm { term: Term(9) };
+    rejects(raft, deliver(stranger, later), Rejection::ReplyFromStranger { from: stranger });
     rejects(raft, deliver(S2, request(0, at(0, 0))), Rejection::TermZero);
     rejects(raft, deliver(S2, vote(0)), Rejection::TermZero);
     rejects(raft, deliver(S2, Message::LaterTerm { term: Term(0) }), Rejection::TermZero);

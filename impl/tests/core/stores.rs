@@ -39,12 +39,19 @@ fn a_failing_store_stops_the_server() {
     let hard_state = HardState { term: Term(2), vote: None };
     let store = Failing { store: MemoryStore::with(hard_state, log), fails: false };
     let mut raft = Raft::start(config(), store).unwrap();
-    raft.store_mut().fails = true;
     let mut outputs = Outputs::new();
-    let commit = deliver(S2, append(2, at(3, 2), &[], 3));
+    // What an earlier step has put out stays, writes and others.
+    raft.step(deliver(S2, append(3, at(3, 2), &[], 0)), &mut outputs).unwrap();
+    raft.step(deliver(S3, append(2, at(3, 2), &[], 0)), &mut outputs).unwrap();
+    let earlier = outputs.clone();
+    assert_eq!(earlier.len(), 2, "{earlier:?}");
+    let commit = deliver(S2, append(4, at(3, 2), &[4], 3));
+    raft.store_mut().fails = true;
     let error = raft.step(commit.clone(), &mut outputs).unwrap_err();
     assert_eq!(error, StepError::Store(StoreError::Unreadable("it is gone".to_string())));
-    assert!(outputs.is_empty());
+    assert_eq!(outputs, earlier);
+    outputs.clear();
+    assert!(outputs.is_empty() && outputs.iter().next().is_none());
     raft.store_mut().fails = false;
     assert_eq!(raft.step(commit.clone(), &mut outputs), Err(StepError::Stopped));
     assert_eq!(raft.step(Input::ElectionTimeout, &mut outputs), Err(StepError::Stopped));
@@ -55,7 +62,7 @@ fn a_failing_store_stops_the_server() {
     raft.step(Input::Restart { torn: None }, &mut outputs).unwrap();
     assert_eq!((raft.role(), raft.commit_index()), (RoleKind::Follower, LogIndex(0)));
     raft.step(commit, &mut outputs).unwrap();
-    assert_eq!(raft.commit_index(), LogIndex(3));
+    assert_eq!((raft.commit_index(), raft.last_index()), (LogIndex(3), LogIndex(4)));
 }
 
 #[test]

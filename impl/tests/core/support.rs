@@ -1,6 +1,6 @@
 //! A server with a disk that completes writes when told, and short ways to feed it.
 
-use kontiki::core::{Config, Outputs, Raft, StepError};
+use kontiki::core::{Config, Outputs, Raft, StepError, completion};
 use kontiki::storage::MemoryStore;
 use kontiki::{
     AppendOutcome, Entries, Entry, Input, LogIndex, LogPosition, Message, Output, Payload,
@@ -47,19 +47,6 @@ pub fn refused(raft: &mut Raft<MemoryStore>, input: Input) -> StepError {
     let error = raft.step(input, &mut outputs).unwrap_err();
     assert!(*raft == before && outputs.is_empty(), "{error} changed something");
     error
-}
-
-pub fn completion(output: &Output) -> Option<Input> {
-    match output {
-        Output::WriteHardState { term, vote } => {
-            Some(Input::HardStateWritten { term: *term, vote: *vote })
-        }
-        Output::WriteEntries { leader_term, entries, .. } => Some(Input::EntriesWritten {
-            leader_term: *leader_term,
-            index: entries.last_index().unwrap(),
-        }),
-        _ => None,
-    }
 }
 
 pub fn deliver(from: ServerId, message: Message) -> Input {

@@ -39,7 +39,7 @@ impl Step<'_> {
     fn answer_earlier_term(&mut self, from: ServerId, message: &Message) {
         let hides_term = self.mutated(Mutation::PreVoteRefusalHidesTerm)
             && matches!(message, Message::RequestPreVote { .. });
-        if message.is_request() && !hides_term {
+        if is_request(message) && !hides_term {
             self.send(from, Message::LaterTerm { term: self.state.term });
         }
     }
@@ -74,5 +74,18 @@ impl Step<'_> {
             }
             Message::LaterTerm { .. } => {}
         }
+    }
+}
+
+/// Whether the message is the first half of an exchange, and so waits for an answer.
+fn is_request(message: &Message) -> bool {
+    match message {
+        Message::RequestPreVote { .. }
+        | Message::RequestVote { .. }
+        | Message::AppendEntries { .. } => true,
+        Message::RequestPreVoteReply { .. }
+        | Message::RequestVoteReply { .. }
+        | Message::AppendEntriesReply { .. }
+        | Message::LaterTerm { .. } => false,
     }
 }
