@@ -2,6 +2,7 @@
 
 use crate::implementation::{Failure, Implementation};
 use crate::nonsense::Nonsense;
+use kontiki::core::Rejection;
 use kontiki_specs::{Input, LogIndex, Observation, Output, RoleKind, RoleObservation, ServerId};
 use std::fmt;
 
@@ -17,6 +18,8 @@ pub enum Reaction {
     },
     /// It turned the input away, or broke.
     Failed(Failure),
+    /// It must turn the input away, and say this.
+    Rejected(Rejection),
     /// It must turn the input away, for one of these reasons: no honest cluster comes to it.
     MustReject {
         /// Every reason there is.
@@ -89,7 +92,7 @@ impl Reaction {
                 };
                 outputs.chain(state).collect()
             }
-            Reaction::Failed(Failure::Rejected(rejection)) => {
+            Reaction::Rejected(rejection) | Reaction::Failed(Failure::Rejected(rejection)) => {
                 vec![format!("turns it away: {rejection}")]
             }
             Reaction::Failed(Failure::Broken(why)) => vec![format!("stops: {why}")],
@@ -134,6 +137,9 @@ pub fn agree(expected: &Reaction, found: &Reaction) -> bool {
     match (expected, found) {
         (Reaction::MustReject { reasons }, Reaction::Failed(Failure::Rejected(rejection))) => {
             Nonsense::explains(reasons, rejection)
+        }
+        (Reaction::Rejected(expected), Reaction::Failed(Failure::Rejected(rejection))) => {
+            expected == rejection
         }
         _ => expected == found,
     }

@@ -1,6 +1,8 @@
-//! The comparison of Kontiki's implementation with its model.
+//! The comparison of Kontiki's implementation with its model: see `conformance/README.md`.
+
 pub mod atlas;
 pub mod divergence;
+pub mod ill_formed;
 pub mod implementation;
 pub mod nonsense;
 pub mod record;

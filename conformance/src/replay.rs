@@ -3,11 +3,12 @@
 
 use crate::atlas::Atlas;
 use crate::divergence::{Divergence, Reaction, agree, observed};
+use crate::ill_formed::ill_formed;
 use crate::implementation::{Failure, Implementation, Memory, config};
 use crate::nonsense::reasons_to_reject;
 use kontiki::core::StartError;
 use kontiki_model::server::{ServerState, Write};
-use kontiki_specs::{Input, Output};
+use kontiki_specs::{Input, Output, ServerId};
 use rustc_hash::FxHashSet;
 
 /// What a replay found.
@@ -97,6 +98,27 @@ impl Replay<'_> {
         }
     }
 
+    /// What no server sends is turned away, whatever the state.
+    fn compare_ill_formed(&mut self, node: usize) -> Result<(), Box<Divergence>> {
+        let to = self.nodes[node].model.id;
+        let voters = self.atlas.scope().voters;
+        let Some(peer) = (1..=voters).map(ServerId).find(|voter| *voter != to) else {
+            return Ok(()); // A server alone: there is nobody to send it anything.
+        };
+        let stranger = ServerId(self.atlas.scope().servers + 1);
+        for (input, rejection) in ill_formed(to, peer, stranger) {
+            let expected = Reaction::Rejected(rejection);
+            let before = &self.nodes[node].implementation;
+            let mut implementation = before.clone();
+            let found = react(&mut implementation, before, &input);
+            self.report.rejected += 1;
+            if !agree(&expected, &found) {
+                return Err(self.divergence(node, Vec::new(), input, expected, found));
+            }
+        }
+        Ok(())
+    }
+
     /// However little it keeps in memory, a server shows the same.
     fn compare_released(&self, node: usize) -> Result<(), Box<Divergence>> {
         let Node { model, implementation, .. } = &self.nodes[node];
@@ -117,6 +139,7 @@ impl Replay<'_> {
     /// Lets everything happen to a pair that can.
     fn expand(&mut self, node: usize) -> Result<(), Box<Divergence>> {
         self.compare_released(node)?;
+        self.compare_ill_formed(node)?;
         let atlas = self.atlas;
         let inputs: Vec<Input> = atlas.inputs(&self.nodes[node].model).collect();
         for input in inputs {
