@@ -130,6 +130,9 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
     (raft.role(), raft.leader(), raft.has_leader_contact()) == (kind, leader, contact)
         && (raft.term(), raft.commit_index()) == (observation.term, observation.commit_index)
         && raft.last_index() == last_index
+        && raft.applied_index() == observation.applied_index
+        && raft.durable_index() == observation.durable_index
+        && !raft.is_stopped()
 }
 
 /// Whether what was found is what was expected.

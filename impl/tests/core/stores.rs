@@ -50,6 +50,7 @@ fn a_failing_store_stops_the_server() {
     let error = raft.step(commit.clone(), &mut outputs).unwrap_err();
     assert_eq!(error, StepError::Store(StoreError::Unreadable("it is gone".to_string())));
     assert_eq!(outputs, earlier);
+    assert!(raft.is_stopped());
     outputs.clear();
     assert!(outputs.is_empty() && outputs.iter().next().is_none());
     raft.store_mut().fails = false;
@@ -61,8 +62,11 @@ fn a_failing_store_stops_the_server() {
     raft.store_mut().fails = false;
     raft.step(Input::Restart { torn: None }, &mut outputs).unwrap();
     assert_eq!((raft.role(), raft.commit_index()), (RoleKind::Follower, LogIndex(0)));
+    assert!(!raft.is_stopped());
     raft.step(commit, &mut outputs).unwrap();
     assert_eq!((raft.commit_index(), raft.last_index()), (LogIndex(3), LogIndex(4)));
+    assert_eq!((raft.applied_index(), raft.durable_index()), (LogIndex(3), LogIndex(3)));
+    assert_eq!(raft.into_store().store.log().len(), 3, "nothing has been carried out");
 }
 
 #[test]
