@@ -62,7 +62,7 @@ impl<W: Write> TraceWriter<W> {
     /// Writes the next step. Returns its number.
     ///
     /// # Errors
-    /// Those of the writer, and `InvalidInput` if [`Trace::read`] would refuse the step.
+    /// Those of the writer, and `InvalidInput` if [`super::Trace::read`] would refuse the step.
     pub fn step(&mut self, step: &TraceStep) -> io::Result<u64> {
         let TraceStep { server, from, input, outputs, observation } = step;
         let (server, from, number) = (*server, *from, self.servers.len() as u64 + 1);
