@@ -86,3 +86,100 @@ fn a_store_gives_at_least_one_entry_and_no_more_than_asked_for() {
     assert_eq!(count(5, 5, 9), Err(missing));
     assert!(count(0, 3, 9).is_err());
 }
+
+/// A server with three entries of two terms on disk, of which it has read only the terms.
+fn started() -> Raft<Failing> {
+    let log = vec![entry(1, 1), entry(2, 2), entry(3, 2)];
+    let hard_state = HardState { term: Term(2), vote: None };
+    let store = Failing { store: MemoryStore::with(hard_state, log), fails: false };
+    Raft::start(config(), store).unwrap()
+}
+
+#[test]
+fn a_store_that_changes_behind_the_server_stops_it() {
+    let hard_state = HardState { term: Term(2), vote: None };
+    let commit = deliver(S2, append(2, at(3, 2), &[], 3));
+    for (log, corrupt) in [
+        (vec![entry(1, 1), entry(2, 1), entry(3, 2)], true),
+        (vec![entry(1, 1), entry(2, 2), entry(4, 2)], true),
+        (vec![], false),
+    ] {
+        let mut raft = started();
+        raft.store_mut().store = MemoryStore::with(hard_state, log);
+        let error = raft.step(commit.clone(), &mut Outputs::new()).unwrap_err();
+        let is_corrupt = matches!(error, StepError::Store(StoreError::Corrupt(_)));
+        assert_eq!(is_corrupt, corrupt, "{error}");
+        assert!(raft.is_stopped());
+    }
+}
+
+/// A store that gives more than it was asked for, or nothing.
+#[derive(Clone, Debug)]
+struct Odd {
+    store: MemoryStore,
+    entries: Entries,
+}
+
+impl LogStore for Odd {
+    fn hard_state(&self) -> Result<HardState, StoreError> {
+        self.store.hard_state()
+    }
+    fn last_index(&self) -> Result<LogIndex, StoreError> {
+        self.store.last_index()
+    }
+    fn term(&self, index: LogIndex) -> Result<Term, StoreError> {
+        self.store.term(index)
+    }
+    fn entries(&self, _: LogIndex, _: LogIndex, _: u64) -> Result<Entries, StoreError> {
+        Ok(self.entries.clone())
+    }
+}
+
+#[test]
+fn a_store_that_gives_something_else_stops_the_server() {
+    let log: Vec<_> = (1..=3).map(|index| entry(index, 1)).collect();
+    let store = MemoryStore::with(HardState { term: Term(1), vote: None }, log.clone());
+    // Asked for the first two, it gives nothing, or all three.
+    for entries in [Entries::new(), log.into()] {
+        let mut raft = Raft::start(config(), Odd { store: store.clone(), entries }).unwrap();
+        let commit = deliver(S2, append(1, at(3, 1), &[], 2));
+        let error = raft.step(commit, &mut Outputs::new()).unwrap_err();
+        assert!(matches!(error, StepError::Store(StoreError::Missing { .. })), "{error}");
+    }
+}
+
+#[test]
+fn servers_are_equal_by_what_they_hold_not_by_the_pieces_it_came_in() {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let hash = |raft: &Raft<MemoryStore>| {
+        let mut hasher = DefaultHasher::new();
+        raft.hash(&mut hasher);
+        hasher.finish()
+    };
+    let follower = |messages: &[(u64, &[u64])]| {
+        let mut raft = start(config());
+        for (after, terms) in messages {
+            let prev = if *after == 0 { at(0, 0) } else { at(*after, 1) };
+            step(&mut raft, deliver(S2, append(1, prev, terms, 0)));
+        }
+        raft
+    };
+    let whole = follower(&[(0, &[1, 1])]);
+    let in_pieces = follower(&[(0, &[1]), (1, &[1])]);
+    assert!(whole == in_pieces && hash(&whole) == hash(&in_pieces));
+    let longer = follower(&[(0, &[1, 1, 1])]);
+    assert!(whole != longer && hash(&whole) != hash(&longer));
+    // The same terms in other entries, still on their way to disk.
+    let proposed = |command: &'static [u8]| {
+        let mut raft = leader(config());
+        let commands = vec![command.into()];
+        raft.step(Input::Propose { commands }, &mut Outputs::new()).unwrap();
+        raft
+    };
+    let (one, same, other) = (proposed(b"x"), proposed(b"x"), proposed(b"y"));
+    assert!(one == same && hash(&one) == hash(&same));
+    assert!(one != other && hash(&one) != hash(&other));
+    let mut released = whole.clone();
+    released.release_memory();
+    assert!(released != whole, "what is in memory is part of a server");
+}
