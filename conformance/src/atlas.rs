@@ -10,7 +10,7 @@ use kontiki_model::cluster::Cluster;
 use kontiki_model::environment::{Environment, Turn};
 use kontiki_model::server::{RaftServer, ServerState, Write};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, Input, Output, ServerId};
+use kontiki_specs::{Envelope, Input, MembershipChange, Output, ServerId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The states of a scope's servers and what can happen to them.
@@ -79,7 +79,8 @@ impl Atlas {
         &self.servers
     }
 
-    fn server(&self, id: ServerId) -> Option<&RaftServer> {
+    /// The model's server of that id.
+    pub fn server(&self, id: ServerId) -> Option<&RaftServer> {
         self.servers.iter().find(|server| server.id == id)
     }
 
@@ -105,7 +106,7 @@ impl Atlas {
         if let Some(server) = self.server(state.id) {
             inputs = self.environment.events(server, state);
         }
-        for input in out_of_place(state) {
+        for input in out_of_place(state, &self.scope) {
             if !inputs.contains(&input) {
                 inputs.push(input);
             }
@@ -122,7 +123,7 @@ impl Atlas {
 }
 
 /// What a driver may come with at any time, sensible or not.
-fn out_of_place(state: &ServerState) -> Vec<Input> {
+fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
     let mut inputs = vec![
         Input::ElectionTimeout,
         Input::HeartbeatTimeout,
@@ -131,6 +132,7 @@ fn out_of_place(state: &ServerState) -> Vec<Input> {
         Input::Propose { commands: Vec::new() },
         Input::Propose { commands: vec![Bytes::from_static(b"one")] },
         Input::Propose { commands: vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")] },
+        Input::TransferExpired,
         Input::Restart { torn: None },
         Input::Restart { torn: Some(0) },
         Input::HardStateWritten { term: state.term, vote: state.vote },
@@ -138,5 +140,50 @@ fn out_of_place(state: &ServerState) -> Vec<Input> {
     ];
     // A completion that comes before that of an older write.
     inputs.extend(state.writes.iter().map(Write::completion));
+    let expecting = |change: &MembershipChange, expected| Input::ChangeMembership {
+        change: change.clone(),
+        expected,
+    };
+    for change in changes(scope) {
+        inputs.push(expecting(&change, None));
+    }
+    for change in &scope.changes {
+        inputs.push(expecting(change, Some(state.configuration_index)));
+        inputs.push(expecting(change, Some(state.configuration_index.next())));
+    }
+    let everybody = 1..=scope.servers + 1;
+    inputs.extend(everybody.map(|to| Input::TransferLeadership { to: ServerId(to) }));
     inputs
+}
+
+/// Changes of membership that may be asked for at any time, sensible or not. What they lead to may
+/// lie outside the scope; then it is compared, and not gone on from.
+fn changes(scope: &Scope) -> Vec<MembershipChange> {
+    use MembershipChange::{AddLearner, AddVoter, Demote, Remove, Replace};
+    let stranger = ServerId(scope.servers + 1);
+    let all: Vec<ServerId> = (1..=scope.servers).map(ServerId).collect();
+    let mut changes = vec![AddLearner(stranger), AddVoter(stranger)];
+    for server in all.iter().copied().chain([stranger]) {
+        changes.extend([Demote(server), Remove(server)]);
+    }
+    let replace = |voters: &[ServerId], learners: &[ServerId]| Replace {
+        voters: voters.to_vec(),
+        learners: learners.to_vec(),
+    };
+    let (first, last) = (ServerId(1), ServerId(scope.servers));
+    changes.extend([
+        AddLearner(first),
+        AddVoter(first),
+        AddLearner(last),
+        AddVoter(last),
+        replace(&[], &[]),
+        replace(&[], &[stranger]),
+        replace(&all, &[]),
+        replace(&all[..1], &all[1..]),
+        replace(&[first, first], &[]),
+        replace(&all, &[stranger, stranger]),
+        replace(&all, &[last]),
+        replace(&[stranger], &all),
+    ]);
+    changes
 }

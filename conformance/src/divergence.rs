@@ -126,12 +126,19 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
         RoleObservation::Candidate { .. } => (RoleKind::Candidate, None, false),
         RoleObservation::Leader { .. } => (RoleKind::Leader, Some(raft.id()), false),
     };
+    let transfers_to = match &observation.role {
+        RoleObservation::Leader { transfer, .. } => *transfer,
+        _ => None,
+    };
     let last_index = LogIndex(observation.log.len() as u64);
     (raft.role(), raft.leader(), raft.has_leader_contact()) == (kind, leader, contact)
         && (raft.term(), raft.commit_index()) == (observation.term, observation.commit_index)
         && raft.last_index() == last_index
         && raft.applied_index() == observation.applied_index
         && raft.durable_index() == observation.durable_index
+        && raft.configuration() == &observation.configuration
+        && raft.configuration_index() == observation.configuration_index
+        && raft.transfers_to() == transfers_to
         && !raft.is_stopped()
 }
 
@@ -158,6 +165,7 @@ fn state_lines(of: &Observation) -> Vec<String> {
         format!("term on disk: {}", of.durable_term),
         format!("vote on disk: {}", vote(of.durable_vote)),
         format!("log: {}", if log.is_empty() { "empty".to_string() } else { log.join(", ") }),
+        format!("configuration: {} at {}", of.configuration, of.configuration_index),
         format!("durable up to: {}", of.durable_index),
         format!("commit: {}", of.commit_index),
         format!("applied: {}", of.applied_index),

@@ -2,17 +2,15 @@
 
 use kontiki::core::{MAX_INDEX, MAX_TERM, Rejection};
 use kontiki_specs::{
-    AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Payload, ServerId, Term,
+    AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, Message, Payload, ServerId,
+    Term,
 };
 
-/// Ill-formed messages to a server, with what must be said of each. `peer` is another voter, `stranger` a server that nobody knows.
-pub fn ill_formed(to: ServerId, peer: ServerId, stranger: ServerId) -> Vec<(Input, Rejection)> {
+/// Ill-formed messages to a server, with what must be said of each. `peer` is another server: any,
+/// for who belongs to a cluster changes, and messages of those who do not any more may still come.
+pub fn ill_formed(to: ServerId, peer: ServerId) -> Vec<(Input, Rejection)> {
     let deliver = |from, message| Input::Deliver { from, message };
     let mut all = Vec::new();
-    for message in replies() {
-        let rejection = Rejection::ReplyFromStranger { from: stranger };
-        all.push((deliver(stranger, message), rejection));
-    }
     all.push((deliver(to, Message::LaterTerm { term: LATE }), Rejection::FromItself));
     let begun = replies().into_iter().chain([request(LATE, NOWHERE), append(LATE, NOWHERE, &[])]);
     for message in begun.filter(|message| !matches!(message, Message::RequestPreVoteReply { .. })) {
@@ -37,19 +35,20 @@ pub fn ill_formed(to: ServerId, peer: ServerId, stranger: ServerId) -> Vec<(Inpu
 const LATE: Term = Term(1000);
 const NOWHERE: LogPosition = LogPosition { index: LogIndex::ZERO, term: Term::ZERO };
 
-fn replies() -> [Message; 5] {
+fn replies() -> [Message; 6] {
     let matched = AppendOutcome::Matched { index: LogIndex(1) };
     [
         Message::RequestPreVoteReply { term: LATE, granted: true },
         Message::RequestVoteReply { term: LATE, granted: true },
         Message::AppendEntriesReply { term: LATE, outcome: matched },
         mismatch(LogIndex(1), NOWHERE),
+        Message::TimeoutNow { term: LATE },
         Message::LaterTerm { term: LATE },
     ]
 }
 
 fn request(term: Term, last: LogPosition) -> Message {
-    Message::RequestVote { term, last }
+    Message::RequestVote { term, last, transfer: false }
 }
 
 fn mismatch(prev_index: LogIndex, hint: LogPosition) -> Message {
@@ -64,6 +63,17 @@ fn append(term: Term, prev: LogPosition, entries: &[LogPosition]) -> Message {
     Message::AppendEntries { term, prev, entries, commit_index: LogIndex::ZERO }
 }
 
+/// An entry that makes these servers voters and learners.
+fn configured(voters: &[u64], learners: &[u64]) -> Message {
+    let set = |servers: &[u64]| servers.iter().copied().map(ServerId).collect();
+    let (voters, learners) = (set(voters), set(learners));
+    let configuration = Configuration { voters, learners, ..Configuration::default() };
+    let payload = Payload::Configuration(configuration);
+    let entry = Entry { term: Term(1), index: LogIndex(1), payload };
+    let entries = [entry].into_iter().collect();
+    Message::AppendEntries { term: LATE, prev: NOWHERE, entries, commit_index: LogIndex::ZERO }
+}
+
 /// The same message in another term.
 fn in_term(message: &Message, in_term: Term) -> Message {
     let mut message = message.clone();
@@ -74,6 +84,7 @@ fn in_term(message: &Message, in_term: Term) -> Message {
         | Message::RequestVoteReply { term, .. }
         | Message::AppendEntries { term, .. }
         | Message::AppendEntriesReply { term, .. }
+        | Message::TimeoutNow { term }
         | Message::LaterTerm { term } => *term = in_term,
     }
     message
@@ -126,6 +137,8 @@ fn numbers() -> Vec<(Message, Rejection)> {
         (append(LATE, NOWHERE, &[at(1, 2), at(3, 2)]), out_of_place(3, 2)),
         (append(LATE, NOWHERE, &[at(1, 2), at(2, 1)]), out_of_place(2, 1)),
         (append(LATE, last, &[LogPosition { index, term: Term(1) }]), too_large),
+        (configured(&[], &[]), Rejection::ImpossibleConfiguration { index: LogIndex(1) }),
+        (configured(&[1], &[1]), Rejection::ImpossibleConfiguration { index: LogIndex(1) }),
         (commit, too_large),
         (acknowledge(index), too_large),
         (mismatch(index, NOWHERE), too_large),

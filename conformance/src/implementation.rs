@@ -38,7 +38,12 @@ impl Memory {
 /// What the implementation is told in a scope: the model's parameters. Limits in bytes are out of
 /// reach but for those that stand for one entry, because the model has none.
 pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
-    let mut config = Config::new(id, (1..=scope.voters).map(ServerId));
+    let mut config = if id.0 <= scope.voters {
+        Config::new(id, (1..=scope.voters).map(ServerId))
+    } else {
+        Config::joining(id)
+    };
+    config.catch_up_rounds = scope.catch_up_rounds;
     config.pre_vote = scope.pre_vote;
     config.leader_contact = scope.leader_contact;
     config.check_quorum = scope.check_quorum;

@@ -16,7 +16,7 @@ pub enum Nonsense {
     UnexpectedCompletion,
     /// Leader completeness excludes it: a leader lacks what is committed.
     ContradictsCommitted,
-    /// Election safety excludes it: two servers lead in one term.
+    /// Election safety excludes it: two servers act as leader in one term.
     SecondLeader,
     /// Nobody holds what the leader does not.
     AcknowledgesUnsent,
@@ -75,8 +75,11 @@ fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> b
         Role::Follower { leader, .. } => leader,
         Role::PreCandidate { .. } | Role::Candidate { .. } => None,
     };
-    matches!(message, Message::AppendEntries { term, .. } if *term == state.term)
-        && leader.is_some_and(|leader| leader != from)
+    let leads = match message {
+        Message::AppendEntries { term, .. } | Message::TimeoutNow { term } => *term == state.term,
+        _ => false,
+    };
+    leads && leader.is_some_and(|leader| leader != from)
 }
 
 fn acknowledges_unsent(state: &ServerState, message: &Message) -> bool {

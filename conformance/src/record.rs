@@ -3,7 +3,7 @@
 
 use crate::atlas::Atlas;
 use crate::nonsense::must_be_rejected;
-use kontiki_model::server::ServerState;
+use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::trace::{TraceHeader, TraceStep, TraceWriter};
 use rustc_hash::FxHashMap;
 use std::io::{self, Write};
@@ -22,8 +22,7 @@ pub fn record(atlas: &Atlas, to: impl Write) -> io::Result<u64> {
     let mut written = 0;
     // Where each state was first come to; the list is the order in which they are gone on from.
     let mut arrivals: FxHashMap<ServerState, u64> = FxHashMap::default();
-    let mut states: Vec<ServerState> =
-        atlas.servers().iter().map(|server| ServerState::boot(server.id)).collect();
+    let mut states: Vec<ServerState> = atlas.servers().iter().map(RaftServer::boot).collect();
     arrivals.extend(states.iter().map(|state| (state.clone(), 0)));
     let mut next = 0;
     while let Some(state) = states.get(next).cloned() {

@@ -65,7 +65,7 @@ pub fn replay(atlas: &Atlas, memory: Memory) -> Result<ReplayReport, StartError>
     };
     for server in atlas.servers() {
         let implementation = Implementation::boot(config(atlas.scope(), server.id, memory))?;
-        replay.arrive(ServerState::boot(server.id), implementation, None);
+        replay.arrive(server.boot(), implementation, None);
     }
     let mut next = 0;
     while next < replay.nodes.len() && replay.report.divergence.is_none() {
@@ -101,12 +101,8 @@ impl Replay<'_> {
     /// What no server sends is turned away, whatever the state.
     fn compare_ill_formed(&mut self, node: usize) -> Result<(), Box<Divergence>> {
         let to = self.nodes[node].model.id;
-        let voters = self.atlas.scope().voters;
-        let Some(peer) = (1..=voters).map(ServerId).find(|voter| *voter != to) else {
-            return Ok(()); // A server alone: there is nobody to send it anything.
-        };
-        let stranger = ServerId(self.atlas.scope().servers + 1);
-        for (input, rejection) in ill_formed(to, peer, stranger) {
+        let peer = ServerId(self.atlas.scope().servers + 1);
+        for (input, rejection) in ill_formed(to, peer) {
             let expected = Reaction::Rejected(rejection);
             let before = &self.nodes[node].implementation;
             let mut implementation = before.clone();
@@ -185,7 +181,7 @@ impl Replay<'_> {
             self.report.crashes += 1;
             let expected = Reaction::Took {
                 outputs: Vec::new(),
-                observation: Box::new(recovered(model, done, torn).observe()),
+                observation: Box::new(self.recovered(model, done, torn).observe()),
             };
             let config = config(self.atlas.scope(), model.id, self.memory);
             let found = match Implementation::recover(config, disk) {
@@ -200,6 +196,21 @@ impl Replay<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The model's server after a crash with the first writes done and the next lost or torn.
+    fn recovered(&self, model: &ServerState, done: usize, torn: Option<u64>) -> ServerState {
+        let mut disk = model.disk.clone();
+        for write in model.writes.iter().take(done) {
+            write.carry_out(&mut disk);
+        }
+        if let (Some(written), Some(write)) = (torn, model.writes.get(done)) {
+            write.tear(written, &mut disk);
+        }
+        match self.atlas.server(model.id) {
+            Some(server) => server.recover(disk),
+            None => model.clone(), // Every state is of a server of the scope.
+        }
     }
 
     fn divergence(
@@ -249,18 +260,6 @@ fn react(implementation: &mut Implementation, before: &Implementation, input: &I
         }
         Err(failure) => Reaction::Failed(failure),
     }
-}
-
-/// The model's server after a crash with the first writes done and the next lost or torn.
-fn recovered(model: &ServerState, done: usize, torn: Option<u64>) -> ServerState {
-    let mut disk = model.disk.clone();
-    for write in model.writes.iter().take(done) {
-        write.carry_out(&mut disk);
-    }
-    if let (Some(written), Some(write)) = (torn, model.writes.get(done)) {
-        write.tear(written, &mut disk);
-    }
-    ServerState::recover(model.id, disk)
 }
 
 fn completions(model: &ServerState, done: usize) -> impl Iterator<Item = Input> + '_ {

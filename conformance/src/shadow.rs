@@ -30,7 +30,7 @@ pub struct Difference {
 impl Shadow {
     /// The shadow of a server that starts for the first time.
     pub fn boot(server: RaftServer) -> Shadow {
-        let state = ServerState::boot(server.id);
+        let state = server.boot();
         Shadow { server, state, steps: 0 }
     }
 

@@ -79,9 +79,10 @@ fn core_source() -> io::Result<String> {
 #[test]
 fn every_rule_has_a_heading_and_text() {
     let sections = sections();
-    let elections = (1..=9).map(|number| format!("E{number}"));
+    let elections = (1..=10).map(|number| format!("E{number}"));
+    let membership = (1..=8).chain([10]).map(|number| format!("M{number}"));
     let log = (1..=12).map(|number| format!("L{number}"));
-    for number in elections.chain(log) {
+    for number in elections.chain(log).chain(membership) {
         assert!(sections.contains_key(number.as_str()), "rules.md has no heading for {number}");
     }
     for (number, section) in &sections {

@@ -111,7 +111,7 @@ pub mod storage;
 pub use recorder::{Recorder, RecorderError};
 
 pub use kontiki_specs::{
-    AppendOutcome, Configuration, Entries, Entry, Envelope, FollowerProgress, Input, LogIndex,
-    LogPosition, Message, Observation, Output, Payload, Refusal, ReplicationMode, RoleKind,
-    RoleObservation, ServerId, Term,
+    AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
+    LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output, Payload,
+    Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Term,
 };

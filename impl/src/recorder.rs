@@ -4,7 +4,7 @@ use crate::core::{Config, Outputs, Raft};
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::scope::{Disk, Scope, ScopeFlaw};
 use kontiki_specs::trace::{TraceHeader, TraceStep, TraceWriter};
-use kontiki_specs::{Input, Property, ServerId};
+use kontiki_specs::{Configuration, Input, Property, ServerId};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use thiserror::Error;
@@ -88,9 +88,15 @@ impl<W: Write> Recorder<W> {
 
 /// The configuration and limits of a server as a trace says them.
 fn scope(config: &Config) -> Result<Scope, RecorderError> {
-    let voters = config.configuration.voters.len() as u64;
-    let consecutive = config.configuration.voters.iter().map(|voter| voter.0).eq(1..=voters);
-    if !consecutive {
+    // In a trace's scope who does not vote at the start is waiting to be taken in: so that is what
+    // a server is that joins, if all before it vote.
+    let joining = Configuration::of_voters((1..config.id.0).map(ServerId));
+    let bootstrap = config.bootstrap.as_ref().unwrap_or(&joining);
+    let voters = bootstrap.voters.len() as u64;
+    let consecutive = bootstrap.voters.iter().map(|voter| voter.0).eq(1..=voters);
+    let votes = bootstrap.voters.contains(&config.id) || config.bootstrap.is_none();
+    let plain = bootstrap.outgoing.is_empty() && bootstrap.learners.is_empty();
+    if !consecutive || voters == 0 || !votes || !plain {
         return Err(RecorderError::Servers { server: config.id });
     }
     let scope = Scope {
@@ -109,6 +115,10 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         pre_vote: config.pre_vote,
         leader_contact: config.leader_contact,
         check_quorum: config.check_quorum,
+        heartbeats: true,
+        changes: Vec::new(),
+        catch_up_rounds: config.catch_up_rounds,
+        transfers: 0,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: None,

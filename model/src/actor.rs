@@ -12,6 +12,7 @@ use stateright::actor::{Actor, ActorModel, Id, Network, Out, model_timeout};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 /// A value with a short `Debug`, for diagrams, and some order, which stateright asks for.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -35,23 +36,27 @@ impl<T: fmt::Debug + Eq> PartialOrd for Shown<T> {
     }
 }
 
-/// The servers of a scope, with at most one rule broken.
+/// The servers of a scope, with at most one rule broken. Those outside the first configuration do
+/// not know it: they wait to be taken in.
 pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
     let all = || (1..=scope.servers).map(ServerId);
-    let configuration = Configuration { voters: (1..=scope.voters).map(ServerId).collect() };
+    let bootstrap = Arc::new(Configuration::of_voters((1..=scope.voters).map(ServerId)));
+    let none = Arc::new(Configuration::default());
+    let environment = Environment::of(scope);
     let options = Options {
         pre_vote: scope.pre_vote,
         leader_contact: scope.leader_contact,
         check_quorum: scope.check_quorum,
         batch: scope.batch.max(1),
         window: scope.window.max(1),
+        catch_up_rounds: scope.catch_up_rounds,
     };
     all()
         .map(|id| RaftServer {
             id,
-            configuration: configuration.clone(),
+            bootstrap: Arc::clone(if id.0 <= scope.voters { &bootstrap } else { &none }),
             peers: all().filter(|peer| *peer != id).collect(),
-            environment: Environment::of(scope),
+            environment: environment.clone(),
             options,
             mutation,
         })
@@ -112,7 +117,7 @@ impl Actor for RaftServer {
     }
 
     fn on_start(&self, _: Id, _: &Option<()>, out: &mut Out<Self>) -> ServerState {
-        let state = ServerState::boot(self.id);
+        let state = self.boot();
         self.set_timers(None, &state, out);
         state
     }

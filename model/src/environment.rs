@@ -7,10 +7,12 @@
 use crate::server::{RaftServer, Role, ServerState, Write};
 use bytes::Bytes;
 use kontiki_specs::scope::{Disk, Scope};
-use kontiki_specs::{Input, LogIndex, Output, Term};
+use kontiki_specs::{Input, LogIndex, MembershipChange, Output, ServerId, Term};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The bounds of a scope, as far as they concern one server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     /// No election starts in this term or a later one.
     pub last_term: Term,
@@ -24,6 +26,14 @@ pub struct Environment {
     pub may_restart: bool,
     /// Whether a write is complete in the step that issues it.
     pub synchronous_disk: bool,
+    /// Whether heartbeats are ever due. The network loses nothing for good, so that they are
+    /// needed for one thing only: to tell followers of a commit without waiting for the next entry.
+    pub heartbeats: bool,
+    /// What operators may ask for, each once in the list. How often is counted for the cluster.
+    pub changes: Arc<[MembershipChange]>,
+    /// Whether operators may ask for transfers of leadership, and to whom: any server. How often
+    /// is counted for the cluster.
+    pub may_transfer_to: Arc<[ServerId]>,
 }
 
 /// What one event made of a server: its new state, and every step on the way. There is more than
@@ -49,7 +59,11 @@ impl Turn {
 impl Environment {
     /// The environment that a scope describes.
     pub fn of(scope: &Scope) -> Self {
+        let servers = if scope.transfers > 0 { scope.servers } else { 0 };
         Environment {
+            changes: scope.changes.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+            heartbeats: scope.heartbeats,
+            may_transfer_to: (1..=servers).map(ServerId).collect(),
             last_term: Term(scope.terms),
             log_limit: LogIndex(scope.log),
             write_limit: scope.terms * (2 + scope.log),
@@ -68,9 +82,16 @@ impl Environment {
         } else if state.term < self.last_term {
             events.push(Input::ElectionTimeout);
         }
-        events.push(Input::HeartbeatTimeout);
-        if server.options.check_quorum {
+        if self.heartbeats {
+            events.push(Input::HeartbeatTimeout);
+        }
+        if server.options.check_quorum || server.options.catch_up_rounds > 0 {
             events.push(Input::QuorumContactExpired);
+        }
+        if let Role::Leader { transfer, .. } = state.role {
+            events.extend(transfer.map(|_| Input::TransferExpired));
+            let transfers = self.may_transfer_to.iter();
+            events.extend(transfers.map(|to| Input::TransferLeadership { to: *to }));
         }
         let room = self.log_limit.0.saturating_sub(state.log.last_index().0);
         for commands in 1..=room.min(server.options.batch).min(2) {
@@ -78,6 +99,14 @@ impl Environment {
             events.push(Input::Propose {
                 commands: (0..commands).map(|_| command.clone()).collect(),
             });
+        }
+        if room > 0 && state.is_leader() {
+            events.extend(
+                self.changes.iter().map(|change| Input::ChangeMembership {
+                    change: change.clone(),
+                    expected: None,
+                }),
+            );
         }
         if self.may_restart {
             events.push(Input::Restart { torn: None });

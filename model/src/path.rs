@@ -2,10 +2,12 @@
 //! as a trace for programs.
 
 use crate::cluster::{Action, Cluster, State};
-use crate::properties::{majorities, recovers};
+use crate::properties::{recovers, sets_to_recover};
 use crate::server::{Mutation, Role, ServerState, Write};
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
-use kontiki_specs::{Envelope, Input, LogIndex, Output, Property, ReplicationMode, ServerId};
+use kontiki_specs::{
+    CatchUp, Envelope, Input, LogIndex, Output, Property, ReplicationMode, ServerId,
+};
 use stateright::Model;
 use std::fmt::Write as _;
 
@@ -90,10 +92,9 @@ impl<'a> Path<'a> {
         }
     }
 
-    /// A smallest majority that does not recover from the end.
+    /// A smallest set of servers that should recover from the end and does not.
     fn stuck(&self) -> Vec<ServerId> {
-        let majorities = majorities(self.cluster.scope());
-        let stuck = majorities.into_iter().find(|places| {
+        let stuck = sets_to_recover(self.cluster.scope()).into_iter().find(|places| {
             let servers: Vec<_> =
                 places.iter().map(|place| &self.cluster.servers()[*place]).collect();
             let states: Vec<_> = places.iter().map(|place| &self.last[*place]).collect();
@@ -166,6 +167,8 @@ fn differences(before: &ServerState, after: &ServerState) -> Vec<String> {
     note("term", before.term.to_string(), after.term.to_string());
     note("vote", vote(before.vote), vote(after.vote));
     note("log", log(before.log.entries()), log(after.log.entries()));
+    let in_force = |state: &ServerState| state.configuration.to_string();
+    note("configuration", in_force(before), in_force(after));
     note("durable up to", before.durable_index.to_string(), after.durable_index.to_string());
     note("commit", before.commit_index.to_string(), after.commit_index.to_string());
     note("applied", before.applied_index.to_string(), after.applied_index.to_string());
@@ -243,14 +246,25 @@ fn role(role: &Role) -> String {
             format!("follower in contact with {leader}")
         }
         Role::PreCandidate { pre_votes } => format!("pre-candidate with [{}]", names(pre_votes)),
-        Role::Candidate { votes } => format!("candidate with [{}]", names(votes)),
-        Role::Leader { progress, heard } => {
+        Role::Candidate { votes, transfer } => {
+            let told = if *transfer { ", told to campaign," } else { "" };
+            format!("candidate{told} with [{}]", names(votes))
+        }
+        Role::Leader { progress, heard, transfer } => {
             let known = progress.iter().map(|(follower, known)| {
                 let mode = match known.mode {
                     ReplicationMode::Probe => "probe",
                     ReplicationMode::Pipeline => "pipeline",
                 };
-                format!("{follower} {mode} match {} next {}", known.match_index, known.next_index)
+                let catch_up = match known.catch_up {
+                    None => String::new(),
+                    Some(CatchUp::Done) => " caught up".to_string(),
+                    Some(CatchUp::Round { number, goal, long }) => {
+                        format!(" {}round {number} to {goal}", if long { "long " } else { "" })
+                    }
+                };
+                let (matched, next) = (known.match_index, known.next_index);
+                format!("{follower} {mode} match {matched} next {next}{catch_up}")
             });
             let known = known.collect::<Vec<_>>().join(", ");
             let heard = if heard.is_empty() {
@@ -258,7 +272,8 @@ fn role(role: &Role) -> String {
             } else {
                 format!(", heard [{}]", names(heard))
             };
-            format!("leader ({known}{heard})")
+            let to = transfer.map(|to| format!(", hands over to {to}")).unwrap_or_default();
+            format!("leader ({known}{heard}{to})")
         }
     }
 }
@@ -267,11 +282,12 @@ fn vote(vote: Option<ServerId>) -> String {
     vote.map_or("none".to_string(), |vote| vote.to_string())
 }
 
-/// Entries as their terms, a command with a `c`: `[1 2c]`.
+/// Entries as their terms, a command with a `c`, a configuration with its members: `[1 2c 2{S1}]`.
 fn log(entries: &[kontiki_specs::Entry]) -> String {
-    let shown = entries.iter().map(|entry| match entry.payload {
+    let shown = entries.iter().map(|entry| match &entry.payload {
         kontiki_specs::Payload::Noop => entry.term.to_string(),
         kontiki_specs::Payload::Command(_) => format!("{}c", entry.term),
+        kontiki_specs::Payload::Configuration(members) => format!("{}{members}", entry.term),
     });
     format!("[{}]", shown.collect::<Vec<_>>().join(" "))
 }

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use kontiki_model::actor::servers;
 use kontiki_model::environment::Turn;
 use kontiki_model::properties::judge_step;
-use kontiki_model::server::ServerState;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
-    AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Payload, Property, ServerId, Term,
+    AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, MembershipChange, Message,
+    Payload, Property, ServerId, Term,
 };
 use proptest::prelude::*;
 
@@ -28,16 +28,16 @@ fn position() -> impl Strategy<Value = LogPosition> {
 
 /// Entries as a leader sends them: consecutive, after `prev`.
 fn append_entries() -> impl Strategy<Value = Message> {
-    (term(), position(), prop::collection::vec(0_u64..5, 0..3), number()).prop_map(
+    (term(), position(), prop::collection::vec((0_u64..5, payload()), 0..3), number()).prop_map(
         |(term, prev, terms, commit)| Message::AppendEntries {
             term,
             prev,
             entries: (1..)
                 .zip(terms)
-                .map(|(place, term)| Entry {
+                .map(|(place, (term, payload))| Entry {
                     term: Term(term),
                     index: LogIndex(prev.index.0.saturating_add(place)),
-                    payload: Payload::Noop,
+                    payload,
                 })
                 .collect(),
             commit_index: LogIndex(commit),
@@ -60,13 +60,52 @@ fn message() -> impl Strategy<Value = Message> {
         (term(), position()).prop_map(|(term, last)| Message::RequestPreVote { term, last }),
         (term(), any::<bool>())
             .prop_map(|(term, granted)| Message::RequestPreVoteReply { term, granted }),
-        (term(), position()).prop_map(|(term, last)| Message::RequestVote { term, last }),
+        (term(), position(), any::<bool>())
+            .prop_map(|(term, last, transfer)| Message::RequestVote { term, last, transfer }),
         (term(), any::<bool>())
             .prop_map(|(term, granted)| Message::RequestVoteReply { term, granted }),
         append_entries(),
         (term(), outcome())
             .prop_map(|(term, outcome)| Message::AppendEntriesReply { term, outcome }),
+        term().prop_map(|term| Message::TimeoutNow { term }),
         term().prop_map(|term| Message::LaterTerm { term }),
+    ]
+}
+
+fn server() -> impl Strategy<Value = ServerId> {
+    (0_u64..6).prop_map(ServerId)
+}
+
+fn change() -> impl Strategy<Value = MembershipChange> {
+    let servers = || prop::collection::vec(server(), 0..4);
+    prop_oneof![
+        server().prop_map(MembershipChange::AddLearner),
+        server().prop_map(MembershipChange::AddVoter),
+        server().prop_map(MembershipChange::Demote),
+        server().prop_map(MembershipChange::Remove),
+        (servers(), servers())
+            .prop_map(|(voters, learners)| MembershipChange::Replace { voters, learners }),
+    ]
+}
+
+fn members() -> impl Strategy<Value = Payload> {
+    let servers = || prop::collection::btree_set(server(), 0..4);
+    (servers(), servers(), servers()).prop_map(|(voters, outgoing, learners)| {
+        Payload::Configuration(Configuration { voters, outgoing, learners })
+    })
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![2 => Just(Payload::Noop), 1 => members()]
+}
+
+fn operator() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        (change(), prop::option::of(0_u64..5)).prop_map(|(change, expected)| {
+            Input::ChangeMembership { change, expected: expected.map(LogIndex) }
+        }),
+        server().prop_map(|to| Input::TransferLeadership { to }),
+        Just(Input::TransferExpired),
     ]
 }
 
@@ -80,6 +119,7 @@ fn input() -> impl Strategy<Value = Option<Input>> {
         1 => Just(Some(Input::HeartbeatTimeout)),
         1 => Just(Some(Input::LeaderContactExpired)),
         1 => Just(Some(Input::QuorumContactExpired)),
+        2 => operator().prop_map(Some),
         1 => (0_usize..3).prop_map(|count| {
             Some(Input::Propose { commands: vec![Bytes::from_static(b"command"); count] })
         }),
@@ -105,6 +145,7 @@ const KEPT: &[Property] = &[
     Property::UndisturbedLeader,
     Property::CutOffRaisesNoTerm,
     Property::LeaderHasMajority,
+    Property::OrderlyTransfer,
 ];
 
 proptest! {
@@ -122,7 +163,7 @@ proptest! {
              leader-contact = {leader_contact}\ncheck-quorum = {check_quorum}"
         );
         let server = servers(&Scope::parse("any", "test", &text).unwrap(), None).remove(0);
-        let mut state = ServerState::boot(server.id);
+        let mut state = server.boot();
         for input in inputs {
             let oldest = || state.writes.first().map(|write| write.completion());
             let Some(input) = input.or_else(oldest) else { continue };

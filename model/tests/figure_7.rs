@@ -4,7 +4,8 @@ use kontiki_model::actor::servers;
 use kontiki_model::properties::recovers;
 use kontiki_model::server::{Disk, Log, RaftServer, ServerState};
 use kontiki_specs::scope::{Scope, ScopeError};
-use kontiki_specs::{Entry, LogIndex, Payload, ServerId, Term};
+use kontiki_specs::{Configuration, Entry, LogIndex, Payload, ServerId, Term};
+use std::sync::Arc;
 
 /// The leader for term 8 when it is elected: the terms of its entries.
 const LEADER: &[u64] = &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
@@ -26,7 +27,8 @@ fn server(id: u64, terms: &[u64], current: u64) -> ServerState {
         payload: Payload::Noop,
     });
     let log = Log::from_entries(entries.collect());
-    ServerState::recover(ServerId(id), Disk { term: Term(current), vote: None, log })
+    let voters = Arc::new(Configuration::of_voters((1..=3).map(ServerId)));
+    ServerState::recover(ServerId(id), Disk { term: Term(current), vote: None, log }, &voters)
 }
 
 /// Three servers: the leader to be, a follower of the figure, and one with the leader's log, so

@@ -57,6 +57,8 @@ const MUTATED_SCOPES: &[&str] = &[
     "servers = 2\nterms = 2\nlog = 1\npre-vote = true",
     "servers = 2\nterms = 2\nlog = 1\nleader-contact = true",
     "servers = 2\nterms = 2\nlog = 1\ncheck-quorum = true",
+    "servers = 2\nterms = 2\nlog = 3\ncommands = 0\nheartbeats = false\nchanges = ['remove 1']",
+    "servers = 2\nterms = 2\nlog = 2\ncommands = 0\nheartbeats = false\ntransfers = 1",
 ];
 
 const SCOPES: &[&str] = &[
@@ -73,6 +75,15 @@ const SCOPES: &[&str] = &[
     "servers = 3\nterms = 1\nlog = 1\nleader-contact = true",
     "servers = 3\nterms = 1\nlog = 1\ncheck-quorum = true",
     "servers = 3\nterms = 1\nlog = 1\nvoters = 2",
+    "servers = 2\nvoters = 1\nterms = 2\nlog = 3\ncommands = 0\nchanges = ['add-voter 2']",
+    "servers = 2\nterms = 2\nlog = 3\ncommands = 0\nheartbeats = false\nchanges = ['remove 1']",
+    "servers = 2\nvoters = 1\nterms = 2\nlog = 4\ncommands = 0\nheartbeats = false\nchanges = ['replace 2']",
+    "servers = 3\nvoters = 1\nterms = 1\nlog = 3\ncommands = 0\nheartbeats = false\nchanges = ['replace 2 3']",
+    "servers = 2\nterms = 1\nlog = 4\ncommands = 0\nheartbeats = false\nchanges = ['remove 1', 'add-voter 1']",
+    "servers = 2\nvoters = 1\nterms = 1\nlog = 3\ncommands = 0\ncatch-up-rounds = 1\nheartbeats = false\nchanges = ['add-learner 2', 'add-voter 2']",
+    "servers = 2\nterms = 2\nlog = 3\ncommands = 0\nheartbeats = false\nrestarts = 1\nchanges = ['remove 2']",
+    "servers = 2\nterms = 2\nlog = 2\ncommands = 0\ntransfers = 1",
+    "servers = 2\nterms = 2\nlog = 2\ncommands = 0\nheartbeats = false\nleader-contact = true\npre-vote = true\ntransfers = 1",
 ];
 
 #[test]

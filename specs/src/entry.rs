@@ -1,6 +1,6 @@
 //! Log entries and positions in a log.
 
-use crate::{LogIndex, Term};
+use crate::{Configuration, LogIndex, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,6 +13,8 @@ pub enum Payload {
     Noop,
     /// A client's command, opaque to Raft.
     Command(Bytes),
+    /// Who belongs to the cluster, in force on every server as soon as it is in its log (rule M2).
+    Configuration(Configuration),
 }
 
 /// One entry of the replicated log.
@@ -36,11 +38,13 @@ impl Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.payload {
-            Payload::Noop => "no-op",
-            Payload::Command(_) => "command",
-        };
-        write!(f, "{kind} {}", self.position())
+        match &self.payload {
+            Payload::Noop => write!(f, "no-op {}", self.position()),
+            Payload::Command(_) => write!(f, "command {}", self.position()),
+            Payload::Configuration(configuration) => {
+                write!(f, "configuration {configuration} {}", self.position())
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! All that can happen to a server.
 
-use crate::{LogIndex, Message, ServerId, Term};
+use crate::{LogIndex, MembershipChange, Message, ServerId, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,12 +24,28 @@ pub enum Input {
     HeartbeatTimeout,
     /// The minimum election timeout has passed since the server last heard from a leader (E8).
     LeaderContactExpired,
-    /// An election timeout has passed since the leader last looked who answers it (rule E9).
+    /// An election timeout has passed since the leader last looked who answers it (rule E9), and
+    /// how quickly its learners catch up (rule M5).
     QuorumContactExpired,
+    /// An election timeout has passed since leadership was to be transferred (rule E10).
+    TransferExpired,
     /// Clients ask for commands to be replicated (rule L1): all in this order, or none.
     Propose {
         /// The commands, opaque to Raft; at least one.
         commands: Vec<Bytes>,
+    },
+    /// An operator asks for another membership (rules M1, M5, M6).
+    ChangeMembership {
+        /// What is to be changed.
+        change: MembershipChange,
+        /// The index of the configuration entry that the operator believes to be in force, 0 for
+        /// the one that servers are started with; the change is refused if it is another.
+        expected: Option<LogIndex>,
+    },
+    /// An operator asks the leader to let another voter lead (rule E10).
+    TransferLeadership {
+        /// Who is to lead.
+        to: ServerId,
     },
     /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteHardState`].
     HardStateWritten {
@@ -61,10 +77,20 @@ impl fmt::Display for Input {
             Input::HeartbeatTimeout => write!(f, "heartbeat timeout"),
             Input::LeaderContactExpired => write!(f, "leader contact expires"),
             Input::QuorumContactExpired => write!(f, "quorum contact expires"),
+            Input::TransferExpired => write!(f, "leadership transfer expires"),
             Input::Propose { commands } if commands.len() == 1 => {
                 write!(f, "a client proposes a command")
             }
             Input::Propose { commands } => write!(f, "clients propose {} commands", commands.len()),
+            Input::ChangeMembership { change, expected: None } => {
+                write!(f, "an operator asks: {change}")
+            }
+            Input::ChangeMembership { change, expected: Some(expected) } => {
+                write!(f, "an operator asks, if configuration {expected} is in force: {change}")
+            }
+            Input::TransferLeadership { to } => {
+                write!(f, "an operator asks that {to} lead")
+            }
             Input::HardStateWritten { term, vote: Some(vote) } => {
                 write!(f, "disk has written term {term} and the vote for {vote}")
             }

@@ -47,6 +47,9 @@ pub enum Message {
         term: Term,
         /// The last entry of the candidate's log.
         last: LogPosition,
+        /// Whether the last leader told the candidate to campaign, so that leader contact does
+        /// not stand against it (rules E8, E10).
+        transfer: bool,
     },
     /// Answers [`Message::RequestVote`].
     RequestVoteReply {
@@ -72,6 +75,11 @@ pub enum Message {
         term: Term,
         /// Whether the logs matched.
         outcome: AppendOutcome,
+    },
+    /// A leader tells a voter to campaign at once (rules E10, M4). It is not answered.
+    TimeoutNow {
+        /// The leader's term.
+        term: Term,
     },
     /// Answers any request of an earlier term (rule E6): the sender of that request is behind.
     LaterTerm {
@@ -109,6 +117,7 @@ impl Message {
             | Message::RequestVoteReply { term, .. }
             | Message::AppendEntries { term, .. }
             | Message::AppendEntriesReply { term, .. }
+            | Message::TimeoutNow { term }
             | Message::LaterTerm { term } => *term,
         }
     }
@@ -124,8 +133,9 @@ impl fmt::Display for Message {
             Message::RequestPreVoteReply { term, granted } => {
                 write!(f, "pre-vote {} in term {term}", answer(granted))
             }
-            Message::RequestVote { term, last } => {
-                write!(f, "RequestVote term {term}, last {last}")
+            Message::RequestVote { term, last, transfer } => {
+                let told = if *transfer { ", told to" } else { "" };
+                write!(f, "RequestVote term {term}, last {last}{told}")
             }
             Message::RequestVoteReply { term, granted } => {
                 write!(f, "vote {} in term {term}", answer(granted))
@@ -147,6 +157,7 @@ impl fmt::Display for Message {
                     write!(f, "mismatch at {prev_index} in term {term}, try {hint}")
                 }
             },
+            Message::TimeoutNow { term } => write!(f, "campaign at once, in term {term}"),
             Message::LaterTerm { term } => write!(f, "the term is {term}"),
         }
     }

@@ -1,6 +1,6 @@
 //! All of a server's state that the model and the implementation must agree on.
 
-use crate::{Entry, LogIndex, ServerId, Term};
+use crate::{Configuration, Entry, LogIndex, ServerId, Term};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,10 @@ pub struct Observation {
     pub durable_vote: Option<ServerId>,
     /// The whole log, durable or not.
     pub log: Vec<Entry>,
+    /// The configuration in force (rule M2).
+    pub configuration: Configuration,
+    /// The index of its entry; 0 for the one that the server was started with.
+    pub configuration_index: LogIndex,
     /// The log is known to be durable up to this index.
     pub durable_index: LogIndex,
     /// The log is known to be committed up to this index.
@@ -48,6 +52,8 @@ pub enum RoleObservation {
     Candidate {
         /// Whose votes it holds; its own once that is durable.
         votes: BTreeSet<ServerId>,
+        /// Whether the last leader told it to campaign (rule E10).
+        transfer: bool,
     },
     /// Serves clients and replicates.
     Leader {
@@ -55,6 +61,8 @@ pub enum RoleObservation {
         progress: BTreeMap<ServerId, FollowerProgress>,
         /// Who has answered since the last quorum check (rule E9).
         heard: BTreeSet<ServerId>,
+        /// Who is to lead next, while leadership is being transferred (rule E10).
+        transfer: Option<ServerId>,
     },
 }
 
@@ -68,6 +76,26 @@ pub struct FollowerProgress {
     pub next_index: LogIndex,
     /// How entries are sent.
     pub mode: ReplicationMode,
+    /// How a learner catches up; nothing for a voter, or where no learner has to (rule M5).
+    pub catch_up: Option<CatchUp>,
+}
+
+/// How far a learner has caught up. A round is over when it holds what the leader's log held as the
+/// round began; it has caught up when a round was short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum CatchUp {
+    /// A round is under way.
+    Round {
+        /// Which, from 1.
+        number: u64,
+        /// It is over when the learner holds the log up to this index.
+        goal: LogIndex,
+        /// Whether an election timeout has passed in it.
+        long: bool,
+    },
+    /// A round was over within an election timeout.
+    Done,
 }
 
 /// How a leader sends entries to one follower.

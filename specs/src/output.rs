@@ -40,14 +40,26 @@ pub enum Output {
         /// Consecutive entries, at least one, the first right after the last applied.
         entries: Entries,
     },
-    /// The proposed commands were appended, in a row; they are not committed yet.
+    /// The proposed commands, or the configuration of a change of membership, were appended, in a
+    /// row; they are not committed yet.
     Proposed {
-        /// Where the first command stands in the leader's log. All are of its term.
+        /// Where the first of them stands in the leader's log. All are of its term.
         first: LogPosition,
-        /// Where the last command stands.
+        /// Where the last of them stands.
         last_index: LogIndex,
     },
-    /// A request of a client was refused. It certainly has not been carried out.
+    /// A learner has caught up: it may be made a voter (rule M5).
+    CaughtUp {
+        /// The learner.
+        server: ServerId,
+    },
+    /// A learner is too slow: it has not caught up in all the rounds that it is given. They begin
+    /// anew (rule M5).
+    TooSlow {
+        /// The learner.
+        server: ServerId,
+    },
+    /// A request of a client or an operator was refused. It certainly has not been carried out.
     Refused {
         /// Why.
         refusal: Refusal,
@@ -59,7 +71,7 @@ pub enum Output {
     },
 }
 
-/// Why a client's request was refused.
+/// Why a request of a client or an operator was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Refusal {
@@ -84,6 +96,55 @@ pub enum Refusal {
         /// How many bytes may wait.
         limit: u64,
     },
+    /// Leadership is being transferred: nothing is taken until that has succeeded or is given up
+    /// (rule E10).
+    TransferUnderWay {
+        /// Who is to lead.
+        to: ServerId,
+    },
+    /// Leadership goes to another voter only (rule E10).
+    NotAnotherVoter {
+        /// Who was to lead.
+        server: ServerId,
+    },
+    /// A change of membership is under way: the configuration at this index is joint or not
+    /// committed yet (rule M7).
+    ChangePending {
+        /// Where the configuration stands.
+        index: LogIndex,
+    },
+    /// Not the configuration that the operator believes is in force, but that at this index
+    /// (rule M10).
+    OtherConfiguration {
+        /// Where the configuration in force stands; 0 is the one that servers are started with.
+        index: LogIndex,
+    },
+    /// The leader has not committed an entry of its own term yet (rule M6). Soon it will have.
+    NothingCommittedInTerm,
+    /// Nobody would be left to vote (rule M10).
+    NoVoters,
+    /// The server is no member, so it can be neither demoted nor removed (rule M10).
+    UnknownServer {
+        /// The server.
+        server: ServerId,
+    },
+    /// The server is that already, or is listed twice (rule M10).
+    Duplicate {
+        /// The server.
+        server: ServerId,
+    },
+    /// The server would be learner and voter (rule M10).
+    LearnerIsVoter {
+        /// The server.
+        server: ServerId,
+    },
+    /// The configuration in force is the one asked for (rule M10).
+    NothingToChange,
+    /// The server is not a learner that has caught up, so it cannot become a voter (rule M5).
+    NotCaughtUp {
+        /// The server.
+        server: ServerId,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -99,6 +160,29 @@ impl fmt::Display for Refusal {
             }
             Refusal::TooMuchUncommitted { uncommitted, limit } => {
                 write!(f, "{uncommitted} bytes wait to be committed; at most {limit} may")
+            }
+            Refusal::TransferUnderWay { to } => write!(f, "leadership is being handed to {to}"),
+            Refusal::NotAnotherVoter { server } => write!(f, "{server} is not another voter"),
+            Refusal::ChangePending { index } => {
+                write!(f, "the change at {index} is not complete")
+            }
+            Refusal::OtherConfiguration { index } => {
+                write!(f, "the configuration in force is that at {index}")
+            }
+            Refusal::NothingCommittedInTerm => {
+                write!(f, "the leader has committed nothing in its term yet")
+            }
+            Refusal::NoVoters => write!(f, "nobody would be left to vote"),
+            Refusal::UnknownServer { server } => write!(f, "{server} is no member"),
+            Refusal::Duplicate { server } => {
+                write!(f, "{server} is that already, or is listed twice")
+            }
+            Refusal::LearnerIsVoter { server } => {
+                write!(f, "{server} would be learner and voter")
+            }
+            Refusal::NothingToChange => write!(f, "that configuration is in force already"),
+            Refusal::NotCaughtUp { server } => {
+                write!(f, "{server} is not a learner that has caught up")
             }
         }
     }
@@ -148,11 +232,13 @@ impl fmt::Display for Output {
                 [first, .., last] => write!(f, "applies {first} to {last}"),
             },
             Output::Proposed { first, last_index } if first.index == *last_index => {
-                write!(f, "appends the command at {first}")
+                write!(f, "appends it at {first}")
             }
             Output::Proposed { first, last_index } => {
-                write!(f, "appends the commands from {first} to {last_index}")
+                write!(f, "appends them from {first} to {last_index}")
             }
+            Output::CaughtUp { server } => write!(f, "{server} has caught up"),
+            Output::TooSlow { server } => write!(f, "{server} is too slow to catch up"),
             Output::Refused { refusal } => write!(f, "refuses: {refusal}"),
             Output::RoleChanged { role } => write!(f, "becomes {role}"),
         }

@@ -39,8 +39,10 @@ macro_rules! named {
 named! {
     /// Something that must hold in every reachable state, or for every step.
     Property {
-        /// At most one leader a term, each elected by the durable votes of a majority.
+        /// At most one leader a term.
         ElectionSafety = "election-safety",
+        /// A leader has the durable votes of a majority of the configuration that it was elected under, of both halves of a joint one.
+        ElectedByMajority = "elected-by-majority",
         /// A leader never overwrites or deletes entries of its own log.
         LeaderAppendOnly = "leader-append-only",
         /// Two logs that agree on the term at an index agree on every entry up to it.
@@ -49,7 +51,7 @@ named! {
         LeaderCompleteness = "leader-completeness",
         /// No two servers commit or apply different entries at one index, and each is applied once, in order.
         StateMachineSafety = "state-machine-safety",
-        /// A committed entry is on the disks of a majority.
+        /// A committed entry is on the disks of a majority of the configuration that it was committed under, of both halves of a joint one.
         CommittedIsDurable = "committed-is-durable",
         /// A server's term never falls, and a restart brings back the term on its disk.
         MonotonicTerm = "monotonic-term",
@@ -71,7 +73,17 @@ named! {
         CutOffRaisesNoTerm = "cut-off-raises-no-term",
         /// A leader goes on after a quorum check exactly if it has heard from a majority since the last one.
         LeaderHasMajority = "leader-has-majority",
-        /// From every state, every majority elects a leader, commits what its log holds, and then a new command.
+        /// The configuration in force at a server is the last in its log.
+        NewestConfiguration = "newest-configuration",
+        /// No log holds two configurations that are not committed.
+        OnePendingConfiguration = "one-pending-configuration",
+        /// No two servers could be elected by quorums that share no server.
+        QuorumOverlap = "quorum-overlap",
+        /// No server leads once it knows a configuration to be committed in which it does not vote.
+        LeaderBelongs = "leader-belongs",
+        /// A leader that transfers leadership takes nothing on, and tells a voter that holds its whole log to campaign.
+        OrderlyTransfer = "orderly-transfer",
+        /// From every state, every majority elects a leader, commits what its log holds, completes a change of membership, commits a new command, and hands leadership over.
         Recovery = "recovery",
     }
 }
@@ -113,5 +125,39 @@ named! {
         LeaderStepsDown = "leader-steps-down",
         /// A leader's quorum check succeeds.
         QuorumCheckPassed = "quorum-check-passed",
+        /// A configuration that was asked for is committed and not joint.
+        ChangeCompleted = "change-completed",
+        /// A configuration is truncated, so that the one before it is in force again.
+        ChangeAborted = "change-aborted",
+        /// A leader is elected while a joint configuration of an earlier leader is not committed.
+        LeaderLostWhileJoint = "leader-lost-while-joint",
+        /// A leader appends the new configuration after a joint one of an earlier leader.
+        JointFinishedByAnother = "joint-finished-by-another",
+        /// A leader is elected while a configuration of an earlier leader, not joint, is not committed.
+        LeaderLostBeforeNew = "leader-lost-before-new",
+        /// A leader is elected that has a pending configuration, not joint, which one other server has at most, and without that one's vote.
+        SoleHeirElected = "sole-heir-elected",
+        /// The same, and the leader is a server that was outside the configuration at the start.
+        NewcomerHeirElected = "newcomer-heir-elected",
+        /// A change is completed before every new voter has the joint configuration.
+        CompletedBeforeAllJoint = "completed-before-all-joint",
+        /// Enough voters of the configuration before hold all of a leader's log, and it is not committed: the change has made more of them necessary.
+        OldQuorumNotEnough = "old-quorum-not-enough",
+        /// A leader steps down because it hears of a later term from a server that has no vote in its configuration.
+        RemovedServerDeposes = "removed-server-deposes",
+        /// A leader steps down because the configuration without it is committed.
+        OutsideLeaderStepsDown = "outside-leader-steps-down",
+        /// A server that is outside the last committed configuration campaigns.
+        RemovedServerCampaigns = "removed-server-campaigns",
+        /// A learner has caught up.
+        LearnerCaughtUp = "learner-caught-up",
+        /// A learner is reported as too slow.
+        LearnerTooSlow = "learner-too-slow",
+        /// A learner is made a voter, and the configuration with it as a voter is committed.
+        LearnerPromoted = "learner-promoted",
+        /// A server that was told to campaign is elected.
+        TransferCompleted = "transfer-completed",
+        /// A transfer of leadership is given up.
+        TransferGivenUp = "transfer-given-up",
     }
 }

@@ -23,7 +23,7 @@ mod parse;
 pub(crate) use error::printable;
 pub use error::{ScopeError, ScopeFlaw};
 
-use crate::{Goal, Property};
+use crate::{Goal, MembershipChange, Property};
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -112,8 +112,8 @@ pub struct Scope {
     pub suite: Option<Suite>,
     /// How many servers there are, 1 to 7. Their ids are 1 to this number.
     pub servers: u64,
-    /// How many of the servers, counted from the first, are voters; all unless the file says
-    /// otherwise. The others are outside the configuration.
+    /// How many of the servers, counted from the first, are voters at the start; all unless the
+    /// file says otherwise. The others are outside the configuration.
     pub voters: u64,
     /// The highest term, 1 to 15.
     pub terms: u64,
@@ -137,6 +137,18 @@ pub struct Scope {
     pub leader_contact: bool,
     /// Whether a leader without a majority steps down (rule E9).
     pub check_quorum: bool,
+    /// Whether leaders send heartbeats; true unless the file says otherwise. Many fewer states are
+    /// reached without, and all the same entries: nothing is lost for good that would have to be
+    /// sent again, and only what followers know of commits comes later.
+    pub heartbeats: bool,
+    /// The changes of membership that operators ask for, each accepted at most once over the whole
+    /// cluster, in any order; at most 8.
+    pub changes: Vec<MembershipChange>,
+    /// In how many rounds a learner must catch up before it may become a voter, 1 to 1000; 0, if the
+    /// file does not say, makes any server a voter that operators ask for (rule M5).
+    pub catch_up_rounds: u64,
+    /// How many transfers of leadership operators ask for in all, 0 to 7 (rule E10).
+    pub transfers: u64,
     /// What must hold in every state; if the file does not say, all that applies to the scope.
     pub properties: BTreeSet<Property>,
     /// What must be reached in some state.

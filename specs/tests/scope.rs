@@ -1,7 +1,7 @@
 //! Scope files: what is accepted, and that every refusal says where, what, and what would be right.
 
 use kontiki_specs::scope::{Disk, Scope, ScopeError, Suite};
-use kontiki_specs::{Goal, Property};
+use kontiki_specs::{Goal, MembershipChange, Property, ServerId};
 use quickcheck::quickcheck;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,8 +31,16 @@ fn refused(rest: &str, start: &str, parts: &[&str]) {
 fn five_lines_are_a_scope() {
     let text = "description = \"Elections.\"\nservers = 3\nterms = 2\nlog = 1\nsometimes = [\"leader-elected\"]\n";
     let scope = Scope::parse("five", "five.toml", text).unwrap();
-    let inapplicable =
-        [Property::UndisturbedLeader, Property::CutOffRaisesNoTerm, Property::LeaderHasMajority];
+    let inapplicable = [
+        Property::UndisturbedLeader,
+        Property::CutOffRaisesNoTerm,
+        Property::LeaderHasMajority,
+        Property::NewestConfiguration,
+        Property::OnePendingConfiguration,
+        Property::QuorumOverlap,
+        Property::LeaderBelongs,
+        Property::OrderlyTransfer,
+    ];
     let properties: BTreeSet<_> =
         Property::ALL.iter().copied().filter(|property| !inapplicable.contains(property)).collect();
     let expected = Scope {
@@ -51,6 +59,10 @@ fn five_lines_are_a_scope() {
         pre_vote: false,
         leader_contact: false,
         check_quorum: false,
+        heartbeats: true,
+        changes: Vec::new(),
+        catch_up_rounds: 0,
+        transfers: 0,
         properties,
         sometimes: BTreeSet::from([Goal::LeaderElected]),
         unique_states: None,
@@ -63,7 +75,8 @@ fn five_lines_are_a_scope() {
 fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
         log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nrestarts = 7\ndisk = \"asynchronous\"\npre-vote = true\nleader-contact = true\n\
-        check-quorum = true\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
+        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\n\
+        changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
     let expected = Scope {
@@ -82,6 +95,16 @@ fn every_key_is_read() {
         pre_vote: true,
         leader_contact: true,
         check_quorum: true,
+        heartbeats: false,
+        changes: vec![
+            MembershipChange::AddLearner(ServerId(4)),
+            MembershipChange::Replace {
+                voters: vec![ServerId(1), ServerId(2)],
+                learners: vec![ServerId(3), ServerId(4)],
+            },
+        ],
+        catch_up_rounds: 2,
+        transfers: 7,
         properties: BTreeSet::from([Property::UndisturbedLeader, Property::LogMatching]),
         sometimes: BTreeSet::from([Goal::WriteLost]),
         unique_states: Some(10_085_740),
@@ -92,7 +115,7 @@ fn every_key_is_read() {
 
 #[test]
 fn without_a_list_all_that_applies_is_checked() {
-    let text = format!("{BOUNDS}pre-vote = true\ncheck-quorum = true\n");
+    let text = format!("{BOUNDS}pre-vote = true\ncheck-quorum = true\nchanges = [\"remove 3\"]\n");
     let scope = Scope::parse("all", "all.toml", &text).unwrap();
     assert_eq!(scope.properties, Property::ALL.iter().copied().collect());
 }
@@ -219,6 +242,25 @@ fn bounds_out_of_range() {
         let message = Scope::parse("my", "my.toml", text).unwrap_err().to_string();
         assert!(message.starts_with(start) && message.contains(range), "{message}");
     }
+}
+
+#[test]
+fn changes_that_are_none() {
+    for wrong in
+        ["", "add 4", "add-voter", "remove 1 2", "remove x", "replace 1 learners", "replace -1"]
+    {
+        let start = format!("my.toml:5: `{wrong}` is no change of membership");
+        refused(&format!("changes = [\n\"{wrong}\"]\n"), &start, &["changes = [\"replace"]);
+    }
+    let start = "my.toml:4: `replace 1 learners 4` names server 4";
+    refused("changes = [\"replace 1 learners 4\"]\n", start, &["from 1 to `servers` (here 3)"]);
+    let many = ["\"remove 1\""; 9].join(", ");
+    refused(
+        &format!("changes = [{many}]\n"),
+        "my.toml:4: `changes` lists 9 changes",
+        &["at most 8"],
+    );
+    refused("changes = 3\n", "my.toml:4: `changes` must be a list of changes", &["integer 3"]);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use kontiki_specs::trace::{
     MAX_LINE_BYTES, Trace, TraceError, TraceHeader, TraceProblem, TraceStep,
 };
 use kontiki_specs::{
-    Input, LogIndex, LogPosition, Message, Observation, Output, Property, RoleObservation,
-    ServerId, Term,
+    Configuration, Input, LogIndex, LogPosition, Message, Observation, Output, Property,
+    RoleObservation, ServerId, Term,
 };
 use quickcheck::{TestResult, quickcheck};
 use std::collections::BTreeSet;
@@ -31,7 +31,8 @@ fn campaigns() -> Result<Trace, Box<dyn std::error::Error>> {
 fn campaign(server: ServerId) -> TraceStep {
     let (term, vote) = (Term(1), Some(server));
     let last = LogPosition::default();
-    let ask = |to| Output::Send { to: ServerId(to), message: Message::RequestVote { term, last } };
+    let message = Message::RequestVote { term, last, transfer: false };
+    let ask = |to| Output::Send { to: ServerId(to), message: message.clone() };
     TraceStep {
         server,
         from: None,
@@ -43,10 +44,12 @@ fn campaign(server: ServerId) -> TraceStep {
             durable_term: term,
             durable_vote: vote,
             log: Vec::new(),
+            configuration: Configuration::of_voters((1..=3).map(ServerId)),
+            configuration_index: LogIndex::ZERO,
             durable_index: LogIndex::ZERO,
             commit_index: LogIndex::ZERO,
             applied_index: LogIndex::ZERO,
-            role: RoleObservation::Candidate { votes: BTreeSet::from([server]) },
+            role: RoleObservation::Candidate { votes: BTreeSet::from([server]), transfer: false },
         },
     }
 }
@@ -81,7 +84,7 @@ fn error_after(change: impl FnOnce(&mut Vec<String>)) -> Result<TraceError, Stri
 fn the_format_is_as_documented() {
     let text = text(&campaigns().unwrap()).unwrap();
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].starts_with(r#"{"format":"kontiki-trace","version":2,"scope":{"name":"#));
+    assert!(lines[0].starts_with(r#"{"format":"kontiki-trace","version":3,"scope":{"name":"#));
     assert!(lines[0].ends_with(
         r#""mutation":null,"violates":"election-safety","about":"every server campaigns"}"#
     ));
@@ -199,7 +202,7 @@ fn errors_say_the_line_and_what_to_do() {
         ),
         (
             |lines| lines[0] = r#"{"format":"kontiki-trace","version":1,"new":1}"#.to_string(),
-            &["trace:1: the trace has version 1, and this program reads version 2", "again"],
+            &["trace:1: the trace has version 1, and this program reads version 3", "again"],
         ),
         (
             |lines| lines[0] = lines[0].replace("election-safety", "safety"),

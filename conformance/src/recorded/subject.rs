@@ -56,7 +56,8 @@ impl ModelSubject {
     pub(super) fn boot(scope: &Scope, id: ServerId) -> Result<Self, StartError> {
         let mut all = servers(scope, None);
         let place = all.iter().position(|server| server.id == id).unwrap_or(0);
-        Ok(ModelSubject { server: all.swap_remove(place), state: ServerState::boot(id) })
+        let server = all.swap_remove(place);
+        Ok(ModelSubject { state: server.boot(), server })
     }
 }
 
@@ -66,7 +67,7 @@ impl Subject for ModelSubject {
         if shown.log.iter().zip(1..).all(|(entry, index)| entry.index.0 == index) {
             let log = Log::from_entries(shown.log.clone());
             let disk = Disk { term: shown.term, vote: shown.vote, log };
-            self.state = ServerState::recover(self.state.id, disk);
+            self.state = self.server.recover(disk);
         }
     }
 

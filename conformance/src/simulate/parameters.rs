@@ -53,6 +53,11 @@ impl Parameters {
             Property::UndisturbedLeader,
             Property::CutOffRaisesNoTerm,
             Property::LeaderHasMajority,
+            Property::NewestConfiguration,
+            Property::OnePendingConfiguration,
+            Property::QuorumOverlap,
+            Property::LeaderBelongs,
+            Property::OrderlyTransfer,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {
@@ -72,6 +77,10 @@ impl Parameters {
             pre_vote: self.pre_vote,
             leader_contact: self.leader_contact,
             check_quorum: self.check_quorum,
+            heartbeats: true,
+            changes: Vec::new(),
+            catch_up_rounds: 0,
+            transfers: 0,
             properties: Property::ALL.iter().copied().filter(always).collect(),
             sometimes: Default::default(),
             unique_states: None,

@@ -39,7 +39,7 @@ impl Director {
             problem: Box::new(error.into()),
         })?;
         let servers = servers(&scope, None);
-        let states = servers.iter().map(|server| ServerState::boot(server.id)).collect();
+        let states = servers.iter().map(RaftServer::boot).collect();
         let about = about.to_string();
         let header = TraceHeader { scope, mutation: None, violates: None, about };
         let network = Network::default();
@@ -56,8 +56,9 @@ impl Director {
         if self.steps.iter().any(|step| step.server == id) {
             return Err(self.error(StoryProblem::Started(id)));
         }
+        let started = self.server(id)?.recover(disk);
         if let Some(state) = self.states.get_mut(place) {
-            *state = ServerState::recover(id, disk);
+            *state = started;
         }
         self.happen(id, Input::Restart { torn: None })
     }

@@ -1,7 +1,7 @@
 //! Why a story cannot be played.
 
 use kontiki_specs::scope::ScopeError;
-use kontiki_specs::{Input, ServerId};
+use kontiki_specs::{Input, NotAChange, ServerId};
 use thiserror::Error;
 
 /// Where a story goes wrong, and how.
@@ -23,6 +23,9 @@ pub enum StoryProblem {
     /// The text of its scope is wrong.
     #[error(transparent)]
     Scope(#[from] ScopeError),
+    /// The text of a change of membership is wrong.
+    #[error(transparent)]
+    Change(#[from] NotAChange),
     /// It names a server that the scope does not have.
     #[error("there is no {0}")]
     NoServer(ServerId),

@@ -12,6 +12,7 @@ mod error;
 mod failover;
 mod figure_7;
 mod figure_8;
+mod membership;
 mod moves;
 mod network;
 mod scenes;
@@ -49,5 +50,7 @@ pub fn all() -> Result<Vec<Story>, StoryError> {
     stories.extend(write_crash::all()?);
     stories.extend(failover::all()?);
     stories.extend([contact::leader_contact()?, contact::check_quorum()?]);
+    stories.extend([membership::joint_change()?, membership::bug_of_2015_avoided()?]);
+    stories.extend([membership::shrinking_quorum()?, membership::transfer()?]);
     Ok(stories)
 }

@@ -3,7 +3,8 @@
 use super::{Director, StoryError, StoryProblem};
 use bytes::Bytes;
 use kontiki_model::server::Write;
-use kontiki_specs::{Input, Message, ServerId};
+use kontiki_specs::{Input, MembershipChange, Message, ServerId};
+use std::str::FromStr;
 
 /// Each of these is one step of one server, or what the network does between steps. All of them
 /// fail if it cannot happen now.
@@ -43,6 +44,19 @@ impl Director {
     pub fn propose_together(&mut self, server: u64, commands: &[&str]) -> Result<(), StoryError> {
         let commands = commands.iter().map(|text| Bytes::copy_from_slice(text.as_bytes()));
         self.happen(ServerId(server), Input::Propose { commands: commands.collect() })
+    }
+
+    /// An operator asks a server for a change of membership, in the words of a scope file; the
+    /// server may refuse it.
+    pub fn change_membership(&mut self, server: u64, change: &str) -> Result<(), StoryError> {
+        let change =
+            MembershipChange::from_str(change).map_err(|wrong| self.error(wrong.into()))?;
+        self.happen(ServerId(server), Input::ChangeMembership { change, expected: None })
+    }
+
+    /// An operator asks a server to hand leadership over, which it may refuse.
+    pub fn transfer_leadership(&mut self, server: u64, to: u64) -> Result<(), StoryError> {
+        self.happen(ServerId(server), Input::TransferLeadership { to: ServerId(to) })
     }
 
     /// The oldest message from one server to another arrives.

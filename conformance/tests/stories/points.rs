@@ -3,8 +3,11 @@
 use super::seen::{
     applied, assert_one_log, count, ever, follows, last, leads, steps, story, terms,
 };
+use kontiki_conformance::stories::Story;
 use kontiki_specs::trace::TraceStep;
-use kontiki_specs::{Input, LogIndex, Message, Output, Refusal, RoleObservation, ServerId, Term};
+use kontiki_specs::{
+    Input, LogIndex, Message, Observation, Output, Refusal, RoleObservation, ServerId, Term,
+};
 
 #[test]
 fn election() {
@@ -18,7 +21,7 @@ fn election() {
 fn split_vote() {
     let story = story("split-vote");
     let votes = |role: &RoleObservation| match role {
-        RoleObservation::Candidate { votes } => votes.len(),
+        RoleObservation::Candidate { votes, .. } => votes.len(),
         _ => 0,
     };
     for candidate in [1, 2] {
@@ -168,4 +171,84 @@ fn check_quorum() {
     assert_one_log(&story, &[1, 2, 3]);
     let log = &last(&story, 1).log;
     assert_eq!(["x=1", "x=2", "x=3"].map(|command| count(command, log)), [0, 0, 1]);
+}
+
+/// The configuration that a server goes by, as its text, after each change.
+fn configurations(story: &Story, server: u64) -> Vec<String> {
+    let mut seen: Vec<String> =
+        steps(story, server).map(|step| step.observation.configuration.to_string()).collect();
+    seen.dedup();
+    seen
+}
+
+#[test]
+fn joint_change() {
+    let story = story("joint-change");
+    let joint = "{S1 S2 S3}→{S3 S4 S5}";
+    assert_eq!(configurations(&story, 1), ["{S1 S2 S3}", joint]);
+    for server in [2, 3] {
+        assert_eq!(configurations(&story, server), ["{S1 S2 S3}", joint, "{S3 S4 S5}"]);
+    }
+    for server in [4, 5] {
+        assert_eq!(configurations(&story, server), ["{}", joint, "{S3 S4 S5}"]);
+    }
+    // S2 is outside C(new) and leads until it is committed, by S3 and S4.
+    let outside = |o: &Observation| leads(o) && o.configuration_index == LogIndex(4);
+    assert!(ever(&story, 2, outside));
+    assert!(!ever(&story, 2, |o| leads(o) && o.commit_index == LogIndex(4)));
+    assert_eq!(last(&story, 2).commit_index, LogIndex(4));
+    let tells = |step: &&TraceStep| {
+        let told = |output: &Output| {
+            matches!(output, Output::Send { to: ServerId(4), message: Message::TimeoutNow { .. } })
+        };
+        step.outputs.iter().any(told)
+    };
+    assert_eq!(steps(&story, 2).filter(tells).count(), 1);
+    assert!(leads(last(&story, 4)) && last(&story, 4).term == Term(3));
+}
+
+#[test]
+fn bug_of_2015_avoided() {
+    let story = story("bug-of-2015-avoided");
+    let refusal = Output::Refused { refusal: Refusal::NothingCommittedInTerm };
+    assert_eq!(steps(&story, 3).filter(|step| step.outputs == [refusal.clone()]).count(), 1);
+    assert_eq!(configurations(&story, 3), ["{S1 S2 S3 S4}", "{S1 S3 S4}"]);
+    // S1's own change is taken back, and S3's is all that it knows of.
+    let known = ["{S1 S2 S3 S4}", "{S2 S3 S4}", "{S1 S2 S3 S4}", "{S1 S3 S4}"];
+    assert_eq!(configurations(&story, 1), known);
+    assert_eq!(terms(&last(&story, 3).log), [1, 2, 2]);
+    assert_eq!(last(&story, 3).commit_index, LogIndex(3));
+    assert_eq!(last(&story, 1).log, last(&story, 3).log);
+}
+
+#[test]
+fn shrinking_quorum() {
+    let story = story("shrinking-quorum");
+    let answered: Vec<_> = steps(&story, 1)
+        .filter(|step| matches!(step.input, Input::Deliver { from: ServerId(3), .. }))
+        .map(|step| {
+            let RoleObservation::Leader { progress, .. } = &step.observation.role else {
+                return (LogIndex::ZERO, LogIndex::ZERO);
+            };
+            (progress[&ServerId(3)].match_index, step.observation.commit_index)
+        })
+        .collect();
+    let at = |matched, committed| (LogIndex(matched), LogIndex(committed));
+    assert_eq!(answered[..2], [at(0, 2), at(1, 3)]);
+    assert_one_log(&story, &[1]);
+}
+
+#[test]
+fn transfer() {
+    let story = story("transfer");
+    let refusal = Output::Refused { refusal: Refusal::TransferUnderWay { to: ServerId(3) } };
+    assert!(steps(&story, 1).any(|step| step.outputs == [refusal.clone()]));
+    let in_contact = |step: &&TraceStep| {
+        let Input::Deliver { message, .. } = &step.input else { return false };
+        matches!(message, Message::RequestVote { transfer: true, .. })
+    };
+    let granted: Vec<_> = steps(&story, 2).filter(in_contact).map(|s| s.observation.vote).collect();
+    assert_eq!(granted, [Some(ServerId(3))]);
+    assert!(leads(last(&story, 3)) && last(&story, 3).term == Term(2));
+    assert_one_log(&story, &[1, 2, 3]);
 }

@@ -2,7 +2,7 @@
 
 use super::Raft;
 use super::outputs::Outputs;
-use super::quorum::majority_index;
+use super::quorum::quorum_index;
 use super::role::Role;
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::Output;
@@ -12,8 +12,9 @@ impl<S: LogStore> Raft<S> {
     /// term. L9: the leader's own copy counts as far as it is durable, like any other.
     pub(super) fn advance_commit(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        let followers = leader.followers.iter().map(|progress| progress.match_index);
-        let held = majority_index(followers.chain([self.disk.durable_index]).collect());
+        let held = quorum_index(self.configurations.newest(), |server| {
+            if server == self.config.id { self.disk.durable_index } else { leader.held_by(server) }
+        });
         if held > self.commit_index && self.log.term_at(held) == Some(self.hard_state.term) {
             self.commit_index = held;
         }

@@ -8,14 +8,20 @@ use thiserror::Error;
 pub struct Config {
     /// Which server this is.
     pub id: ServerId,
-    /// Who votes. A server that is not among them answers, and never campaigns.
-    pub configuration: Configuration,
+    /// The configuration that the cluster was started with, in force while the log holds none
+    /// (rule M2): the same at every server that it was started with. A server that joins a running
+    /// cluster has none, and waits until a leader sends it the log.
+    pub bootstrap: Option<Configuration>,
     /// Ask for pre-votes before campaigning (rule E7). On unless changed.
     pub pre_vote: bool,
     /// In contact with a leader, ignore requests for votes (rule E8). On unless changed.
     pub leader_contact: bool,
     /// A leader without a majority steps down (rule E9). On unless changed.
     pub check_quorum: bool,
+    /// In how many rounds a learner must catch up before it may become a voter (rule M5); 10 unless
+    /// changed. With 0 any server may be made a voter at any time, and a leader may have to wait
+    /// for it with all that it is to commit.
+    pub catch_up_rounds: u64,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -60,12 +66,18 @@ impl Config {
     pub fn new(id: ServerId, voters: impl IntoIterator<Item = ServerId>) -> Self {
         Config {
             id,
-            configuration: Configuration { voters: voters.into_iter().collect() },
+            bootstrap: Some(Configuration::of_voters(voters)),
             pre_vote: true,
             leader_contact: true,
             check_quorum: true,
+            catch_up_rounds: 10,
             limits: Limits::default(),
         }
+    }
+
+    /// A server that waits to be taken into a running cluster, with every rule on.
+    pub fn joining(id: ServerId) -> Self {
+        Config { bootstrap: None, ..Config::new(id, []) }
     }
 
     /// Whether a server can run with this.
@@ -73,8 +85,13 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, and what would be right.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.configuration.voters.is_empty() {
-            return Err(ConfigError::NoVoters);
+        if let Some(bootstrap) = &self.bootstrap {
+            if bootstrap.voters.is_empty() {
+                return Err(ConfigError::NoVoters);
+            }
+            if let Some(server) = bootstrap.voters.intersection(&bootstrap.learners).next() {
+                return Err(ConfigError::LearnerIsVoter { server: *server });
+            }
         }
         let limits = &self.limits;
         let at_least_one = [
@@ -93,23 +110,20 @@ impl Config {
             None => Ok(()),
         }
     }
-
-    /// The voters other than this server, in the order of their ids.
-    pub(crate) fn other_voters(&self) -> impl Iterator<Item = ServerId> + '_ {
-        self.configuration.voters.iter().copied().filter(|voter| *voter != self.id)
-    }
-
-    pub(crate) fn is_voter(&self, server: ServerId) -> bool {
-        self.configuration.voters.contains(&server)
-    }
 }
 
 /// Why a server cannot start with a [`Config`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// Nobody votes.
-    #[error("no voters: name at least one server that votes")]
+    #[error("no voters: name at least one server that votes, or none at all to join a cluster")]
     NoVoters,
+    /// A server that votes and does not.
+    #[error("{server} is listed as voter and as learner: take it out of one list")]
+    LearnerIsVoter {
+        /// The server.
+        server: ServerId,
+    },
     /// A limit that lets nothing through.
     #[error("the limit {name} is 0: set it to at least 1")]
     ZeroLimit {
@@ -123,12 +137,18 @@ pub enum ConfigError {
 
 /// What an entry counts for besides its command, in bytes: its term, index and kind.
 const ENTRY_OVERHEAD: u64 = 24;
+/// What each server in a configuration counts for, in bytes.
+const SERVER_BYTES: u64 = 8;
 
 /// What an entry counts for against the limits, in bytes.
 pub fn entry_bytes(entry: &Entry) -> u64 {
     match &entry.payload {
         Payload::Noop => ENTRY_OVERHEAD,
         Payload::Command(command) => command_entry_bytes(command),
+        Payload::Configuration(Configuration { voters, outgoing, learners }) => {
+            let servers = voters.len() + outgoing.len() + learners.len();
+            ENTRY_OVERHEAD + servers as u64 * SERVER_BYTES
+        }
     }
 }
 

@@ -1,20 +1,22 @@
 //! Contact: who has heard from whom (rules E8, E9).
 
 use super::Raft;
-use super::quorum::is_majority;
+use super::progress::Progress;
+use super::quorum::is_quorum;
 use super::role::{Follower, Role};
 use crate::storage::LogStore;
 use kontiki_specs::{Message, ServerId};
 
 impl<S: LogStore> Raft<S> {
     /// E8: in contact with a leader, requests for votes are ignored, whatever their term. A leader
-    /// is in contact with itself.
+    /// is in contact with itself. A candidate that
+    /// was told to campaign is heard (E10).
     pub(super) fn ignores_for_leader_contact(&self, message: &Message) -> bool {
         if !self.config.leader_contact {
             return false;
         }
         match message {
-            Message::RequestVote { .. } | Message::RequestPreVote { .. } => {
+            Message::RequestVote { transfer: false, .. } | Message::RequestPreVote { .. } => {
                 self.role.is_leader() || self.has_leader_contact()
             }
             _ => false,
@@ -39,15 +41,18 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// E9: a leader that has not heard from a majority since the last check, itself counted, steps
-    /// down. Any other listens anew.
+    /// down. Any other listens anew. M5: an election timeout has passed for learners, too.
     pub(super) fn quorum_contact_expired(&mut self) {
-        let voters = self.config.configuration.voters.len();
         let Role::Leader(leader) = &mut self.role else { return };
+        leader.followers.iter_mut().for_each(Progress::round_grows_long);
         if !self.config.check_quorum {
             return;
         }
-        let heard = leader.followers.iter().filter(|progress| progress.heard).count();
-        if is_majority(heard + 1, voters) {
+        let heard = |server| {
+            let progress = leader.followers.iter().find(|progress| progress.id == server);
+            server == self.config.id || progress.is_some_and(|progress| progress.heard)
+        };
+        if is_quorum(self.configurations.newest(), heard) {
             leader.followers.iter_mut().for_each(|progress| progress.heard = false);
         } else {
             self.role = Role::Follower(Follower::default());

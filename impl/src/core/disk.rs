@@ -85,6 +85,7 @@ impl<S: LogStore> Raft<S> {
             first_index,
             entries: entries.clone(),
         });
+        self.configurations.note(&entries);
         self.log.append(entries);
     }
 
@@ -92,6 +93,7 @@ impl<S: LogStore> Raft<S> {
     /// the entries that follow.
     pub(super) fn truncate(&mut self, first: LogIndex) {
         self.log.truncate_from(first);
+        self.configurations.truncate_from(first);
         self.disk.durable_index = self.disk.durable_index.min(first.previous());
     }
 

@@ -1,49 +1,56 @@
 //! Elections (rules E1 to E5, L5).
 
 use super::Raft;
+use super::configurations::{electorate, votes_in};
 use super::outputs::Outputs;
 use super::progress::Progress;
-use super::quorum::is_majority;
+use super::quorum::is_quorum;
 use super::role::{Candidate, Leader, Role};
 use super::sizes::Sizes;
 use crate::storage::{HardState, LogStore, StoreError};
 use kontiki_specs::{Entries, Entry, LogPosition, Message, Payload, ServerId};
 
 impl<S: LogStore> Raft<S> {
-    /// E1: a voter that does not lead seeks to, by asking first whether it could (E7) or at once.
+    /// E1: a server that may and does not lead seeks to, by asking first whether it could (E7) or at once.
     pub(super) fn election_timeout(&mut self, outputs: &mut Outputs) {
-        if self.role.is_leader() || !self.config.is_voter(self.config.id) {
+        if self.role.is_leader() || !self.may_campaign() {
             return;
         }
         if self.config.pre_vote {
             self.ask_for_pre_votes(outputs);
         } else {
-            self.campaign();
+            self.campaign(false);
         }
     }
 
     /// E2, E3: the next term, with this server's own vote. Others are asked for theirs when it is
-    /// durable.
-    pub(super) fn campaign(&mut self) {
+    /// durable. `transfer`: the leader has told it to (E10).
+    pub(super) fn campaign(&mut self, transfer: bool) {
         let term = self.hard_state.term.next();
         self.hard_state = HardState { term, vote: Some(self.config.id) };
-        self.role = Role::Candidate(Candidate::default());
+        self.role = Role::Candidate(Candidate { transfer, ..Candidate::default() });
     }
 
     /// E2: term and vote are durable; a candidate asks for votes and counts its own.
     pub(super) fn ask_for_votes(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
-        if !matches!(self.role, Role::Candidate(_)) {
-            return Ok(());
-        }
-        let request = Message::RequestVote { term: self.hard_state.term, last: self.log.last() };
-        for voter in self.config.other_voters() {
-            self.send(voter, request.clone(), outputs);
-        }
+        let Role::Candidate(Candidate { transfer, .. }) = self.role else { return Ok(()) };
+        let (term, last) = (self.hard_state.term, self.log.last());
+        self.ask_voters(&Message::RequestVote { term, last, transfer }, outputs);
         self.count_vote(self.config.id, outputs)
     }
 
+    /// E2, E7: asks everybody else who has a vote in the newest configuration (M2).
+    pub(super) fn ask_voters(&self, request: &Message, outputs: &mut Outputs) {
+        for voter in electorate(self.configurations.newest()) {
+            if voter != self.config.id {
+                self.send(voter, request.clone(), outputs);
+            }
+        }
+    }
+
     /// E3: one vote a term, for a candidate whose log allows it (E4), answered when it is durable:
-    /// now, or on the completion of its write.
+    /// now, or on the completion of its write. M5: whether this server knows that it has a vote
+    /// does not matter.
     pub(super) fn request_vote(
         &mut self,
         candidate: ServerId,
@@ -79,10 +86,12 @@ impl<S: LogStore> Raft<S> {
         voter: ServerId,
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
-        let voters = self.config.configuration.voters.len();
+        let configuration = self.configurations.newest();
         if let Role::Candidate(candidate) = &mut self.role {
-            candidate.votes.insert(voter);
-            if is_majority(candidate.votes.len(), voters) {
+            if votes_in(configuration, voter) {
+                candidate.votes.insert(voter);
+            }
+            if is_quorum(configuration, |voter| candidate.votes.contains(&voter)) {
                 return self.lead(outputs);
             }
         }
@@ -90,20 +99,26 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// E5, L5: a new leader appends a no-op of its term and announces itself with it, from the end
-    /// of its log on, of which it does not know who shares it.
+    /// of its log on, of which it does not know who shares it. M3: a joint configuration that it
+    /// knows to be committed, it leaves at once.
     fn lead(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
-        let index = self.log.last_index().next();
-        let followers = self.config.other_voters().map(|id| Progress::unknown(id, index));
-        let noop = Entry { term: self.hard_state.term, index, payload: Payload::Noop };
-        let noop: Entries = [noop].into_iter().collect();
+        let (term, index) = (self.hard_state.term, self.log.last_index().next());
+        let noop = Entry { term, index, payload: Payload::Noop };
+        let new_configuration = self.new_configuration().map(|configuration| {
+            let payload = Payload::Configuration(configuration);
+            Entry { term, index: index.next(), payload }
+        });
+        let first: Entries = [noop].into_iter().chain(new_configuration).collect();
         let mut unsettled = Sizes::default();
-        unsettled.push(&noop);
+        unsettled.push(&first);
         self.role = Role::Leader(Leader {
-            followers: followers.collect(),
+            followers: Vec::new(),
             inherited: index.previous(),
             unsettled,
+            transfer: None,
         });
-        self.append(noop, outputs);
+        self.append(first, outputs);
+        self.follow_members(index);
         self.for_each_follower(outputs, Progress::send)
     }
 }

@@ -44,12 +44,6 @@ pub enum Rejection {
     /// A message from the server to itself.
     #[error("a message from the server to itself")]
     FromItself,
-    /// A reply from a server that nothing was asked of.
-    #[error("a reply from {from}, which is not a voter")]
-    ReplyFromStranger {
-        /// The sender.
-        from: ServerId,
-    },
     /// Only a pre-vote may be asked for in the term before the first.
     #[error("a message of term 0, in which nobody campaigns or leads")]
     TermZero,
@@ -81,6 +75,12 @@ pub enum Rejection {
         /// The entry's term.
         term: Term,
     },
+    /// A configuration that no leader appends: nobody votes, or somebody votes and does not.
+    #[error("the configuration at {index} has no voters, or a voter who is a learner")]
+    ImpossibleConfiguration {
+        /// Where it stands.
+        index: LogIndex,
+    },
     /// A log position of a later term than the message that tells of it.
     #[error("a position of term {position} in a message of term {term}")]
     PositionOfLaterTerm {
@@ -97,7 +97,7 @@ pub enum Rejection {
         /// What was refused.
         prev_index: LogIndex,
     },
-    /// Entries from a second leader of one term. One of the servers does not keep its promises.
+    /// Entries, or word to campaign, from a second leader of one term. One of the servers does not keep its promises.
     #[error("{from} claims to lead in term {term}, in which {leader} leads")]
     SecondLeader {
         /// The sender.

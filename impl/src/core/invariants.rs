@@ -1,6 +1,7 @@
 //! What must hold between steps.
 
 use super::Raft;
+use super::configurations::members;
 use super::progress::{Mode, Progress};
 use super::role::{Leader, Role};
 use crate::storage::LogStore;
@@ -23,6 +24,7 @@ impl<S: LogStore> Raft<S> {
             (self.applied_index <= self.commit_index, "what is applied is committed"),
             (self.commit_index <= last_index, "what is committed is in the log"),
             (self.disk.durable_index <= last_index, "what is durable is in the log"),
+            (self.configurations.newest_index() <= last_index, "the configuration is in the log"),
             (self.log.last().term <= self.hard_state.term, "no entry is of a later term"),
             (self.disk.hard_state.term <= self.hard_state.term, "the term on disk is not later"),
             (
@@ -34,6 +36,11 @@ impl<S: LogStore> Raft<S> {
         broken.or_else(|| match &self.role {
             Role::Leader(leader) => {
                 let settled = self.commit_index.min(self.disk.durable_index);
+                let mut members = members(self.configurations.newest());
+                members.remove(&self.config.id);
+                if !leader.followers.iter().map(|progress| progress.id).eq(members) {
+                    return Some("a leader's followers are the other members, in order");
+                }
                 leader.broken_invariant(settled, last_index)
             }
             _ => None,
@@ -75,7 +82,9 @@ mod tests {
     use crate::core::role::{Leader, Role};
     use crate::core::{Config, Outputs, Raft};
     use crate::storage::MemoryStore;
-    use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, ServerId, Term};
+    use kontiki_specs::{
+        AppendOutcome, Configuration, Entry, Input, LogIndex, Message, Payload, ServerId, Term,
+    };
 
     type Server = Raft<MemoryStore>;
     type Damage = fn(&mut Server);
@@ -102,6 +111,12 @@ mod tests {
         raft
     }
 
+    fn membership(index: u64) -> Entry {
+        let configuration = Configuration::of_voters((1..=3).map(ServerId));
+        let payload = Payload::Configuration(configuration);
+        Entry { term: Term(1), index: LogIndex(index), payload }
+    }
+
     fn role(raft: &mut Server) -> &mut Leader {
         match &mut raft.role {
             Role::Leader(leader) => leader,
@@ -111,13 +126,15 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_as_it_must_be_is_seen() {
-        let breaks: [(Damage, &str); 12] = [
+        let breaks: [(Damage, &str); 14] = [
             (|raft| raft.applied_index = LogIndex(2), "what is applied is committed"),
             (|raft| raft.commit_index = LogIndex(3), "what is committed is in the log"),
             (|raft| raft.disk.durable_index = LogIndex(3), "what is durable is in the log"),
             (|raft| raft.hard_state.term = Term(0), "no entry is of a later term"),
             (|raft| raft.disk.hard_state.term = Term(2), "the term on disk is not later"),
             (|raft| raft.hard_state.vote = None, "who campaigns or leads has voted for itself"),
+            (|raft| raft.configurations.note(&[membership(9)]), "configuration is in the log"),
+            (|raft| role(raft).followers.swap(0, 1), "the other members, in order"),
             (|raft| role(raft).unsettled.pop(1), "the sizes that wait"),
             (|raft| role(raft).inherited = LogIndex(2), "the sizes that wait"),
             (|raft| role(raft).followers[1].match_index = LogIndex(1), "beyond the match index"),

@@ -46,11 +46,14 @@ impl<S: LogStore> Raft<S> {
 
     /// L9: whether a leader takes these commands now.
     fn admit(&self, commands: &[Bytes]) -> Result<(), Refusal> {
-        let Role::Leader(Leader { unsettled, .. }) = &self.role else {
+        let Role::Leader(Leader { unsettled, transfer, .. }) = &self.role else {
             return Err(Refusal::NotLeader { leader: self.leader() });
         };
         if commands.is_empty() {
             return Err(Refusal::NothingProposed);
+        }
+        if let Some(to) = *transfer {
+            return Err(Refusal::TransferUnderWay { to });
         }
         let limits = &self.config.limits;
         let size = commands.iter().map(|command| command.len() as u64).max().unwrap_or(0);
@@ -67,7 +70,9 @@ impl<S: LogStore> Raft<S> {
 
     /// L12: keeps leadership, and has lost messages come to light.
     pub(super) fn heartbeat_timeout(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
-        self.for_each_follower(outputs, Progress::heartbeat)
+        self.for_each_follower(outputs, Progress::heartbeat)?;
+        self.tell_to_campaign(outputs);
+        Ok(())
     }
 
     /// L1: a follower holds the leader's log up to `index`.
@@ -78,11 +83,15 @@ impl<S: LogStore> Raft<S> {
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
-        let news = leader.progress_of(follower).is_some_and(|progress| progress.matched(index));
-        if !news {
+        let Some(progress) = leader.progress_of(follower) else { return Ok(()) };
+        if !progress.matched(index) {
             return Ok(());
         }
-        if index > self.commit_index {
+        let (rounds, last_index) = (self.config.catch_up_rounds, self.log.last_index());
+        progress.round_may_end(rounds, last_index).into_iter().for_each(|news| outputs.push(news));
+        // A configuration that is not committed may need fewer acknowledgements than the one before
+        // it, so an answer for less than is committed can commit more (M1).
+        if index > self.commit_index || self.configurations.newest_index() > self.commit_index {
             self.advance_commit();
         }
         self.send_to(follower, outputs)

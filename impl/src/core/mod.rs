@@ -4,8 +4,10 @@
 //! and no threads; those are the driver's, who feeds it timeouts, messages and completions of
 //! writes. The rules are numbered as in `specs/rules.md`, and the files are named for them.
 
+mod change;
 mod commit;
 mod config;
+mod configurations;
 mod contact;
 mod disk;
 mod election;
@@ -14,24 +16,27 @@ mod follower;
 mod invariants;
 mod leader;
 mod log;
+mod membership;
 mod observe;
 mod outputs;
 mod pre_vote;
 mod progress;
-mod quorum;
+pub mod quorum;
 mod role;
 mod screen;
 mod sizes;
 mod term_runs;
 mod terms;
+mod transfer;
 
 pub use config::{Config, ConfigError, Limits, entry_bytes};
 pub use error::{MAX_INDEX, MAX_TERM, Rejection, StartError, StepError};
 pub use outputs::Outputs;
 
 use crate::storage::{HardState, LogStore, StoreError};
+use configurations::Configurations;
 use disk::Disk;
-use kontiki_specs::{Input, LogIndex, Output, RoleKind, ServerId, Term};
+use kontiki_specs::{Configuration, Input, LogIndex, Message, Output, RoleKind, ServerId, Term};
 use log::Log;
 use role::{Follower, Role};
 
@@ -46,6 +51,7 @@ pub struct Raft<S> {
     store: S,
     hard_state: HardState,
     log: Log,
+    configurations: Configurations,
     disk: Disk,
     commit_index: LogIndex,
     applied_index: LogIndex,
@@ -62,9 +68,10 @@ impl<S: LogStore> Raft<S> {
     /// If the configuration is impossible, or the store cannot be read or is corrupt.
     pub fn start(config: Config, store: S) -> Result<Self, StartError> {
         config.check()?;
-        let (hard_state, log) = read(&store)?;
+        let (hard_state, log, configurations) = read(&config, &store)?;
         Ok(Raft {
             config,
+            configurations,
             store,
             hard_state,
             disk: Disk::holding(hard_state, log.last_index()),
@@ -90,8 +97,9 @@ impl<S: LogStore> Raft<S> {
         }
         self.screen(&input)?;
         let mark = outputs.mark();
-        let role = self.role.kind();
-        if let Err(failure) = self.take(input, outputs).and_then(|()| self.finish(role, outputs)) {
+        let before = Before { role: self.role.kind(), answering: answering(&input) };
+        if let Err(failure) = self.take(input, outputs).and_then(|()| self.finish(before, outputs))
+        {
             outputs.take_back(mark);
             self.stopped = true;
             return Err(failure.into());
@@ -106,6 +114,17 @@ impl<S: LogStore> Raft<S> {
             Input::HeartbeatTimeout => self.heartbeat_timeout(outputs),
             Input::Propose { commands } => self.propose(commands, outputs),
             Input::HardStateWritten { .. } => self.hard_state_written(outputs),
+            Input::ChangeMembership { change, expected } => {
+                self.change_membership(&change, expected, outputs)
+            }
+            Input::TransferLeadership { to } => {
+                self.transfer_leadership(to, outputs);
+                Ok(())
+            }
+            Input::TransferExpired => {
+                self.transfer_expired();
+                Ok(())
+            }
             Input::ElectionTimeout => {
                 self.election_timeout(outputs);
                 Ok(())
@@ -126,13 +145,18 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// What every step ends with: term and vote on their way to disk, what is committed on its
-    /// way to the state machine (L8), and the news of a role.
-    fn finish(&mut self, before: RoleKind, outputs: &mut Outputs) -> Result<(), StoreError> {
+    /// What every step ends with: a change of membership goes on (M3, M4), term and vote are on
+    /// their way to disk, what is committed on its way to the state machine (L8), and the news of
+    /// a role.
+    fn finish(&mut self, before: Before, outputs: &mut Outputs) -> Result<(), StoreError> {
+        self.follow_up_change(before.answering, outputs)?;
+        if before.answering.is_some() && before.answering == self.transfers_to() {
+            self.tell_to_campaign(outputs); // E10: it may hold all of the log now.
+        }
         self.write_hard_state(outputs);
         self.apply(outputs)?;
         let role = self.role.kind();
-        if role != before {
+        if role != before.role {
             outputs.push(Output::RoleChanged { role });
         }
         Ok(())
@@ -142,7 +166,8 @@ impl<S: LogStore> Raft<S> {
     /// were outstanding.
     fn restart(&mut self) -> Result<(), StepError> {
         self.stopped = true;
-        let (hard_state, log) = read(&self.store)?;
+        let (hard_state, log, configurations) = read(&self.config, &self.store)?;
+        self.configurations = configurations;
         self.hard_state = hard_state;
         self.disk = Disk::holding(hard_state, log.last_index());
         self.log = log;
@@ -198,6 +223,26 @@ impl<S: LogStore> Raft<S> {
         matches!(&self.role, Role::Follower(follower) if follower.leader_contact)
     }
 
+    /// The configuration in force: the last in the log, committed or not, or the one that the
+    /// server was started with (rule M2).
+    pub fn configuration(&self) -> &Configuration {
+        self.configurations.newest()
+    }
+
+    /// The index of that configuration's entry; 0 for the one that the server was started with. A
+    /// change of membership is complete when this is committed and not joint.
+    pub fn configuration_index(&self) -> LogIndex {
+        self.configurations.newest_index()
+    }
+
+    /// Who is to lead next, while this server leads and hands over (rule E10).
+    pub fn transfers_to(&self) -> Option<ServerId> {
+        match &self.role {
+            Role::Leader(leader) => leader.transfer,
+            _ => None,
+        }
+    }
+
     /// The index of the last entry of the log, durable or not.
     pub fn last_index(&self) -> LogIndex {
         self.log.last_index()
@@ -230,8 +275,25 @@ impl<S: LogStore> Raft<S> {
     }
 }
 
+/// What is remembered of a step until it ends.
+struct Before {
+    role: RoleKind,
+    /// The follower whose answer the step is about.
+    answering: Option<ServerId>,
+}
+
+fn answering(input: &Input) -> Option<ServerId> {
+    match input {
+        Input::Deliver { from, message: Message::AppendEntriesReply { .. } } => Some(*from),
+        _ => None,
+    }
+}
+
 /// What a store holds, if it is what a server can have written.
-fn read(store: &impl LogStore) -> Result<(HardState, Log), StoreError> {
+fn read(
+    config: &Config,
+    store: &impl LogStore,
+) -> Result<(HardState, Log, Configurations), StoreError> {
     let hard_state = store.hard_state()?;
     let log = Log::read(store)?;
     let (entry, known) = (log.last().term, hard_state.term);
@@ -239,7 +301,8 @@ fn read(store: &impl LogStore) -> Result<(HardState, Log), StoreError> {
         let wrong = format!("an entry of term {entry}, but the term is {known}");
         return Err(StoreError::Corrupt(wrong));
     }
-    Ok((hard_state, log))
+    let bootstrap = config.bootstrap.clone().unwrap_or_default();
+    Ok((hard_state, log, Configurations::read(bootstrap, store)?))
 }
 
 /// The input that says that a write is complete; `None` for an output that is no write.

@@ -1,7 +1,7 @@
 //! What shows of a server.
 
 use super::Raft;
-use super::role::Role;
+use super::role::{Candidate, Role};
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{LogIndex, Observation, RoleObservation};
 
@@ -26,6 +26,8 @@ impl<S: LogStore> Raft<S> {
             durable_term: self.disk.hard_state.term,
             durable_vote: self.disk.hard_state.vote,
             log: self.log.entries_from(&self.store, first)?,
+            configuration: self.configurations.newest().clone(),
+            configuration_index: self.configurations.newest_index(),
             durable_index: self.disk.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,
@@ -45,11 +47,13 @@ impl Role {
                 RoleObservation::PreCandidate { pre_votes: pre_candidate.pre_votes.clone() }
             }
             Role::Candidate(candidate) => {
-                RoleObservation::Candidate { votes: candidate.votes.clone() }
+                let Candidate { votes, transfer } = candidate.clone();
+                RoleObservation::Candidate { votes, transfer }
             }
             Role::Leader(leader) => RoleObservation::Leader {
                 progress: leader.followers.iter().map(|one| (one.id, one.observe())).collect(),
                 heard: leader.followers.iter().filter(|one| one.heard).map(|one| one.id).collect(),
+                transfer: leader.transfer,
             },
         }
     }

@@ -1,8 +1,9 @@
 //! Pre-vote (rule E7).
 
 use super::Raft;
+use super::configurations::votes_in;
 use super::outputs::Outputs;
-use super::quorum::is_majority;
+use super::quorum::is_quorum;
 use super::role::{PreCandidate, Role};
 use crate::storage::LogStore;
 use kontiki_specs::{LogPosition, Message, ServerId};
@@ -10,10 +11,8 @@ use kontiki_specs::{LogPosition, Message, ServerId};
 impl<S: LogStore> Raft<S> {
     /// E7: asks whether it would get the votes. Nothing durable changes.
     pub(super) fn ask_for_pre_votes(&mut self, outputs: &mut Outputs) {
-        let request = Message::RequestPreVote { term: self.hard_state.term, last: self.log.last() };
-        for voter in self.config.other_voters() {
-            self.send(voter, request.clone(), outputs);
-        }
+        let (term, last) = (self.hard_state.term, self.log.last());
+        self.ask_voters(&Message::RequestPreVote { term, last }, outputs);
         self.role = Role::PreCandidate(PreCandidate::default());
         self.count_pre_vote(self.config.id);
     }
@@ -33,11 +32,13 @@ impl<S: LogStore> Raft<S> {
 
     /// E7: with the promises of a majority, it campaigns.
     pub(super) fn count_pre_vote(&mut self, voter: ServerId) {
-        let voters = self.config.configuration.voters.len();
+        let configuration = self.configurations.newest();
         if let Role::PreCandidate(pre_candidate) = &mut self.role {
-            pre_candidate.pre_votes.insert(voter);
-            if is_majority(pre_candidate.pre_votes.len(), voters) {
-                self.campaign();
+            if votes_in(configuration, voter) {
+                pre_candidate.pre_votes.insert(voter);
+            }
+            if is_quorum(configuration, |voter| pre_candidate.pre_votes.contains(&voter)) {
+                self.campaign(false);
             }
         }
     }

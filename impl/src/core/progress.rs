@@ -6,8 +6,8 @@ use super::outputs::Outputs;
 use super::sizes::Sizes;
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{
-    Entries, FollowerProgress, LogIndex, LogPosition, Message, Output, ReplicationMode, ServerId,
-    Term,
+    CatchUp, Entries, FollowerProgress, LogIndex, LogPosition, Message, Output, ReplicationMode,
+    ServerId, Term,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub(crate) struct Progress {
     pub(crate) mode: Mode,
     /// Whether it has answered since the last quorum check (rule E9).
     pub(crate) heard: bool,
+    /// How a learner catches up (rule M5).
+    pub(crate) catch_up: Option<CatchUp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +59,41 @@ impl Progress {
     /// A follower of which nothing is known yet but that the leader's log ended before `next`.
     pub(crate) fn unknown(id: ServerId, next_index: LogIndex) -> Self {
         let match_index = LogIndex::ZERO;
-        Progress { id, match_index, next_index, mode: Mode::Probe, heard: false }
+        let (mode, heard, catch_up) = (Mode::Probe, false, None);
+        Progress { id, match_index, next_index, mode, heard, catch_up }
+    }
+
+    /// M5: a learner that has not begun to catch up begins; a voter does not have to.
+    pub(crate) fn begin_round(&mut self, votes: bool, goal: LogIndex) {
+        if votes {
+            self.catch_up = None;
+        } else if self.catch_up.is_none() {
+            self.catch_up = Some(CatchUp::Round { number: 1, goal, long: false });
+        }
+    }
+
+    /// M5: an election timeout has passed.
+    pub(crate) fn round_grows_long(&mut self) {
+        if let Some(CatchUp::Round { long, .. }) = &mut self.catch_up {
+            *long = true;
+        }
+    }
+
+    /// M5: whether the learner has caught up or used up its rounds now. `last_index` is what it has
+    /// to hold at the end of the next round.
+    pub(crate) fn round_may_end(&mut self, rounds: u64, last_index: LogIndex) -> Option<Output> {
+        let Some(CatchUp::Round { number, goal, long }) = self.catch_up else { return None };
+        if self.match_index < goal {
+            return None;
+        }
+        if !long {
+            self.catch_up = Some(CatchUp::Done);
+            return Some(Output::CaughtUp { server: self.id });
+        }
+        let was_last = number >= rounds;
+        let number = if was_last { 1 } else { number + 1 };
+        self.catch_up = Some(CatchUp::Round { number, goal: last_index, long: false });
+        was_last.then_some(Output::TooSlow { server: self.id })
     }
 
     /// L12: a heartbeat, and the probe again where there is one.
@@ -147,6 +183,7 @@ impl Progress {
         FollowerProgress {
             match_index: self.match_index,
             next_index: self.next_index,
+            catch_up: self.catch_up,
             mode: match self.mode {
                 Mode::Probe => ReplicationMode::Probe,
                 Mode::Pipeline { .. } => ReplicationMode::Pipeline,

@@ -1,15 +1,36 @@
-//! Majorities.
+//! Majorities, of one set of voters or of both halves of a joint configuration: pure values.
 
-use kontiki_specs::LogIndex;
+use kontiki_specs::{Configuration, LogIndex, ServerId};
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 
-/// Rule E5: whether `count` of `voters` are a majority.
-pub(crate) fn is_majority(count: usize, voters: usize) -> bool {
-    count > voters / 2
+/// Rules E5 and M1: whether the servers of which `is_in` is true are a quorum: a majority of the
+/// voters, and of the outgoing voters too while the configuration is joint. Without any voter there
+/// is none.
+pub fn is_quorum(configuration: &Configuration, is_in: impl Fn(ServerId) -> bool) -> bool {
+    let majority = |half: &BTreeSet<ServerId>| {
+        half.iter().filter(|server| is_in(**server)).count() > half.len() / 2
+    };
+    majority(&configuration.voters)
+        && (configuration.outgoing.is_empty() || majority(&configuration.outgoing))
 }
 
-/// Rule L4: the highest index that a majority holds, given what each voter holds.
-pub(crate) fn majority_index(mut held: SmallVec<[LogIndex; 7]>) -> LogIndex {
+/// Rules L4 and M1: the highest index that a quorum holds, given up to where each server holds the
+/// leader's log. Whether what stands there may be committed depends on its term, besides.
+pub fn quorum_index(
+    configuration: &Configuration,
+    held: impl Fn(ServerId) -> LogIndex,
+) -> LogIndex {
+    let new = majority_index(&configuration.voters, &held);
+    if configuration.outgoing.is_empty() {
+        return new;
+    }
+    new.min(majority_index(&configuration.outgoing, &held))
+}
+
+/// The highest index that a majority of these holds.
+fn majority_index(voters: &BTreeSet<ServerId>, held: &impl Fn(ServerId) -> LogIndex) -> LogIndex {
+    let mut held: SmallVec<[LogIndex; 7]> = voters.iter().map(|voter| held(*voter)).collect();
     held.sort_unstable_by(|a, b| b.cmp(a));
     // With the voters in falling order, the one at half their number is the least of a majority.
     held.get(held.len() / 2).copied().unwrap_or_default()
@@ -18,40 +39,84 @@ pub(crate) fn majority_index(mut held: SmallVec<[LogIndex; 7]>) -> LogIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quickcheck::quickcheck;
+    use quickcheck::{Arbitrary, Gen, quickcheck};
 
-    fn indexes(held: &[u8]) -> SmallVec<[LogIndex; 7]> {
-        held.iter().map(|index| LogIndex(u64::from(*index))).collect()
+    /// A configuration of servers 0 to 7, and up to where each of them holds the log.
+    #[derive(Clone, Debug)]
+    struct Held {
+        configuration: Configuration,
+        held: Vec<u8>,
+    }
+
+    impl Arbitrary for Held {
+        fn arbitrary(g: &mut Gen) -> Held {
+            let some = |g: &mut Gen| {
+                let bits = u8::arbitrary(g);
+                (0..8).filter(|bit| bits & (1 << bit) != 0).map(ServerId).collect()
+            };
+            let joint = bool::arbitrary(g);
+            let configuration = Configuration {
+                voters: some(g),
+                outgoing: if joint { some(g) } else { BTreeSet::new() },
+                learners: some(g),
+            };
+            Held { configuration, held: (0..8).map(|_| u8::arbitrary(g) % 16).collect() }
+        }
+    }
+
+    impl Held {
+        fn of(&self, server: ServerId) -> LogIndex {
+            let place = usize::try_from(server.0).unwrap();
+            LogIndex(u64::from(self.held[place]))
+        }
+
+        fn quorum_index(&self) -> LogIndex {
+            quorum_index(&self.configuration, |server| self.of(server))
+        }
     }
 
     quickcheck! {
         /// Half of the voters are not enough, any more are.
         fn a_majority_is_more_than_half(count: u8, voters: u8) -> bool {
-            let (count, voters) = (usize::from(count), usize::from(voters));
-            is_majority(count, voters) == (2 * count > voters)
+            let configuration = Configuration::of_voters((0..u64::from(voters)).map(ServerId));
+            let is_in = |server: ServerId| server.0 < u64::from(count);
+            let count = usize::from(count.min(voters));
+            is_quorum(&configuration, is_in) == (2 * count > usize::from(voters))
         }
 
-        /// The plain definition: of all indexes that a majority holds, the highest.
-        fn the_majority_index_is_the_highest_that_a_majority_holds(held: Vec<u8>) -> bool {
-            let holders = |index: u64| held.iter().filter(|held| u64::from(**held) >= index).count();
-            let highest = (0..=255).rev().find(|index| is_majority(holders(*index), held.len()));
-            majority_index(indexes(&held)) == LogIndex(highest.unwrap_or(0))
+        /// The plain definition: of all indexes that a quorum holds, the highest.
+        fn the_quorum_index_is_the_highest_that_a_quorum_holds(all: Held) -> bool {
+            let holds = |index: u64| {
+                is_quorum(&all.configuration, |server| all.of(server) >= LogIndex(index))
+            };
+            let highest = (0..=16).rev().find(|index| holds(*index));
+            all.quorum_index() == LogIndex(highest.unwrap_or(0))
         }
 
-        /// It does not matter who holds what.
-        fn the_order_of_voters_means_nothing(held: Vec<u8>) -> bool {
-            let mut other = held.clone();
-            other.reverse();
-            majority_index(indexes(&held)) == majority_index(indexes(&other))
+        /// A joint configuration needs what each of its halves needs.
+        fn a_joint_quorum_is_one_of_both_halves(all: Held, set: u8) -> bool {
+            let is_in = |server: ServerId| set & (1 << server.0) != 0;
+            let half = |voters: &BTreeSet<ServerId>| {
+                is_quorum(&Configuration::of_voters(voters.iter().copied()), is_in)
+            };
+            let Configuration { voters, outgoing, .. } = &all.configuration;
+            let both = half(voters) && (outgoing.is_empty() || half(outgoing));
+            is_quorum(&all.configuration, is_in) == both
         }
 
         /// More acknowledged never means less committed.
-        fn it_grows_with_what_is_held(held: Vec<u8>, place: usize, more: u8) -> bool {
-            let mut grown = held.clone();
-            if let Some(one) = grown.get_mut(place % held.len().max(1)) {
-                *one = one.saturating_add(more);
-            }
-            majority_index(indexes(&grown)) >= majority_index(indexes(&held))
+        fn it_grows_with_what_is_held(all: Held, place: usize, more: u8) -> bool {
+            let mut grown = all.clone();
+            let place = place % grown.held.len();
+            grown.held[place] = grown.held[place].saturating_add(more);
+            grown.quorum_index() >= all.quorum_index()
+        }
+
+        /// Learners count for nothing.
+        fn learners_do_not_matter(all: Held) -> bool {
+            let mut without = all.clone();
+            without.configuration.learners.clear();
+            without.quorum_index() == all.quorum_index()
         }
     }
 }

@@ -31,16 +31,20 @@ pub(crate) struct PreCandidate {
 pub(crate) struct Candidate {
     /// Whose votes it holds; its own only when that is durable.
     pub(crate) votes: BTreeSet<ServerId>,
+    /// Whether the last leader told it to campaign (rule E10).
+    pub(crate) transfer: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Leader {
-    /// Every other voter, in the order of their ids.
+    /// Every other member, in the order of their ids.
     pub(crate) followers: Vec<Progress>,
     /// The last entry that was there before this leader's first.
     pub(crate) inherited: LogIndex,
     /// The sizes of its own entries that are not committed yet, or not on its own disk.
     pub(crate) unsettled: Sizes,
+    /// Who is to lead next, while leadership is being transferred (rule E10).
+    pub(crate) transfer: Option<ServerId>,
 }
 
 impl Leader {
@@ -48,6 +52,12 @@ impl Leader {
     pub(crate) fn settle(&mut self, settled: LogIndex, last_index: LogIndex) {
         let waiting = last_index.0 - settled.max(self.inherited).0;
         self.unsettled.pop(self.unsettled.entries().saturating_sub(waiting));
+    }
+
+    /// Up to where a follower is known to hold the log.
+    pub(crate) fn held_by(&self, follower: ServerId) -> LogIndex {
+        let progress = self.followers.iter().find(|progress| progress.id == follower);
+        progress.map_or(LogIndex::ZERO, |progress| progress.match_index)
     }
 
     pub(crate) fn progress_of(&mut self, follower: ServerId) -> Option<&mut Progress> {

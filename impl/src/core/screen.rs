@@ -1,8 +1,11 @@
 //! What makes no sense is turned away before anything changes.
 
+use super::configurations::is_possible;
 use super::{MAX_INDEX, MAX_TERM, Raft, Rejection};
 use crate::storage::LogStore;
-use kontiki_specs::{AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, ServerId, Term};
+use kontiki_specs::{
+    AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Payload, ServerId, Term,
+};
 
 impl<S: LogStore> Raft<S> {
     /// Whether the input can be what it says it is.
@@ -42,30 +45,28 @@ impl<S: LogStore> Raft<S> {
             }
             Message::AppendEntriesReply { outcome, .. } => {
                 begun(term)?;
-                self.screen_sender_of_reply(from)?;
                 self.screen_outcome(term, outcome)
             }
-            Message::RequestPreVoteReply { .. } => self.screen_sender_of_reply(from),
-            Message::RequestVoteReply { .. } => {
+            Message::TimeoutNow { .. } => {
                 begun(term)?;
-                self.screen_sender_of_reply(from)
+                self.screen_leader(from, term)
             }
-            Message::LaterTerm { .. } => {
-                begun(term)?;
-                self.screen_sender_of_reply(from)
-            }
+            Message::RequestPreVoteReply { .. } => Ok(()),
+            Message::RequestVoteReply { .. } | Message::LaterTerm { .. } => begun(term),
         }
     }
 
-    /// Only voters are asked anything.
-    fn screen_sender_of_reply(&self, from: ServerId) -> Result<(), Rejection> {
-        if self.config.is_voter(from) {
-            return Ok(());
+    /// Election safety excludes two leaders of one term.
+    fn screen_leader(&self, from: ServerId, term: Term) -> Result<(), Rejection> {
+        match self.leader() {
+            Some(leader) if leader != from && term == self.hard_state.term => {
+                Err(Rejection::SecondLeader { from, leader, term })
+            }
+            _ => Ok(()),
         }
-        Err(Rejection::ReplyFromStranger { from })
     }
 
-    /// What election safety and leader completeness exclude, shown by one server alone.
+    /// What leader completeness excludes, too, shown by one server alone.
     fn screen_entries(
         &self,
         from: ServerId,
@@ -76,11 +77,7 @@ impl<S: LogStore> Raft<S> {
         if term < self.hard_state.term {
             return Ok(()); // It will only be answered.
         }
-        if term == self.hard_state.term
-            && let Some(leader) = self.leader().filter(|leader| *leader != from)
-        {
-            return Err(Rejection::SecondLeader { from, leader, term });
-        }
+        self.screen_leader(from, term)?;
         let commit_index = self.commit_index;
         let mut told = [prev].into_iter().chain(entries.iter().map(Entry::position));
         let contradicts = |told: &LogPosition| told.index <= commit_index && !self.log.holds(*told);
@@ -144,6 +141,11 @@ fn in_order(prev: LogPosition, entries: &[Entry], term: Term) -> Result<(), Reje
         let follows = entry.index == before.index.next() && entry.term >= before.term;
         if !follows || entry.term == Term::ZERO || entry.term > term {
             return Err(Rejection::EntryOutOfPlace { index: entry.index, term: entry.term });
+        }
+        if let Payload::Configuration(configuration) = &entry.payload
+            && !is_possible(configuration)
+        {
+            return Err(Rejection::ImpossibleConfiguration { index: entry.index });
         }
         before = entry.position();
     }

@@ -77,6 +77,7 @@ impl<S: LogStore> Raft<S> {
                     }
                 };
             }
+            Message::TimeoutNow { .. } => self.timeout_now(),
             Message::LaterTerm { .. } => {}
         }
         Ok(())

@@ -4,7 +4,7 @@ mod memory;
 
 pub use memory::MemoryStore;
 
-use kontiki_specs::{Entries, LogIndex, ServerId, Term};
+use kontiki_specs::{Entries, Entry, LogIndex, Payload, ServerId, Term};
 use thiserror::Error;
 
 /// What a server must not forget besides its log (rule E3).
@@ -55,6 +55,30 @@ pub trait LogStore {
         last: LogIndex,
         max_bytes: u64,
     ) -> Result<Entries, StoreError>;
+
+    /// The indexes of all entries that are configurations, in rising order (rule M2). A server asks
+    /// when it starts. One that is left out is not in force, which no rule survives: so unless a
+    /// store has kept account of them with every write, the whole log is read for it, as here.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    fn configurations(&self) -> Result<Vec<LogIndex>, StoreError> {
+        const READ_BYTES: u64 = 1 << 20;
+        let last_index = self.last_index()?;
+        let mut found = Vec::new();
+        let mut next = LogIndex(1);
+        while next <= last_index {
+            let entries = self.entries(next, last_index, READ_BYTES)?;
+            let is_configuration =
+                |entry: &&Entry| matches!(entry.payload, Payload::Configuration(_));
+            found.extend(entries.iter().filter(is_configuration).map(|entry| entry.index));
+            next = match entries.last_index() {
+                Some(last) if last >= next => last.next(),
+                _ => return Err(StoreError::Missing { index: next, last_index }),
+            };
+        }
+        Ok(found)
+    }
 }
 
 /// Why a store did not give what it was asked for. The server stops on it: it no longer knows what

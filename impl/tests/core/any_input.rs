@@ -4,7 +4,8 @@
 use kontiki::core::{Config, Limits, Outputs, Raft, StepError, completion, entry_bytes};
 use kontiki::storage::MemoryStore;
 use kontiki::{
-    AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Output, Payload, ServerId, Term,
+    AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, MembershipChange, Message,
+    Output, Payload, ServerId, Term,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -31,12 +32,12 @@ fn position() -> impl Strategy<Value = LogPosition> {
 /// Mostly in order after `prev`, sometimes not.
 fn append_entries() -> impl Strategy<Value = Message> {
     let odd = prop_oneof![9 => Just(0_u64), 1 => number()];
-    (term(), position(), vec((0_u64..5, odd), 0..4), index()).prop_map(
+    (term(), position(), vec((0_u64..5, odd, payload()), 0..4), index()).prop_map(
         |(term, prev, entries, commit_index)| {
-            let entries = (1..).zip(entries).map(|(place, (term, odd))| Entry {
+            let entries = (1..).zip(entries).map(|(place, (term, odd, payload))| Entry {
                 term: Term(term),
                 index: LogIndex(prev.index.0.saturating_add(place).saturating_add(odd)),
-                payload: Payload::Noop,
+                payload,
             });
             Message::AppendEntries { term, prev, entries: entries.collect(), commit_index }
         },
@@ -56,13 +57,52 @@ fn message() -> impl Strategy<Value = Message> {
         (term(), position()).prop_map(|(term, last)| Message::RequestPreVote { term, last }),
         (term(), any::<bool>())
             .prop_map(|(term, granted)| Message::RequestPreVoteReply { term, granted }),
-        (term(), position()).prop_map(|(term, last)| Message::RequestVote { term, last }),
+        (term(), position(), any::<bool>())
+            .prop_map(|(term, last, transfer)| Message::RequestVote { term, last, transfer }),
         (term(), any::<bool>())
             .prop_map(|(term, granted)| Message::RequestVoteReply { term, granted }),
         append_entries(),
         (term(), outcome())
             .prop_map(|(term, outcome)| Message::AppendEntriesReply { term, outcome }),
+        term().prop_map(|term| Message::TimeoutNow { term }),
         term().prop_map(|term| Message::LaterTerm { term }),
+    ]
+}
+
+fn server() -> impl Strategy<Value = ServerId> {
+    (0_u64..6).prop_map(ServerId)
+}
+
+fn change() -> impl Strategy<Value = MembershipChange> {
+    let servers = || prop::collection::vec(server(), 0..4);
+    prop_oneof![
+        server().prop_map(MembershipChange::AddLearner),
+        server().prop_map(MembershipChange::AddVoter),
+        server().prop_map(MembershipChange::Demote),
+        server().prop_map(MembershipChange::Remove),
+        (servers(), servers())
+            .prop_map(|(voters, learners)| MembershipChange::Replace { voters, learners }),
+    ]
+}
+
+fn members() -> impl Strategy<Value = Payload> {
+    let servers = || prop::collection::btree_set(server(), 0..4);
+    (servers(), servers(), servers()).prop_map(|(voters, outgoing, learners)| {
+        Payload::Configuration(Configuration { voters, outgoing, learners })
+    })
+}
+
+fn payload() -> impl Strategy<Value = Payload> {
+    prop_oneof![2 => Just(Payload::Noop), 1 => members()]
+}
+
+fn operator() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        (change(), prop::option::of(0_u64..5)).prop_map(|(change, expected)| {
+            Input::ChangeMembership { change, expected: expected.map(LogIndex) }
+        }),
+        server().prop_map(|to| Input::TransferLeadership { to }),
+        Just(Input::TransferExpired),
     ]
 }
 
@@ -76,6 +116,7 @@ fn input() -> impl Strategy<Value = Option<Input>> {
         1 => Just(Some(Input::HeartbeatTimeout)),
         1 => Just(Some(Input::LeaderContactExpired)),
         1 => Just(Some(Input::QuorumContactExpired)),
+        2 => operator().prop_map(Some),
         2 => vec(0_usize..300, 0..5)
             .prop_map(|sizes| Some(crate::support::propose(&sizes))),
         1 => Just(Some(Input::Restart { torn: None })),
@@ -92,6 +133,7 @@ fn config() -> impl Strategy<Value = Config> {
     let limits = (1_u64..4, 1_u64..5, 1_u64..300, 1_u64..600, 0_u64..300);
     (1_u64..6, switches, limits).prop_map(|(voters, switches, limits)| {
         let mut config = Config::new(ServerId(1), (1..=voters).map(ServerId));
+        config.catch_up_rounds = limits.0 - 1;
         (config.pre_vote, config.leader_contact, config.check_quorum) = switches;
         config.limits.batch_entries = limits.0;
         config.limits.window_entries = limits.1;

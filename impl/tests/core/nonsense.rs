@@ -1,9 +1,11 @@
 //! What makes no sense is refused with its reason and changes nothing.
 
 use crate::support::*;
-use kontiki::core::{ConfigError, MAX_INDEX, MAX_TERM, Raft, Rejection, StartError, StepError};
+use kontiki::core::{
+    Config, ConfigError, MAX_INDEX, MAX_TERM, Raft, Rejection, StartError, StepError,
+};
 use kontiki::storage::{HardState, MemoryStore, StoreError};
-use kontiki::{Input, LogIndex, Message, ServerId, Term};
+use kontiki::{Configuration, Input, LogIndex, Message, Term};
 
 /// Server 1 following server 2 in term 2, with entries 1@1 and 2@2, the first committed.
 fn follower() -> Raft<MemoryStore> {
@@ -23,12 +25,8 @@ fn messages_that_are_ill_formed() {
     let raft = &mut follower();
     let beyond = LogIndex(MAX_INDEX.0 + 1);
     let late = Term(MAX_TERM.0 + 1);
-    let request = |term, last| Message::RequestVote { term: Term(term), last };
+    let request = |term, last| Message::RequestVote { term: Term(term), last, transfer: false };
     rejects(raft, deliver(S1, vote(2)), Rejection::FromItself);
-    let stranger = ServerId(9);
-    rejects(raft, deliver(stranger, vote(2)), Rejection::ReplyFromStranger { from: stranger });
-    let later = Message::LaterTerm { term: Term(9) };
-    rejects(raft, deliver(stranger, later), Rejection::ReplyFromStranger { from: stranger });
     rejects(raft, deliver(S2, request(0, at(0, 0))), Rejection::TermZero);
     rejects(raft, deliver(S2, vote(0)), Rejection::TermZero);
     rejects(raft, deliver(S2, Message::LaterTerm { term: Term(0) }), Rejection::TermZero);
@@ -145,8 +143,12 @@ fn stores_that_no_server_wrote() {
 #[test]
 fn configurations_that_cannot_run() {
     let mut without_voters = config();
-    without_voters.configuration.voters.clear();
+    without_voters.bootstrap = Some(Configuration::default());
     assert_eq!(without_voters.check(), Err(ConfigError::NoVoters));
+    assert_eq!(Config::joining(S1).check(), Ok(()));
+    let mut both = config();
+    both.bootstrap.as_mut().unwrap().learners.insert(S2);
+    assert_eq!(both.check(), Err(ConfigError::LearnerIsVoter { server: S2 }));
     let mut without_window = config();
     without_window.limits.window_entries = 0;
     let error = Raft::start(without_window, MemoryStore::new()).unwrap_err();

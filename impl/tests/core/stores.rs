@@ -1,9 +1,9 @@
 //! A store that fails stops the server, which starts again when the store is whole.
 
 use crate::support::*;
-use kontiki::core::{Outputs, Raft, StepError};
+use kontiki::core::{Config, Outputs, Raft, StartError, StepError};
 use kontiki::storage::{HardState, LogStore, MemoryStore, StoreError};
-use kontiki::{Entries, Input, LogIndex, RoleKind, Term};
+use kontiki::{Configuration, Entries, Entry, Input, LogIndex, Payload, RoleKind, ServerId, Term};
 
 /// A store that can be told to fail.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,12 +140,40 @@ fn a_store_that_gives_something_else_stops_the_server() {
     let log: Vec<_> = (1..=3).map(|index| entry(index, 1)).collect();
     let store = MemoryStore::with(HardState { term: Term(1), vote: None }, log.clone());
     // Asked for the first two, it gives nothing, or all three.
-    for entries in [Entries::new(), log.into()] {
-        let mut raft = Raft::start(config(), Odd { store: store.clone(), entries }).unwrap();
+    let whole: Entries = log.into();
+    for entries in [Entries::new(), whole.clone()] {
+        let honest = Odd { store: store.clone(), entries: whole.clone() };
+        let mut raft = Raft::start(config(), honest).unwrap();
+        raft.store_mut().entries = entries;
         let commit = deliver(S2, append(1, at(3, 1), &[], 2));
         let error = raft.step(commit, &mut Outputs::new()).unwrap_err();
         assert!(matches!(error, StepError::Store(StoreError::Missing { .. })), "{error}");
     }
+}
+
+#[test]
+fn a_server_starts_with_the_last_configuration_of_its_store() {
+    let members = |ids: std::ops::RangeInclusive<u64>| Configuration::of_voters(ids.map(ServerId));
+    let configured = |index, configuration| {
+        let payload = Payload::Configuration(configuration);
+        Entry { payload, ..entry(index, 1) }
+    };
+    let hard_state = HardState { term: Term(1), vote: None };
+    let log = vec![entry(1, 1), configured(2, members(1..=4)), configured(3, members(1..=5))];
+    let raft = Raft::start(config(), MemoryStore::with(hard_state, log.clone())).unwrap();
+    assert_eq!((raft.configuration(), raft.configuration_index()), (&members(1..=5), LogIndex(3)));
+    let mut raft = Raft::start(Config::joining(S1), MemoryStore::new()).unwrap();
+    assert_eq!(*raft.configuration(), Configuration::default());
+    *raft.store_mut() = MemoryStore::with(hard_state, log[..2].to_vec());
+    raft.step(Input::Restart { torn: None }, &mut Outputs::new()).unwrap();
+    assert_eq!((raft.configuration(), raft.configuration_index()), (&members(1..=4), LogIndex(2)));
+
+    let nobody = vec![entry(1, 1), configured(2, Configuration::default())];
+    let error = Raft::start(config(), MemoryStore::with(hard_state, nobody)).unwrap_err();
+    assert!(error.to_string().contains("entry 2 is not a configuration"), "{error}");
+    let store = MemoryStore::with(hard_state, vec![entry(1, 1), entry(2, 1)]);
+    let silent = Raft::start(config(), Odd { store, entries: Entries::new() }).unwrap_err();
+    assert!(matches!(silent, StartError::Store(StoreError::Missing { .. })), "{silent}");
 }
 
 #[test]

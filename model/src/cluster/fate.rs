@@ -12,6 +12,10 @@
 //! could get is dead. Of several that get the same live answers in all that the receiver can come
 //! to, one is kept.
 //!
+//! Configurations come and go within a term. Where a scope has changes of membership, each stand-in
+//! stands in a second time with everybody as a voter, which is where most makes a difference; and
+//! a leader that may take a server in again may come to know nothing of it again.
+//!
 //! The argument leans on election safety: within a term, a server follows one leader. Where that
 //! is broken, it is reported.
 //!
@@ -23,11 +27,12 @@ use crate::environment::Turn;
 use crate::properties::judge_step;
 use crate::server::{Disk, Role, ServerState};
 use kontiki_specs::{
-    Entry, Envelope, FollowerProgress, Input, LogIndex, Message, Output, Payload, ReplicationMode,
-    ServerId, Term,
+    Configuration, Entry, Envelope, FollowerProgress, Input, LogIndex, Message, Output, Payload,
+    ReplicationMode, ServerId, Term,
 };
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a message can still do to its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +69,7 @@ impl Tables {
     fn find_fate(&mut self, to: StateNumber, letter: LetterNumber, crashes: bool) -> Fate {
         let Envelope { from, message, .. } = self.letters[letter as usize].envelope.clone();
         let state = self.states[to as usize].state.clone();
-        let stand_ins = StandIns { tables: self, from, message: &message }.of(&state, crashes);
+        let stand_ins = self.stand_ins(from, &message).of_all(&state, crashes);
         let mut all: BTreeSet<LetterNumber> = BTreeSet::new();
         for stand_in in [state.clone()].iter().chain(&stand_ins) {
             match self.answers_of(stand_in, from, &message) {
@@ -77,7 +82,7 @@ impl Tables {
         }
         // For comparison with other messages the stand-ins must be the same for all.
         let neutral = Message::LaterTerm { term: Term::ZERO };
-        let stand_ins = StandIns { tables: self, from, message: &neutral }.of(&state, crashes);
+        let stand_ins = self.stand_ins(from, &neutral).of_all(&state, crashes);
         let mut by_stand_in = Vec::new();
         for stand_in in [state].iter().chain(&stand_ins) {
             match self.answers_of(stand_in, from, &message) {
@@ -86,6 +91,10 @@ impl Tables {
             }
         }
         Fate::Answered(self.number_answers(Answers { all: all.into_iter().collect(), by_stand_in }))
+    }
+
+    fn stand_ins<'a>(&'a self, from: ServerId, message: &'a Message) -> StandIns<'a> {
+        StandIns { tables: self, from, message, everybody: false }
     }
 
     /// Whether any answer can still do anything to the server that asked.
@@ -171,9 +180,42 @@ struct StandIns<'a> {
     tables: &'a Tables,
     from: ServerId,
     message: &'a Message,
+    /// Whether the configuration is one with everybody in it.
+    everybody: bool,
 }
 
 impl StandIns<'_> {
+    /// As the configuration is, and with everybody in it.
+    fn of_all(&self, state: &ServerState, crashes: bool) -> Vec<ServerState> {
+        let mut all = self.of(state, crashes);
+        if !self.tables.environment.changes.is_empty() {
+            let as_if_joined = self.with_everybody(state);
+            all.push(as_if_joined.clone());
+            all.extend(StandIns { everybody: true, ..*self }.of(&as_if_joined, crashes));
+        }
+        all
+    }
+
+    fn with_everybody(&self, state: &ServerState) -> ServerState {
+        let everybody = self.tables.servers.iter().map(|server| server.id);
+        let mut changed = state.clone();
+        changed.configuration = Arc::new(Configuration::of_voters(everybody));
+        if let Role::Leader { progress, .. } = &mut changed.role {
+            for server in &self.tables.servers {
+                let returns = self.tables.returning.contains(&server.id);
+                if server.id != state.id && (returns || !progress.contains_key(&server.id)) {
+                    progress.insert(server.id, unknown(state.log.last_index()));
+                }
+            }
+        }
+        changed
+    }
+
+    fn may_ever_vote(&self, server: ServerId) -> bool {
+        let bootstrap = &self.tables.server(server).bootstrap;
+        bootstrap.voters.contains(&server) || !self.tables.environment.changes.is_empty()
+    }
+
     fn of(&self, state: &ServerState, crashes: bool) -> Vec<ServerState> {
         let mut all = self.in_term(state);
         let mut floor = state.term;
@@ -181,7 +223,10 @@ impl StandIns<'_> {
             for disk in disks_after_crash(state) {
                 let crashed = ServerState { disk, writes: Vec::new(), ..state.clone() };
                 let server = self.tables.server(state.id);
-                let (recovered, _) = server.step(&crashed, &Input::Restart { torn: None });
+                let (mut recovered, _) = server.step(&crashed, &Input::Restart { torn: None });
+                if self.everybody {
+                    recovered.configuration = Arc::clone(&state.configuration);
+                }
                 floor = floor.min(recovered.term);
                 all.extend(self.in_term(&recovered));
             }
@@ -239,7 +284,7 @@ impl StandIns<'_> {
                         all.push(ServerState { role, ..follower.clone() });
                     }
                 }
-                if options.pre_vote && self.tables.server(state.id).is_voter() {
+                if options.pre_vote && self.may_ever_vote(state.id) {
                     let pre_votes = [state.id].into();
                     all.push(ServerState { role: Role::PreCandidate { pre_votes }, ..follower });
                 }
@@ -280,7 +325,7 @@ impl StandIns<'_> {
 
     /// A leader with any knowledge of the sender's log that it may come to have.
     fn as_leader(&self, state: &ServerState) -> Vec<ServerState> {
-        let Role::Leader { progress, heard } = &state.role else { return Vec::new() };
+        let Role::Leader { progress, heard, transfer } = &state.role else { return Vec::new() };
         let Some(known) = progress.get(&self.from) else { return vec![state.clone()] };
         let mut heards = vec![heard.clone()];
         if self.tables.server(state.id).options.check_quorum {
@@ -293,7 +338,8 @@ impl StandIns<'_> {
                 for heard in &heards {
                     let mut progress = progress.clone();
                     progress.insert(self.from, learnt);
-                    let role = Role::Leader { progress, heard: heard.clone() };
+                    let (heard, transfer) = (heard.clone(), *transfer);
+                    let role = Role::Leader { progress, heard, transfer };
                     all.push(ServerState { role, ..with_log(state, &log) });
                 }
             }
@@ -303,32 +349,35 @@ impl StandIns<'_> {
 
     /// The leader that a candidate would become.
     fn elected(&self, state: &ServerState) -> ServerState {
-        let next_index = state.log.last_index().next();
-        let unknown = FollowerProgress {
-            match_index: LogIndex::ZERO,
-            next_index,
-            mode: ReplicationMode::Probe,
-        };
-        let followers = self.tables.server(state.id).other_voters();
+        let Configuration { voters, outgoing, learners } = &*state.configuration;
+        let members = &(voters | outgoing) | learners;
+        let followers = members.into_iter().filter(|member| *member != state.id);
+        let unknown = unknown(state.log.last_index());
         let progress = followers.map(|follower| (follower, unknown)).collect();
         let mut log = state.log.clone();
         log.append(state.term, Payload::Noop);
-        let role = Role::Leader { progress, heard: BTreeSet::new() };
-        with_writes_complete(&ServerState { role, ..with_log(state, log.entries()) })
+        let role = Role::Leader { progress, heard: BTreeSet::new(), transfer: None };
+        let elected = ServerState { role, ..with_log(state, log.entries()) };
+        // What it makes of its configuration at once: any input will do.
+        let server = self.tables.server(state.id);
+        let (settled, _) = server.step(&elected, &Input::LeaderContactExpired);
+        with_writes_complete(&settled)
     }
 
     /// In each role of a later term.
     fn in_later_term(&self, state: &ServerState, term: Term) -> Vec<ServerState> {
         let disk = Disk { term, vote: None, log: state.log.clone() };
-        let follower = ServerState::recover(state.id, disk);
-        if !self.tables.server(state.id).is_voter() {
+        let mut follower = self.tables.server(state.id).recover(disk);
+        follower.configuration = Arc::clone(&state.configuration);
+        follower.configuration_index = state.configuration_index;
+        if !self.may_ever_vote(state.id) {
             return vec![follower];
         }
         let own = BTreeSet::from([state.id]);
         let mut campaigning = ServerState { vote: Some(state.id), ..follower.clone() };
         campaigning.disk.vote = Some(state.id);
-        let candidate =
-            ServerState { role: Role::Candidate { votes: own.clone() }, ..campaigning.clone() };
+        let candidate = Role::Candidate { votes: own.clone(), transfer: false };
+        let candidate = ServerState { role: candidate, ..campaigning.clone() };
         let mut all = self.as_leader(&self.elected(&candidate));
         all.push(candidate);
         all.push(ServerState { role: Role::PreCandidate { pre_votes: own }, ..follower.clone() });
@@ -344,6 +393,7 @@ fn progresses(match_index: LogIndex, last: u64) -> Vec<FollowerProgress> {
         for next in matched + 1..=last + 1 {
             for mode in [ReplicationMode::Probe, ReplicationMode::Pipeline] {
                 all.push(FollowerProgress {
+                    catch_up: None,
                     match_index: LogIndex(matched),
                     next_index: LogIndex(next),
                     mode,
@@ -352,6 +402,16 @@ fn progresses(match_index: LogIndex, last: u64) -> Vec<FollowerProgress> {
         }
     }
     all
+}
+
+/// What a leader whose log ends there knows of a follower that it knows nothing of.
+fn unknown(end: LogIndex) -> FollowerProgress {
+    FollowerProgress {
+        match_index: LogIndex::ZERO,
+        next_index: end.next(),
+        mode: ReplicationMode::Probe,
+        catch_up: None,
+    }
 }
 
 fn entry(index: usize, term: Term) -> Entry {

@@ -15,11 +15,13 @@ pub use action::Action;
 
 use crate::actor::actor_system;
 use crate::environment::{Environment, Turn};
-use crate::properties::{ClusterView, GoalSet, PropertySet, judge_state, majorities, recovers};
+use crate::properties::{
+    ClusterView, GoalSet, PropertySet, StepVerdict, judge_state, recovers, sets_to_recover,
+};
 use crate::server::{Mutation, RaftServer, ServerState};
 use fate::Fate;
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, Goal, Input, Property, ServerId};
+use kontiki_specs::{Envelope, Goal, Input, MembershipChange, Property, ServerId};
 use smallvec::SmallVec;
 use stateright::Model;
 use std::collections::{BTreeSet, HashSet};
@@ -39,6 +41,10 @@ pub struct State {
     restarts: u8,
     /// Commands proposed so far, where their number is bounded.
     commands: u8,
+    /// Transfers of leadership begun so far.
+    transfers: u8,
+    /// Which of the scope's changes of membership have been begun, by a bit for each.
+    changes: u8,
     /// Properties broken by the state or by the step that led to it.
     broken: PropertySet,
     goals: GoalSet,
@@ -113,7 +119,10 @@ pub struct Cluster {
     servers: Vec<RaftServer>,
     reductions: Reductions,
     properties: PropertySet,
-    majorities: Vec<Vec<usize>>,
+    /// A goal that tells states apart: one reached by a step of this kind is not one reached by another.
+    sought: Option<Goal>,
+    /// The sets of servers that may have to recover by themselves.
+    sets_to_recover: Vec<Vec<usize>>,
     tables: Arc<Mutex<Tables>>,
 }
 
@@ -128,7 +137,8 @@ impl Cluster {
             servers,
             reductions,
             properties: scope.properties.iter().copied().collect(),
-            majorities: majorities(scope),
+            sought: None,
+            sets_to_recover: sets_to_recover(scope),
             tables: Arc::new(Mutex::new(tables)),
         }
     }
@@ -137,6 +147,14 @@ impl Cluster {
     #[must_use]
     pub fn with_properties(mut self, properties: impl IntoIterator<Item = Property>) -> Self {
         self.properties = properties.into_iter().collect();
+        self
+    }
+
+    /// The same cluster, in which a state whose last step reached this goal is not taken for one
+    /// that was reached in another way: so that the shortest way to the goal is found.
+    #[must_use]
+    pub fn seeking(mut self, goal: Goal) -> Self {
+        self.sought = Some(goal);
         self
     }
 
@@ -246,7 +264,31 @@ impl Cluster {
                 .scope
                 .commands
                 .is_none_or(|bound| u64::from(state.commands) + commands.len() as u64 <= bound),
+            Input::TransferLeadership { .. } => u64::from(state.transfers) < self.scope.transfers,
+            Input::ChangeMembership { change, .. } => self.next_of(state, change).is_some(),
             _ => true,
+        }
+    }
+
+    /// The bit of a change that is in the scope's list and has not been begun yet.
+    fn next_of(&self, state: &State, change: &MembershipChange) -> Option<u8> {
+        let places = self.scope.changes.iter().enumerate();
+        let mut bits = places.filter(|(_, other)| *other == change).map(|(place, _)| 1 << place);
+        bits.find(|bit| state.changes & bit == 0)
+    }
+
+    /// Counts an input against the cluster's bounds.
+    fn count(&self, state: &mut State, input: &Input) {
+        match input {
+            Input::Restart { .. } => state.restarts += 1,
+            Input::Propose { commands } if self.scope.commands.is_some() => {
+                state.commands += commands.len() as u8; // The scope bounds them to 15.
+            }
+            Input::TransferLeadership { .. } => state.transfers += 1,
+            Input::ChangeMembership { change, .. } => {
+                state.changes |= self.next_of(state, change).unwrap_or(0);
+            }
+            _ => {}
         }
     }
 
@@ -261,7 +303,7 @@ impl Cluster {
     ) -> State {
         next.servers[server] = made.after;
         tables.states[made.after as usize].reached = true;
-        next.history = tables.extend_history(state.history, made.after);
+        next.history = tables.extend_history(state.history, made);
         for letter in &made.sent {
             tables.letters[*letter as usize].sent = true;
             if let Err(place) = next.letters.binary_search(letter) {
@@ -271,7 +313,7 @@ impl Cluster {
         if self.reductions.dead_messages {
             self.drop_dead_messages(tables, state, &mut next, server);
         }
-        let (servers_key, key) = self.keys(tables, &next, made.verdict.broken);
+        let (servers_key, key) = self.keys(tables, &next, made.verdict);
         next.key = key;
         let verdict = self.verdict(tables, &next, servers_key);
         next.broken = verdict.broken;
@@ -330,12 +372,15 @@ impl Cluster {
     }
 
     /// The canonical key of a state's servers and history, and that of the whole state.
-    fn keys(&self, tables: &Tables, state: &State, broken: PropertySet) -> (u128, u128) {
-        let sums = (0..tables.renamings.len()).map(|renaming| {
-            let hashes = |number: &StateNumber| tables.states[*number as usize].hashes[renaming];
-            state.servers.iter().map(hashes).fold(0, u128::wrapping_add)
+    fn keys(&self, tables: &Tables, state: &State, step: StepVerdict) -> (u128, u128) {
+        let history = &tables.histories[state.history as usize].hashes;
+        let sums = tables.renamings.iter().enumerate().map(|(place, renaming)| {
+            let hashes = |number: &StateNumber| tables.states[*number as usize].hashes[place];
+            let servers = state.servers.iter().map(hashes).fold(0, u128::wrapping_add);
+            let changes = u128::from(renaming.changes_made(state.changes));
+            (symmetry::mix(servers, history[place]), changes)
         });
-        let sums: SmallVec<[u128; 24]> = sums.collect();
+        let sums: SmallVec<[(u128, u128); 24]> = sums.collect();
         let least = sums.iter().copied().min().unwrap_or_default();
         let ties = sums.iter().enumerate().filter(|(_, sum)| **sum == least);
         let letters = ties.map(|(renaming, _)| {
@@ -343,9 +388,11 @@ impl Cluster {
             state.letters.iter().map(hashes).fold(0, u128::wrapping_add)
         });
         let letters = letters.min().unwrap_or_default();
-        let servers_key = symmetry::mix(least, tables.histories[state.history as usize].hash);
-        let counts = u128::from(state.restarts) << 8 | u128::from(state.commands);
-        let rest = counts << 32 | u128::from(broken.bits());
+        let (servers_key, changes) = least;
+        let counts = [state.restarts, state.commands, state.transfers].map(u128::from);
+        let counts = counts.into_iter().fold(changes, |sum, count| sum << 8 | count);
+        let sought = self.sought.is_some_and(|goal| step.goals.contains(goal));
+        let rest = counts << 64 | u128::from(sought) << 32 | u128::from(step.broken.bits());
         (servers_key, symmetry::mix(symmetry::mix(servers_key, letters), rest))
     }
 
@@ -356,12 +403,12 @@ impl Cluster {
         let servers: Vec<&ServerState> =
             state.servers.iter().map(|number| &tables.states[*number as usize].state).collect();
         let (mut broken, goals) = judge_state(&ClusterView {
-            configuration: &self.servers[0].configuration,
+            bootstrap: &self.servers[0].bootstrap,
             servers: &servers,
             committed: &tables.histories[state.history as usize].committed,
         });
         if self.properties.contains(Property::Recovery) {
-            broken.insert_if(!self.every_majority_recovers(tables, state), Property::Recovery);
+            broken.insert_if(!self.all_recover(tables, state), Property::Recovery);
         }
         let verdict = Verdict { broken, goals };
         tables.goals.extend(goals);
@@ -369,8 +416,8 @@ impl Cluster {
         verdict
     }
 
-    fn every_majority_recovers(&self, tables: &mut Tables, state: &State) -> bool {
-        self.majorities.iter().all(|up| {
+    fn all_recover(&self, tables: &mut Tables, state: &State) -> bool {
+        self.sets_to_recover.iter().all(|up| {
             let numbers: SmallVec<[StateNumber; 4]> =
                 up.iter().map(|place| state.servers[*place]).collect();
             if let Some(known) = tables.recoveries.get(&numbers) {
@@ -404,11 +451,13 @@ impl Model for Cluster {
             history: 0,
             restarts: 0,
             commands: 0,
+            transfers: 0,
+            changes: 0,
             broken: PropertySet::EMPTY,
             goals: GoalSet::EMPTY,
             key: 0,
         };
-        let (servers_key, key) = self.keys(&tables, &state, PropertySet::EMPTY);
+        let (servers_key, key) = self.keys(&tables, &state, StepVerdict::default());
         state.key = key;
         let verdict = self.verdict(&mut tables, &state, servers_key);
         state.broken = verdict.broken.intersection(self.properties);
@@ -450,10 +499,7 @@ impl Model for Cluster {
             Action::Event { server, event } => {
                 let server = usize::from(server);
                 let (input, made) = &tables.events(state.servers[server])[usize::from(event)];
-                counted.restarts += u8::from(matches!(input, Input::Restart { .. }));
-                if let (Some(_), Input::Propose { commands }) = (self.scope.commands, input) {
-                    counted.commands += commands.len() as u8; // The scope bounds them to 15.
-                }
+                self.count(&mut counted, input);
                 (server, made.clone())
             }
         };

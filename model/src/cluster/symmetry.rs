@@ -6,43 +6,132 @@
 //! its canonical key, the least over all permutations, costs a few additions. The servers' part
 //! is compared first, the messages' only between permutations that tie.
 
-use crate::server::{Role, ServerState, Write};
+use crate::properties::Committed;
+use crate::server::{Log, Role, ServerState, Write};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, ServerId};
+use kontiki_specs::{
+    Configuration, Entries, Entry, Envelope, MembershipChange, Message, Payload, ServerId,
+};
+use std::collections::BTreeSet;
 use std::hash::Hash;
+use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Renames servers: `0[i]` is the new name of server `i + 1`.
+/// Renames servers.
 #[derive(Clone, Debug)]
-pub(super) struct Renaming(Vec<ServerId>);
+pub(super) struct Renaming {
+    /// In place `i` the new name of server `i + 1`.
+    names: Vec<ServerId>,
+    /// In place `i` the place of what the scope's change in place `i` becomes.
+    changes: Vec<usize>,
+}
 
 impl Renaming {
-    /// Every renaming that maps voters to voters and outsiders to outsiders, the identity first;
-    /// only the identity if symmetry is not to be used.
+    /// Every renaming that maps voters to voters and outsiders to outsiders, and the changes of
+    /// membership to each other, the identity first; only the identity if symmetry is not to be
+    /// used.
     pub(super) fn all(scope: &Scope, symmetry: bool) -> Vec<Renaming> {
         let names: Vec<ServerId> = (1..=scope.servers).map(ServerId).collect();
         if !symmetry {
-            return vec![Renaming(names)];
+            let changes = (0..scope.changes.len()).collect();
+            return vec![Renaming { names, changes }];
         }
         let is_voter = |server: ServerId| server.0 <= scope.voters;
         permutations(&names)
             .into_iter()
             .filter(|new| new.iter().zip(&names).all(|(a, b)| is_voter(*a) == is_voter(*b)))
-            .map(Renaming)
+            .filter_map(|names| Renaming::keeping(names, &scope.changes))
             .collect()
+    }
+
+    /// The renaming, if it maps each of the changes to one of them.
+    fn keeping(names: Vec<ServerId>, changes: &[MembershipChange]) -> Option<Renaming> {
+        let mut renaming = Renaming { names, changes: Vec::new() };
+        let known: Vec<MembershipChange> = changes.iter().map(as_sets).collect();
+        let mut free: Vec<usize> = (0..known.len()).collect();
+        for change in &known {
+            let renamed = renaming.change(change);
+            let place = free.iter().position(|place| known[*place] == renamed)?;
+            let place = free.remove(place);
+            renaming.changes.push(place);
+        }
+        Some(renaming)
     }
 
     fn id(&self, server: ServerId) -> ServerId {
         let place = usize::try_from(server.0).unwrap_or(0).checked_sub(1);
-        place.and_then(|place| self.0.get(place)).copied().unwrap_or(server)
+        place.and_then(|place| self.names.get(place)).copied().unwrap_or(server)
+    }
+
+    fn set(&self, servers: &BTreeSet<ServerId>) -> BTreeSet<ServerId> {
+        servers.iter().map(|server| self.id(*server)).collect()
+    }
+
+    fn change(&self, change: &MembershipChange) -> MembershipChange {
+        let list = |servers: &[ServerId]| servers.iter().map(|server| self.id(*server)).collect();
+        as_sets(&match change {
+            MembershipChange::AddLearner(server) => MembershipChange::AddLearner(self.id(*server)),
+            MembershipChange::AddVoter(server) => MembershipChange::AddVoter(self.id(*server)),
+            MembershipChange::Demote(server) => MembershipChange::Demote(self.id(*server)),
+            MembershipChange::Remove(server) => MembershipChange::Remove(self.id(*server)),
+            MembershipChange::Replace { voters, learners } => {
+                MembershipChange::Replace { voters: list(voters), learners: list(learners) }
+            }
+        })
+    }
+
+    /// Which of the scope's changes have been made, by a bit for each.
+    pub(super) fn changes_made(&self, made: u8) -> u8 {
+        let bits = self.changes.iter().enumerate().filter(|(place, _)| made & (1 << place) != 0);
+        bits.fold(0, |renamed, (_, new)| renamed | 1 << new)
+    }
+
+    fn configuration(&self, configuration: &Configuration) -> Configuration {
+        Configuration {
+            voters: self.set(&configuration.voters),
+            outgoing: self.set(&configuration.outgoing),
+            learners: self.set(&configuration.learners),
+        }
+    }
+
+    fn entry(&self, entry: &Entry) -> Entry {
+        let mut entry = entry.clone();
+        if let Payload::Configuration(configuration) = &mut entry.payload {
+            *configuration = self.configuration(configuration);
+        }
+        entry
+    }
+
+    fn entries(&self, entries: &Entries) -> Entries {
+        if names_servers(entries) {
+            entries.iter().map(|entry| self.entry(entry)).collect()
+        } else {
+            entries.clone()
+        }
+    }
+
+    fn log(&self, log: &Log) -> Log {
+        if names_servers(log.entries()) {
+            Log::from_entries(log.entries().iter().map(|entry| self.entry(entry)).collect())
+        } else {
+            log.clone()
+        }
+    }
+
+    pub(super) fn committed(&self, committed: &Committed) -> Committed {
+        Committed {
+            entry: self.entry(&committed.entry),
+            in_term: committed.in_term,
+            configuration: Arc::new(self.configuration(&committed.configuration)),
+        }
     }
 
     pub(super) fn envelope(&self, envelope: &Envelope) -> Envelope {
-        Envelope {
-            from: self.id(envelope.from),
-            to: self.id(envelope.to),
-            message: envelope.message.clone(), // No message carries a server's name.
+        let mut message = envelope.message.clone();
+        if let Message::AppendEntries { entries, .. } = &mut message {
+            *entries = self.entries(entries);
         }
+        Envelope { from: self.id(envelope.from), to: self.id(envelope.to), message }
     }
 
     pub(super) fn state(&self, state: &ServerState) -> ServerState {
@@ -50,9 +139,13 @@ impl Renaming {
         renamed.id = self.id(state.id);
         renamed.vote = state.vote.map(|vote| self.id(vote));
         renamed.disk.vote = state.disk.vote.map(|vote| self.id(vote));
+        renamed.log = self.log(&state.log);
+        renamed.disk.log = self.log(&state.disk.log);
+        renamed.configuration = Arc::new(self.configuration(&state.configuration));
         for write in &mut renamed.writes {
-            if let Write::HardState { vote: Some(vote), .. } = write {
-                *vote = self.id(*vote);
+            match write {
+                Write::HardState { vote, .. } => *vote = vote.map(|vote| self.id(vote)),
+                Write::Entries { entries, .. } => *entries = self.entries(entries),
             }
         }
         renamed.role = match &state.role {
@@ -61,18 +154,38 @@ impl Renaming {
                 leader_contact: *leader_contact,
             },
             Role::PreCandidate { pre_votes } => {
-                Role::PreCandidate { pre_votes: pre_votes.iter().map(|id| self.id(*id)).collect() }
+                Role::PreCandidate { pre_votes: self.set(pre_votes) }
             }
-            Role::Candidate { votes } => {
-                Role::Candidate { votes: votes.iter().map(|id| self.id(*id)).collect() }
+            Role::Candidate { votes, transfer } => {
+                Role::Candidate { votes: self.set(votes), transfer: *transfer }
             }
-            Role::Leader { progress, heard } => Role::Leader {
+            Role::Leader { progress, heard, transfer } => Role::Leader {
                 progress: progress.iter().map(|(id, known)| (self.id(*id), *known)).collect(),
-                heard: heard.iter().map(|id| self.id(*id)).collect(),
+                heard: self.set(heard),
+                transfer: transfer.map(|to| self.id(to)),
             },
         };
         renamed
     }
+}
+
+/// The same change with its servers in order.
+fn as_sets(change: &MembershipChange) -> MembershipChange {
+    let sorted = |servers: &[ServerId]| {
+        let mut servers = servers.to_vec();
+        servers.sort_unstable();
+        servers
+    };
+    match change {
+        MembershipChange::Replace { voters, learners } => {
+            MembershipChange::Replace { voters: sorted(voters), learners: sorted(learners) }
+        }
+        change => change.clone(),
+    }
+}
+
+fn names_servers(entries: &[Entry]) -> bool {
+    entries.iter().any(|entry| matches!(entry.payload, Payload::Configuration(_)))
 }
 
 fn permutations(items: &[ServerId]) -> Vec<Vec<ServerId>> {

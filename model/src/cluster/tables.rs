@@ -9,9 +9,13 @@ use super::symmetry::{Renaming, wide_hash};
 use crate::environment::{Environment, Turn};
 use crate::properties::{Committed, GoalSet, StepVerdict, judge_step};
 use crate::server::{RaftServer, ServerState};
-use kontiki_specs::{Envelope, Input, Output, ServerId};
+use kontiki_specs::{
+    Configuration, Envelope, Input, LogIndex, MembershipChange, Message, Output, Payload, ServerId,
+};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Names a server state in the tables.
 pub(super) type StateNumber = u32;
@@ -38,21 +42,60 @@ pub(super) struct Letter {
     pub(super) hashes: Vec<u128>,
     /// Whether it has been sent, as opposed to having been looked at only.
     pub(super) sent: bool,
-    /// Orders messages between the same two servers, independently of the servers' names.
-    pub(super) rank: u128,
+    pub(super) rank: Rank,
+}
+
+/// Orders messages between the same two servers, independently of the servers' names. Of messages
+/// that do the same the first is kept: those first that a server sends first on its way to being
+/// leader, so that few states differ in which of them is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    stage: u8,
+    hash: u128,
+}
+
+impl Rank {
+    fn of(message: &Message) -> Rank {
+        let stage = match message {
+            Message::RequestPreVote { .. } => 0,
+            Message::RequestVote { .. } => 1,
+            _ => 2,
+        };
+        Rank { stage, hash: wide_hash(&nameless(message)) }
+    }
 }
 
 /// What has been committed, in any server's knowledge, since the start.
 pub(super) struct History {
     pub(super) committed: Vec<Committed>,
-    pub(super) hash: u128,
+    /// Its hash under each renaming.
+    pub(super) hashes: Vec<u128>,
 }
+
+/// The message without the names of members, which no two messages of one place in a log differ in.
+fn nameless(message: &Message) -> Message {
+    let mut message = message.clone();
+    if let Message::AppendEntries { entries, .. } = &mut message {
+        let nameless = entries.iter().cloned().map(|mut entry| {
+            if let Payload::Configuration(configuration) = &mut entry.payload {
+                *configuration = Configuration::default();
+            }
+            entry
+        });
+        *entries = nameless.collect();
+    }
+    message
+}
+
+/// What a server has come to know as committed: up to which entry, under which configuration.
+type Commits = SmallVec<[(LogIndex, Arc<Configuration>); 1]>;
 
 /// A transition of one server.
 #[derive(Clone, Debug)]
 pub(super) struct Move {
     pub(super) after: StateNumber,
     pub(super) sent: SmallVec<[LetterNumber; 4]>,
+    commits: Commits,
     /// Whether it changes the server, sends something, or breaks a property.
     pub(super) has_effect: bool,
     /// Whether it stays within the bounds of the scope.
@@ -65,6 +108,8 @@ pub(super) struct Tables {
     pub(super) servers: Vec<RaftServer>,
     pub(super) environment: Environment,
     pub(super) renamings: Vec<Renaming>,
+    /// The servers that changes of membership may take out and in again.
+    pub(super) returning: BTreeSet<ServerId>,
     pub(super) states: Vec<LocalState>,
     state_numbers: FxHashMap<ServerState, StateNumber>,
     pub(super) letters: Vec<Letter>,
@@ -89,10 +134,13 @@ impl Tables {
         environment: Environment,
         renamings: Vec<Renaming>,
     ) -> Self {
+        let ids = || servers.iter().map(|server| server.id);
+        let returning = ids().filter(|id| may_return(&environment.changes, *id)).collect();
         let mut tables = Tables {
             servers,
             environment,
             renamings,
+            returning,
             states: Vec::new(),
             state_numbers: FxHashMap::default(),
             letters: Vec::new(),
@@ -123,7 +171,7 @@ impl Tables {
         self.letters[letter as usize].ends
     }
 
-    pub(super) fn rank(&self, letter: LetterNumber) -> u128 {
+    pub(super) fn rank(&self, letter: LetterNumber) -> Rank {
         self.letters[letter as usize].rank
     }
 
@@ -150,7 +198,7 @@ impl Tables {
         let number = next_number(self.letters.len());
         let hashes =
             self.renamings.iter().map(|names| wide_hash(&names.envelope(&envelope))).collect();
-        let rank = wide_hash(&envelope.message);
+        let rank = Rank::of(&envelope.message);
         let ends = (place(envelope.from), place(envelope.to));
         self.letters.push(Letter { envelope: envelope.clone(), ends, hashes, sent: false, rank });
         self.letter_numbers.insert(envelope, number);
@@ -162,8 +210,11 @@ impl Tables {
             return *number;
         }
         let number = next_number(self.histories.len());
-        let hash = wide_hash(&committed);
-        self.histories.push(History { committed: committed.clone(), hash });
+        let renamed = |names: &Renaming| {
+            committed.iter().map(|known| names.committed(known)).collect::<Vec<_>>()
+        };
+        let hashes = self.renamings.iter().map(|names| wide_hash(&renamed(names))).collect();
+        self.histories.push(History { committed: committed.clone(), hashes });
         self.history_numbers.insert(committed, number);
         number
     }
@@ -178,21 +229,24 @@ impl Tables {
         number
     }
 
-    /// The history after a server has come to this state: longer if it knows of more commits.
-    pub(super) fn extend_history(
-        &mut self,
-        history: HistoryNumber,
-        state: StateNumber,
-    ) -> HistoryNumber {
+    /// The history after a server's move: longer if it knows of more commits than anybody did.
+    pub(super) fn extend_history(&mut self, history: HistoryNumber, made: &Move) -> HistoryNumber {
         let known = &self.histories[history as usize].committed;
-        let state = &self.states[state as usize].state;
-        let committed = state.log.up_to(state.commit_index);
-        if committed.len() <= known.len() {
+        let newest = made.commits.last().map_or(0, |(index, _)| index.0);
+        if newest <= known.len() as u64 {
             return history;
         }
-        let news = committed[known.len()..].iter().cloned();
-        let news = news.map(|entry| Committed { entry, in_term: state.term });
-        let longer = known.iter().cloned().chain(news).collect();
+        let state = &self.states[made.after as usize].state;
+        let mut longer = known.clone();
+        for (index, configuration) in &made.commits {
+            let from = LogIndex(longer.len() as u64).next();
+            let news = state.log.from(from).iter().take_while(|entry| entry.index <= *index);
+            longer.extend(news.map(|entry| Committed {
+                entry: entry.clone(),
+                in_term: state.term,
+                configuration: Arc::clone(configuration),
+            }));
+        }
         self.number_history(longer)
     }
 
@@ -255,8 +309,42 @@ impl Tables {
             within_bounds,
             sent,
             verdict,
+            commits: commits(&before, &turn),
         }
     }
+}
+
+/// What the steps of a turn commit. The configuration that counts is the one before the step: what
+/// a step appends, it appends after it has counted.
+fn commits(before: &ServerState, turn: &Turn) -> Commits {
+    let mut commits = Commits::new();
+    let mut before = before;
+    for (_, _, after) in &turn.steps {
+        if after.commit_index > before.commit_index {
+            commits.push((after.commit_index, Arc::clone(&before.configuration)));
+        }
+        before = after;
+    }
+    commits
+}
+
+/// Whether one change of membership may take a server out and another one in.
+fn may_return(changes: &[MembershipChange], server: ServerId) -> bool {
+    let takes_out = changes.iter().any(|change| match change {
+        MembershipChange::Remove(removed) => *removed == server,
+        MembershipChange::Replace { voters, learners } => {
+            !voters.contains(&server) && !learners.contains(&server)
+        }
+        _ => false,
+    });
+    let takes_in = changes.iter().any(|change| match change {
+        MembershipChange::AddLearner(added) | MembershipChange::AddVoter(added) => *added == server,
+        MembershipChange::Replace { voters, learners } => {
+            voters.contains(&server) || learners.contains(&server)
+        }
+        _ => false,
+    });
+    takes_out && takes_in
 }
 
 /// A server's place in a list of all servers.

@@ -1,6 +1,7 @@
 //! Properties of a step that concern terms and contact: E6 to E9. What a server remembers of whom
 //! it has heard is part of its state, so these look at whether it remembers rightly, too.
 
+use super::quorum::{is_member, is_quorum};
 use super::steps::Judged;
 use crate::server::{Role, ServerState};
 use kontiki_specs::{Input, LogPosition, Message};
@@ -14,7 +15,9 @@ impl Judged<'_> {
             return true;
         }
         let ignored = self.in_contact_before() && asks_for_vote(message);
+        let told_to_campaign = matches!(message, Message::TimeoutNow { .. });
         ignored
+            || (told_to_campaign && self.after.term > message.term())
             || (self.after.term == message.term()
                 && matches!(self.after.role, Role::Follower { .. }))
     }
@@ -52,18 +55,17 @@ impl Judged<'_> {
             let entries = matches!(message, Message::AppendEntries { .. });
             entries && message.term() == self.after.term && !self.after.is_leader()
         });
-        let kept = in_contact(self.before)
-            && self.after.term == self.before.term
-            && !matches!(
-                self.input,
-                Input::LeaderContactExpired | Input::ElectionTimeout | Input::Restart { .. }
-            );
+        // Who may not campaign does nothing on an election timeout.
+        let seeks = *self.input == Input::ElectionTimeout && self.after != self.before;
+        let ended = matches!(self.input, Input::LeaderContactExpired | Input::Restart { .. });
+        let same_term = self.after.term == self.before.term;
+        let kept = in_contact(self.before) && same_term && !seeks && !ended;
         !self.server.options.leader_contact || in_contact(self.after) == (heard || kept)
     }
 
     /// E7: with pre-vote, an election timeout by itself raises no term.
     pub(super) fn timeout_keeps_term(&self) -> bool {
-        let alone = self.server.other_voters().next().is_none();
+        let alone = is_quorum(&self.before.configuration, |voter| voter == self.before.id);
         !self.server.options.pre_vote
             || *self.input != Input::ElectionTimeout
             || alone
@@ -89,8 +91,7 @@ impl Judged<'_> {
         if *self.input == Input::QuorumContactExpired {
             let mut present = before.clone();
             present.insert(self.before.id);
-            let voters = &self.server.configuration.voters;
-            let majority = 2 * voters.intersection(&present).count() > voters.len();
+            let majority = is_quorum(&self.before.configuration, |id| present.contains(&id));
             return after.is_some_and(|heard| heard.is_empty()) == majority;
         }
         let mut expected = before.clone();
@@ -99,6 +100,8 @@ impl Judged<'_> {
         {
             expected.insert(from);
         }
+        expected.retain(|follower| *follower != self.after.id);
+        expected.retain(|follower| is_member(&self.after.configuration, *follower));
         after.is_none_or(|heard| *heard == expected)
     }
 
@@ -107,7 +110,9 @@ impl Judged<'_> {
         self.before == self.after
             && self.in_contact_before()
             && self.delivered().is_some_and(|(_, message)| {
-                matches!(message, Message::RequestVote { .. }) && message.term() > self.before.term
+                matches!(message, Message::RequestVote { .. })
+                    && asks_for_vote(message)
+                    && message.term() > self.before.term
             })
     }
 }
@@ -116,6 +121,7 @@ fn in_contact(state: &ServerState) -> bool {
     matches!(state.role, Role::Follower { leader_contact: true, .. })
 }
 
+/// Whether it is a request that leader contact stands against.
 fn asks_for_vote(message: &Message) -> bool {
-    matches!(message, Message::RequestVote { .. } | Message::RequestPreVote { .. })
+    matches!(message, Message::RequestVote { transfer: false, .. } | Message::RequestPreVote { .. })
 }

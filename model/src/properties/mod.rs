@@ -5,12 +5,14 @@
 //! that a broken rule shows in its effect.
 
 mod contact;
+mod membership;
+mod quorum;
 mod recovery;
 mod sets;
 mod states;
 mod steps;
 
-pub use recovery::{majorities, recovers};
+pub use recovery::{recovers, sets_to_recover};
 pub use sets::{GoalSet, PropertySet};
 pub use states::{ClusterView, Committed, judge_state};
 pub use steps::{StepVerdict, judge_step};

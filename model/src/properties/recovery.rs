@@ -1,15 +1,18 @@
 //! Recovery: from every reachable state, every majority can go on.
 //!
-//! Liveness as a safety property. The network is healed and empty, a majority of the voters is
-//! up and can reach each other, the rest is down for good, and events come in a fair and benign
-//! order. Then a leader must be elected, everything in its log must commit, and then a new
-//! command must, on every server that is up, within a bound. A deadlock or a livelock is a
-//! reachable state from which that fails.
+//! Liveness as a safety property. The network is healed and empty, some servers are up and can
+//! reach each other, the rest is down for good, and events come in a fair and benign order. If those
+//! that are up hold a majority of the newest configuration among them, of both halves of a joint
+//! one, then a leader must be elected, everything in its log must commit, a change of membership
+//! must be completed, and then a new command must commit, on every member that is up, within a
+//! bound; and each voter that is up must be able to take leadership over. A deadlock or a livelock
+//! is a reachable state from which that fails.
 
+use super::quorum::{is_member, is_quorum, votes_in};
 use crate::server::{RaftServer, ServerState};
 use bytes::Bytes;
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, Input, LogIndex, Output, Term};
+use kontiki_specs::{Envelope, Input, LogIndex, Output, Payload, Term};
 use std::collections::VecDeque;
 
 /// Messages delivered before an exchange counts as never ending. A leader that repairs a log of
@@ -20,12 +23,17 @@ const DELIVERIES: usize = 2000;
 const ROUNDS: usize = 3;
 
 /// Whether these servers, without all others, elect a leader that commits what its log holds and
-/// then a new command; whichever of those with the best log is the one to seek election.
+/// then a new command; whichever of those with the best log is the one to seek election. True, too,
+/// if the one with the best log would need servers that are not among them.
 pub fn recovers(servers: &[&RaftServer], states: &[&ServerState]) -> bool {
     let states: Vec<ServerState> = states.iter().map(|state| (*state).clone()).collect();
     let mut schedule = Schedule { servers, states, network: VecDeque::new() };
     for place in 0..schedule.states.len() {
         schedule.complete_writes(place);
+        schedule.happen(place, Input::TransferExpired);
+    }
+    if !schedule.best_logs().into_iter().all(|seeker| schedule.holds_quorum_of(seeker)) {
+        return true;
     }
     match schedule.has_recovered() {
         None => false,
@@ -37,12 +45,15 @@ pub fn recovers(servers: &[&RaftServer], states: &[&ServerState]) -> bool {
     }
 }
 
-/// Every majority of a scope's voters, by their places, the smallest first.
-pub fn majorities(scope: &Scope) -> Vec<Vec<usize>> {
-    let voters = usize::try_from(scope.voters).unwrap_or(0);
-    let mut all: Vec<Vec<usize>> = (0_u32..1 << voters)
-        .map(|set| (0..voters).filter(|place| set & (1 << place) != 0).collect())
-        .filter(|places: &Vec<usize>| 2 * places.len() > voters)
+/// The sets of servers, by their places, that may have to recover by themselves, the smallest
+/// first: every majority of the voters, or any set if who votes may change.
+pub fn sets_to_recover(scope: &Scope) -> Vec<Vec<usize>> {
+    let changes = !scope.changes.is_empty();
+    let servers = if changes { scope.servers } else { scope.voters };
+    let servers = usize::try_from(servers).unwrap_or(0);
+    let mut all: Vec<Vec<usize>> = (1_u32..1 << servers)
+        .map(|set| (0..servers).filter(|place| set & (1 << place) != 0).collect())
+        .filter(|places: &Vec<usize>| changes || 2 * places.len() > servers)
         .collect();
     all.sort_by_key(Vec::len);
     all
@@ -59,8 +70,12 @@ impl Schedule<'_> {
     /// A leader there may be has had its chance. Now the election timer of one server with the
     /// best log runs out, and no other's: it must learn by itself whatever it lacks.
     fn elect_and_commit(&mut self, seeker: usize) -> Option<()> {
+        let mut seeker = seeker;
         for _ in 0..ROUNDS {
             self.let_contact_expire();
+            if !may_seek(&self.states[seeker], self.servers[seeker]) {
+                seeker = *self.best_logs().first()?; // It has stepped down as an outsider.
+            }
             self.happen(seeker, Input::ElectionTimeout);
             self.deliver_all()?;
             if self.has_recovered()? {
@@ -70,17 +85,29 @@ impl Schedule<'_> {
         None
     }
 
+    /// Of those that may seek election, the ones with the best log; nobody is without a vote.
     fn best_logs(&self) -> Vec<usize> {
-        let key = |state: &ServerState| (state.log.last().term, state.log.last().index);
-        let best = self.states.iter().map(key).max();
-        (0..self.states.len()).filter(|place| Some(key(&self.states[*place])) == best).collect()
+        let may = |place: &usize| may_seek(&self.states[*place], self.servers[*place]);
+        let all = || (0..self.states.len()).filter(may);
+        let best = all().map(|place| end_of_log(&self.states[place])).max();
+        all().filter(|place| Some(end_of_log(&self.states[*place])) == best).collect()
+    }
+
+    /// Whether enough of the servers that are up count in a server's configuration. One that has
+    /// left may hold a better log than those that stay: it will not vote for them.
+    fn holds_quorum_of(&self, place: usize) -> bool {
+        let seeker = &self.states[place];
+        let votes = |state: &&ServerState| end_of_log(state) <= end_of_log(seeker);
+        let is_up = |id| self.states.iter().filter(votes).any(|state| state.id == id);
+        is_quorum(&seeker.configuration, is_up)
     }
 
     /// Whether there is a leader that commits its whole log, and then a new command, everywhere.
     fn has_recovered(&mut self) -> Option<bool> {
         self.beat()?;
         let Some(leader) = self.leader() else { return Some(false) };
-        if self.states[leader].commit_index != self.states[leader].log.last_index() {
+        let ServerState { commit_index, log, configuration, .. } = &self.states[leader];
+        if *commit_index != log.last_index() || !configuration.outgoing.is_empty() {
             return Some(false);
         }
         self.happen(leader, Input::Propose { commands: vec![Bytes::from_static(b"recovered")] });
@@ -88,14 +115,41 @@ impl Schedule<'_> {
         self.beat()?;
         let expected = self.states[leader].log.last_index();
         let caught_up = |state: &ServerState| {
-            state.applied_index == expected && state.disk.log == self.states[leader].log
+            !is_member(&self.states[leader].configuration, state.id)
+                || (state.applied_index == expected && state.disk.log == self.states[leader].log)
         };
-        Some(expected > LogIndex::ZERO && self.states.iter().all(caught_up))
+        if expected == LogIndex::ZERO || !self.states.iter().all(caught_up) {
+            return Some(false);
+        }
+        self.can_be_handed_over(leader)
     }
 
+    /// E10: every other voter that is up can take leadership over, where a scope has transfers.
+    fn can_be_handed_over(&self, leader: usize) -> Option<bool> {
+        if self.servers[leader].environment.may_transfer_to.is_empty() {
+            return Some(true);
+        }
+        for to in 0..self.states.len() {
+            let id = self.states[to].id;
+            if to == leader || !self.states[leader].configuration.voters.contains(&id) {
+                continue;
+            }
+            let mut schedule = self.clone();
+            schedule.happen(leader, Input::TransferLeadership { to: id });
+            schedule.deliver_all()?;
+            schedule.beat()?;
+            let new = &schedule.states[to];
+            if schedule.leader() != Some(to) || new.commit_index != new.log.last_index() {
+                return Some(false);
+            }
+        }
+        Some(true)
+    }
+
+    /// The leader of the latest term.
     fn leader(&self) -> Option<usize> {
-        let newest: Term = self.states.iter().map(|state| state.term).max()?;
-        self.states.iter().position(|state| state.is_leader() && state.term == newest)
+        let leaders = (0..self.states.len()).filter(|place| self.states[*place].is_leader());
+        leaders.max_by_key(|place| self.states[*place].term)
     }
 
     /// Two heartbeats of every leader: one to repair what is behind, one to tell the commit.
@@ -109,10 +163,13 @@ impl Schedule<'_> {
         Some(())
     }
 
-    /// Followers notice that they hear from no leader.
+    /// Followers notice that they hear from no leader, and leaders that they hear from no majority:
+    /// at the second look, as they may have heard from one before.
     fn let_contact_expire(&mut self) {
         for place in 0..self.states.len() {
             self.happen(place, Input::LeaderContactExpired);
+            self.happen(place, Input::QuorumContactExpired);
+            self.happen(place, Input::QuorumContactExpired);
         }
     }
 
@@ -152,4 +209,22 @@ impl Schedule<'_> {
         }
         None
     }
+}
+
+fn end_of_log(state: &ServerState) -> (Term, LogIndex) {
+    let last = state.log.last();
+    (last.term, last.index)
+}
+
+/// M4: whether a server is one that may have to seek election: it votes in its configuration, or in
+/// the one before while it does not know that its own is committed.
+fn may_seek(state: &ServerState, server: &RaftServer) -> bool {
+    let before = state.log.up_to(state.configuration_index.previous()).iter().rev();
+    let before = before.into_iter().find_map(|entry| match &entry.payload {
+        Payload::Configuration(configuration) => Some(configuration),
+        _ => None,
+    });
+    let pending = state.configuration_index > state.commit_index;
+    votes_in(&state.configuration, state.id)
+        || (pending && votes_in(before.unwrap_or(&server.bootstrap), state.id))
 }

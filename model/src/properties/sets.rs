@@ -3,10 +3,10 @@
 use kontiki_specs::{Goal, Property};
 
 macro_rules! set_of {
-    ($(#[$meta:meta])* $name:ident of $item:ident) => {
+    ($(#[$meta:meta])* $name:ident($bits:ty) of $item:ident) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-        pub struct $name(u32);
+        pub struct $name($bits);
 
         impl $name {
             /// Nothing.
@@ -40,7 +40,7 @@ macro_rules! set_of {
             }
 
             /// One bit for each item, in the order of their declaration.
-            pub fn bits(self) -> u32 {
+            pub fn bits(self) -> $bits {
                 self.0
             }
 
@@ -68,10 +68,10 @@ macro_rules! set_of {
 
 set_of! {
     /// A set of properties, of those that are broken as a rule.
-    PropertySet of Property
+    PropertySet(u32) of Property
 }
 
 set_of! {
     /// A set of goals, of those that are reached as a rule.
-    GoalSet of Goal
+    GoalSet(u64) of Goal
 }

@@ -1,22 +1,26 @@
 //! Properties of a state of the cluster: what may never be true of its servers together.
 
+use super::quorum::is_quorum;
 use super::{GoalSet, PropertySet};
 use crate::server::{Role, ServerState};
 use kontiki_specs::{Configuration, Entry, Goal, LogIndex, Payload, Property, ServerId, Term};
+use std::sync::Arc;
 
-/// An entry that is committed, with the term of the leader that committed it.
+/// An entry that is committed, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Committed {
     /// The entry.
     pub entry: Entry,
     /// The term of the server that first knew it to be committed.
     pub in_term: Term,
+    /// The configuration whose majority has committed it.
+    pub configuration: Arc<Configuration>,
 }
 
 /// The servers of a cluster together, and what has been committed since its start.
 pub struct ClusterView<'a> {
-    /// The voters.
-    pub configuration: &'a Configuration,
+    /// The configuration that the cluster was started with.
+    pub bootstrap: &'a Arc<Configuration>,
     /// Every server's state.
     pub servers: &'a [&'a ServerState],
     /// What has been committed in any server's knowledge, in order, crashed ones' included.
@@ -28,43 +32,42 @@ pub fn judge_state(cluster: &ClusterView<'_>) -> (PropertySet, GoalSet) {
     use Property as P;
     let mut broken = PropertySet::EMPTY;
     broken.insert_if(!cluster.election_is_safe(), P::ElectionSafety);
+    broken.insert_if(!cluster.leaders_are_elected(), P::ElectedByMajority);
     broken.insert_if(!cluster.logs_match(), P::LogMatching);
     broken.insert_if(!cluster.leaders_are_complete(), P::LeaderCompleteness);
     broken.insert_if(!cluster.state_machines_agree(), P::StateMachineSafety);
     broken.insert_if(!cluster.committed_is_durable(), P::CommittedIsDurable);
+    cluster.judge_membership(&mut broken);
     (broken, cluster.goals())
 }
 
 impl ClusterView<'_> {
-    fn leaders(&self) -> impl Iterator<Item = &ServerState> + Clone {
+    pub(super) fn leaders(&self) -> impl Iterator<Item = &ServerState> + Clone {
         self.servers.iter().copied().filter(|server| server.is_leader())
     }
 
-    fn voters(&self) -> impl Iterator<Item = &ServerState> {
-        let voters = &self.configuration.voters;
-        self.servers.iter().copied().filter(|server| voters.contains(&server.id))
+    fn server(&self, id: ServerId) -> Option<&ServerState> {
+        self.servers.iter().copied().find(|server| server.id == id)
     }
 
-    fn is_majority(&self, count: usize) -> bool {
-        2 * count > self.configuration.voters.len()
-    }
-
-    /// At most one leader a term; and since a leader may have lost its role before the second
-    /// one comes, each leader's votes are on disk, where they exclude any other's. A voter that
-    /// has gone on to a later term cannot vote in this one again.
+    /// At most one leader a term.
     fn election_is_safe(&self) -> bool {
-        let alone = |leader: &ServerState| {
+        self.leaders().all(|leader| {
             !self.leaders().any(|other| other.id != leader.id && other.term == leader.term)
-        };
-        self.leaders().all(|leader| alone(leader) && self.is_majority(self.durable_votes(leader)))
+        })
     }
 
-    fn durable_votes(&self, leader: &ServerState) -> usize {
-        let voted = |server: &&ServerState| {
-            server.disk.term > leader.term
-                || (server.disk.term == leader.term && server.disk.vote == Some(leader.id))
-        };
-        self.voters().filter(voted).count()
+    /// Since a leader may have lost its role before a second one of its term comes: each leader's
+    /// votes are on disk, where they exclude any other's. A voter that has gone on to a later term
+    /// cannot vote in this one again.
+    fn leaders_are_elected(&self) -> bool {
+        self.leaders().all(|leader| {
+            let voted = |server: &ServerState| {
+                server.disk.term > leader.term
+                    || (server.disk.term == leader.term && server.disk.vote == Some(leader.id))
+            };
+            is_quorum(&self.elected_under(leader), |id| self.server(id).is_some_and(voted))
+        })
     }
 
     fn logs_match(&self) -> bool {
@@ -96,11 +99,12 @@ impl ClusterView<'_> {
     }
 
     fn committed_is_durable(&self) -> bool {
-        self.committed.iter().all(|known| self.is_majority(self.disks_with(&known.entry)))
+        self.committed.iter().all(|known| self.is_on_quorum(&known.entry, &known.configuration))
     }
 
-    fn disks_with(&self, entry: &Entry) -> usize {
-        self.voters().filter(|server| server.disk.log.get(entry.index) == Some(entry)).count()
+    fn is_on_quorum(&self, entry: &Entry, configuration: &Configuration) -> bool {
+        let holds = |server: &ServerState| server.disk.log.get(entry.index) == Some(entry);
+        is_quorum(configuration, |id| self.server(id).is_some_and(holds))
     }
 
     fn goals(&self) -> GoalSet {
@@ -122,6 +126,7 @@ impl ClusterView<'_> {
         let ahead_of_disk =
             self.leaders().any(|leader| leader.commit_index > leader.disk.log.last_index());
         goals.insert_if(ahead_of_disk, G::CommittedBeforeLeaderDurable);
+        self.reach_membership(&mut goals);
         goals
     }
 
@@ -130,10 +135,18 @@ impl ClusterView<'_> {
         let candidates =
             || self.servers.iter().filter(|server| matches!(server.role, Role::Candidate { .. }));
         let Some(term) = candidates().map(|candidate| candidate.term).max() else { return false };
-        let votes_for = |id: ServerId| self.voters().filter(|v| v.vote == Some(id)).count();
-        candidates().filter(|candidate| candidate.term == term).count() > 1
-            && self.voters().all(|voter| voter.term == term && voter.vote.is_some())
-            && !self.voters().any(|voter| self.is_majority(votes_for(voter.id)))
+        let of_term = || candidates().filter(|candidate| candidate.term == term);
+        let wins = |candidate: &ServerState| {
+            let votes = |voter: &ServerState| voter.vote == Some(candidate.id);
+            is_quorum(&candidate.configuration, |id| self.server(id).is_some_and(votes))
+        };
+        let has_voted = |id: &ServerId| {
+            self.server(*id).is_some_and(|voter| voter.term == term && voter.vote.is_some())
+        };
+        let mut voters = of_term().flat_map(|candidate| &candidate.configuration.voters);
+        of_term().count() > 1
+            && voters.all(has_voted)
+            && !of_term().any(|candidate| wins(candidate))
     }
 
     /// A leader's log conflicts with an entry that is on a majority of disks.
@@ -143,8 +156,8 @@ impl ClusterView<'_> {
                 let index: LogIndex = own.index;
                 let others = self.servers.iter().filter_map(|server| server.disk.log.get(index));
                 others
-                    .filter(|entry| entry.term != own.term)
-                    .any(|entry| self.is_majority(self.disks_with(entry)))
+                    .filter(|entry| entry.term < own.term)
+                    .any(|entry| self.is_on_quorum(entry, &leader.configuration))
             })
         })
     }

@@ -1,9 +1,12 @@
 //! Properties of a single step of a single server: what it may never do, whatever the others do.
 
+use super::quorum::{is_member, votes_in};
 use super::{GoalSet, PropertySet};
 use crate::environment::Turn;
 use crate::server::{RaftServer, Role, ServerState};
-use kontiki_specs::{AppendOutcome, Goal, Input, LogIndex, Message, Output, Property, ServerId};
+use kontiki_specs::{
+    AppendOutcome, Entry, Goal, Input, LogIndex, Message, Output, Payload, Property, ServerId,
+};
 
 /// What a step breaks and reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +54,7 @@ impl Judged<'_> {
         broken.insert_if(!self.leader_is_undisturbed(), P::UndisturbedLeader);
         broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
         broken.insert_if(!self.leader_has_majority(), P::LeaderHasMajority);
+        broken.insert_if(!self.transfer_is_orderly(), P::OrderlyTransfer);
     }
 
     pub(super) fn is_restart(&self) -> bool {
@@ -101,9 +105,11 @@ impl Judged<'_> {
         else {
             return true;
         };
+        let left = |follower| !is_member(&self.after.configuration, follower);
         self.before.term != self.after.term
-            || before.iter().all(|(follower, known)| {
-                after.get(follower).is_some_and(|now| now.match_index >= known.match_index)
+            || before.iter().all(|(follower, known)| match after.get(follower) {
+                Some(now) => now.match_index >= known.match_index,
+                None => left(*follower),
             })
     }
 
@@ -126,7 +132,7 @@ impl Judged<'_> {
     fn is_justified(&self, (to, message): (ServerId, &Message)) -> bool {
         let disk = &self.after.disk;
         match message {
-            Message::RequestVote { term, last } => {
+            Message::RequestVote { term, last, .. } => {
                 disk.term == *term && disk.vote == Some(self.after.id) && disk.log.holds(*last)
             }
             Message::RequestVoteReply { term, granted: true } => {
@@ -151,6 +157,27 @@ impl Judged<'_> {
         last.max(self.after.commit_index) <= self.after.log.last_index() && handed_over.eq(due)
     }
 
+    /// E10, M4: who is told to campaign is a voter that holds the leader's whole log, or one whose
+    /// acknowledgement has made a leader outside the configuration step down. Meanwhile nothing is
+    /// appended for clients and operators.
+    fn transfer_is_orderly(&self) -> bool {
+        let told = |to: ServerId| match &self.after.role {
+            Role::Leader { progress, transfer, .. } => {
+                let holds = progress.get(&to).map(|known| known.match_index);
+                *transfer == Some(to) && holds == Some(self.after.log.last_index())
+            }
+            _ => {
+                let from = self.delivered().map(|(from, _)| from);
+                self.before.is_leader() && from == Some(to)
+            }
+        };
+        let votes = |to| self.after.configuration.voters.contains(&to);
+        let mut sends = self.sends().filter(|(_, sent)| matches!(sent, Message::TimeoutNow { .. }));
+        let takes = self.outputs.iter().any(|output| matches!(output, Output::Proposed { .. }));
+        let transferring = matches!(self.before.role, Role::Leader { transfer: Some(_), .. });
+        sends.all(|(to, _)| votes(to) && told(to)) && !(takes && transferring)
+    }
+
     fn reach(&self, goals: &mut GoalSet) {
         use Goal as G;
         let (before, after) = (self.before, self.after);
@@ -173,5 +200,43 @@ impl Judged<'_> {
             goals.insert_if(!after.is_leader(), G::LeaderStepsDown);
             goals.insert_if(after.is_leader() && before != after, G::QuorumCheckPassed);
         }
+        self.reach_membership(goals);
     }
+
+    fn reach_membership(&self, goals: &mut GoalSet) {
+        use Goal as G;
+        let (before, after) = (self.before, self.after);
+        let is_lost = |entry: &Entry| after.log.get(entry.index) != Some(entry);
+        let configurations = before.log.entries().iter().filter(|entry| names_members(entry));
+        let aborted = !self.is_restart() && configurations.into_iter().any(is_lost);
+        goals.insert_if(aborted, G::ChangeAborted);
+        let own = |at| after.log.term_at(at) == Some(after.term);
+        let finishes = after.is_leader()
+            && !before.configuration.outgoing.is_empty()
+            && after.configuration.outgoing.is_empty()
+            && own(after.configuration_index)
+            && !own(before.configuration_index);
+        goals.insert_if(finishes, G::JointFinishedByAnother);
+        let votes = after.configuration.voters.contains(&after.id);
+        let steps_down = before.is_leader() && !after.is_leader() && before.term == after.term;
+        let knows = after.configuration_index <= after.commit_index;
+        goals.insert_if(steps_down && knows && !votes, G::OutsideLeaderStepsDown);
+        let outsider =
+            self.delivered().is_some_and(|(from, _)| !votes_in(&before.configuration, from));
+        let deposed = before.is_leader() && after.term > before.term;
+        goals.insert_if(deposed && outsider, G::RemovedServerDeposes);
+        for output in self.outputs {
+            goals.insert_if(matches!(output, Output::CaughtUp { .. }), G::LearnerCaughtUp);
+            goals.insert_if(matches!(output, Output::TooSlow { .. }), G::LearnerTooSlow);
+        }
+        let told = matches!(before.role, Role::Candidate { transfer: true, .. });
+        goals.insert_if(told && after.is_leader(), G::TransferCompleted);
+        let transferring = matches!(before.role, Role::Leader { transfer: Some(_), .. });
+        let expired = *self.input == Input::TransferExpired;
+        goals.insert_if(transferring && expired, G::TransferGivenUp);
+    }
+}
+
+fn names_members(entry: &Entry) -> bool {
+    matches!(entry.payload, Payload::Configuration(_))
 }

@@ -14,11 +14,16 @@ impl Step<'_> {
         let newest = committed.map(|entry| entry.position()).find(|at| {
             let own_term =
                 at.term == self.state.term || self.mutated(Mutation::CommitOlderTermByCounting);
-            own_term && self.server.is_quorum(&self.holders(at.index))
+            own_term && self.commits(&self.holders(at.index))
         });
         if let Some(newest) = newest {
-            self.state.commit_index = newest.index;
+            self.committed_up_to(newest.index);
         }
+    }
+
+    fn committed_up_to(&mut self, index: LogIndex) {
+        self.state.commit_index = index;
+        self.take_newest_configuration(); // Nothing new, unless M2 is broken.
     }
 
     /// The servers that hold the leader's log up to an index on disk, as far as it knows. L9: the
@@ -47,7 +52,7 @@ impl Step<'_> {
         };
         let committed = leader_commit.min(verified);
         if committed > self.state.commit_index || self.mutated(Mutation::CommitGoesBack) {
-            self.state.commit_index = committed;
+            self.committed_up_to(committed);
         }
     }
 

@@ -7,15 +7,23 @@ use kontiki_specs::{Message, ServerId};
 impl Step<'_> {
     /// E8: a server that has heard from a leader within the minimum election timeout ignores
     /// requests for votes and pre-votes, whatever their term. A leader is in contact with itself.
+    /// A candidate that its leader told to campaign is heard all the same (E10).
     pub(super) fn ignored_for_leader_contact(&self, message: &Message) -> bool {
         let in_contact = match self.state.role {
             Role::Follower { leader_contact, .. } => leader_contact,
             Role::Leader { .. } => true,
             Role::PreCandidate { .. } | Role::Candidate { .. } => false,
         };
+        let asks_for_vote = match message {
+            Message::RequestVote { transfer, .. } => {
+                !transfer || self.mutated(Mutation::TransferRespectsContact)
+            }
+            Message::RequestPreVote { .. } => true,
+            _ => false,
+        };
         self.server.options.leader_contact
             && in_contact
-            && matches!(message, Message::RequestVote { .. } | Message::RequestPreVote { .. })
+            && asks_for_vote
             && !self.mutated(Mutation::NoLeaderContact)
     }
 
@@ -26,10 +34,11 @@ impl Step<'_> {
         }
     }
 
-    /// E9: a leader notes who answers it.
+    /// E9: a leader notes which of those that it replicates to answers it.
     pub(super) fn hear_from(&mut self, follower: ServerId) {
-        if let Role::Leader { heard, .. } = &mut self.state.role
+        if let Role::Leader { heard, progress, .. } = &mut self.state.role
             && self.server.options.check_quorum
+            && progress.contains_key(&follower)
         {
             heard.insert(follower);
         }
@@ -38,13 +47,14 @@ impl Step<'_> {
     /// E9: an election timeout has passed since the last quorum check. A leader that has heard
     /// from a majority, itself counted, goes on and starts to listen anew; any other steps down.
     pub(super) fn quorum_contact_expired(&mut self) {
+        self.rounds_grow_long();
         if !self.server.options.check_quorum {
             return;
         }
         if let Role::Leader { heard, .. } = &mut self.state.role {
             let mut present = std::mem::take(heard);
             present.insert(self.state.id);
-            if !self.server.is_quorum(&present) && !self.mutated(Mutation::NoCheckQuorum) {
+            if !self.is_quorum(&present) && !self.mutated(Mutation::NoCheckQuorum) {
                 self.state.role = Role::FOLLOWER;
             }
         }

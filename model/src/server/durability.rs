@@ -4,7 +4,7 @@
 //! wait for a disk is only what counts on it: a vote, an acknowledgement, the leader's own copy.
 
 use super::step::Step;
-use super::{Disk, Mutation, ServerState, Write};
+use super::{Disk, Mutation, Write};
 use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, ServerId, Term};
 use std::ops::Range;
 
@@ -68,7 +68,7 @@ impl Step<'_> {
         self.send(leader, Message::AppendEntriesReply { term: self.state.term, outcome });
     }
 
-    fn known_leader(&self) -> Option<ServerId> {
+    pub(super) fn known_leader(&self) -> Option<ServerId> {
         match self.state.role {
             super::Role::Follower { leader, .. } => leader,
             _ => None,
@@ -89,7 +89,7 @@ impl Step<'_> {
             disk.term = disk.log.last().term;
             disk.vote = None;
         }
-        self.state = ServerState::recover(self.state.id, disk);
+        self.state = self.server.recover(disk);
         self.restarted = true;
     }
 }

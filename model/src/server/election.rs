@@ -2,45 +2,44 @@
 
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{
-    FollowerProgress, Input, LogIndex, LogPosition, Message, Payload, ReplicationMode, ServerId,
-    Term,
-};
-use std::collections::BTreeSet;
+use kontiki_specs::{Input, LogPosition, Message, Payload, ServerId, Term};
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Step<'_> {
-    /// E1: the election timer has run out. A voter that does not lead seeks to: at once, or by
-    /// asking first whether it could (E7). A candidate whose votes were split tries again.
+    /// E1: the election timer has run out. A server that may campaign and does not lead seeks to: at
+    /// once, or by asking first whether it could (E7). A candidate whose votes were split tries
+    /// again.
     pub(super) fn election_timeout(&mut self) {
-        if self.state.is_leader() || !self.server.is_voter() {
+        if self.state.is_leader() || !self.may_campaign() {
             return;
         }
         if self.server.options.pre_vote {
             self.ask_for_pre_votes();
         } else {
-            self.campaign();
+            self.campaign(false);
         }
     }
 
     /// E2: a candidate raises its term and votes for itself. It asks for votes, and counts its
     /// own, when that is on disk (E3): a candidate that forgot its term in a crash could ask
     /// again in the same term with a shorter log, and gather votes given for the longer one.
-    pub(super) fn campaign(&mut self) {
+    pub(super) fn campaign(&mut self, transfer: bool) {
         self.state.term = self.state.term.next();
         self.state.vote = Some(self.state.id);
-        self.state.role = Role::Candidate { votes: BTreeSet::new() };
+        self.state.role = Role::Candidate { votes: BTreeSet::new(), transfer };
         if self.mutated(Mutation::CountOwnVoteBeforeDurable) {
-            self.ask_for_votes();
+            self.ask_for_votes(transfer);
         }
     }
 
     /// E2: a candidate counts its own vote and asks every other voter for theirs.
-    pub(super) fn ask_for_votes(&mut self) {
-        let request = Message::RequestVote { term: self.state.term, last: self.state.log.last() };
+    pub(super) fn ask_for_votes(&mut self, transfer: bool) {
+        let (term, last) = (self.state.term, self.state.log.last());
+        let request = Message::RequestVote { term, last, transfer };
         let asked: Vec<ServerId> = if self.mutated(Mutation::CountVotesFromOutside) {
             self.server.peers.iter().copied().collect()
         } else {
-            self.server.other_voters().collect()
+            self.other_voters()
         };
         for voter in asked {
             self.send(voter, request.clone());
@@ -49,11 +48,13 @@ impl Step<'_> {
     }
 
     /// E3: a server votes once a term, first come, first served, and only if the candidate's log
-    /// allows it (E4). The answer leaves when the vote is on disk: here if it already is,
-    /// otherwise on the completion of its write ([`Step::hard_state_written`]).
+    /// allows it (E4). Its own configuration does not matter: it may be older than that of the
+    /// candidate, who alone knows whom to ask (M5). The answer leaves when the vote is on disk: here
+    /// if it already is, otherwise on the completion of its write ([`Step::hard_state_written`]).
     pub(super) fn request_vote(&mut self, candidate: ServerId, last: LogPosition) {
         let free = self.state.vote.is_none_or(|vote| vote == candidate);
         let free = free || self.mutated(Mutation::VoteTwice);
+        let free = free && !self.refuses_as_learner();
         if !free || self.state.is_leader() || !self.at_least_as_up_to_date(last) {
             let term = self.state.term;
             self.send(candidate, Message::RequestVoteReply { term, granted: false });
@@ -91,9 +92,11 @@ impl Step<'_> {
 
     /// E5: with the votes of a majority, a candidate leads.
     fn count_vote(&mut self, voter: ServerId) {
-        if let Role::Candidate { votes } = &mut self.state.role {
-            votes.insert(voter);
-            if self.server.is_quorum(votes) {
+        let counts = self.counts(voter);
+        if let Role::Candidate { votes, .. } = &mut self.state.role {
+            votes.extend(counts.then_some(voter));
+            let votes = votes.clone();
+            if self.is_quorum(&votes) {
                 self.lead();
             }
         }
@@ -103,19 +106,16 @@ impl Step<'_> {
     /// probes each from the end of its own. L5: its first entry is a no-op of its term, by which
     /// it will learn what is committed (paper §8).
     fn lead(&mut self) {
-        let next_index = self.state.log.last_index().next();
-        let unknown = FollowerProgress {
-            match_index: LogIndex::ZERO,
-            next_index,
-            mode: ReplicationMode::Probe,
-        };
-        let followers: Vec<ServerId> = self.server.other_voters().collect();
-        let progress = followers.iter().map(|follower| (*follower, unknown)).collect();
-        self.state.role = Role::Leader { progress, heard: BTreeSet::new() };
+        let end = self.state.log.last_index();
+        let (progress, heard) = (BTreeMap::new(), BTreeSet::new());
+        self.state.role = Role::Leader { progress, heard, transfer: None };
         if !self.mutated(Mutation::NoNoOp) {
             self.append(Payload::Noop);
         }
-        for follower in followers {
+        if let Some(configuration) = self.new_configuration() {
+            self.append(Payload::Configuration(configuration)); // M3
+        }
+        for follower in self.follow_members(end) {
             self.send_entries(follower);
         }
     }
@@ -129,8 +129,8 @@ impl Step<'_> {
         }
         match vote {
             Some(own) if own == self.state.id => {
-                if matches!(self.state.role, Role::Candidate { .. }) {
-                    self.ask_for_votes();
+                if let Role::Candidate { transfer, .. } = self.state.role {
+                    self.ask_for_votes(transfer);
                 }
             }
             Some(candidate) => self.grant_vote(candidate),

@@ -1,6 +1,6 @@
 //! The log as data: a list of entries without gaps, from index 1 on.
 
-use kontiki_specs::{Entry, LogIndex, LogPosition, Payload, Term};
+use kontiki_specs::{Configuration, Entry, LogIndex, LogPosition, Payload, Term};
 use std::sync::Arc;
 
 /// A server's log, or the one on its disk. States that share a log share its memory.
@@ -54,6 +54,16 @@ impl Log {
     /// Whether the log has an entry of that term at that index.
     pub fn holds(&self, position: LogPosition) -> bool {
         self.term_at(position.index) == Some(position.term)
+    }
+
+    /// The last configuration at or before an index, and where it stands.
+    pub fn newest_configuration(&self, last: LogIndex) -> Option<(LogIndex, Arc<Configuration>)> {
+        self.up_to(last).iter().rev().find_map(|entry| match &entry.payload {
+            Payload::Configuration(configuration) => {
+                Some((entry.index, Arc::new(configuration.clone())))
+            }
+            _ => None,
+        })
     }
 
     /// The entries from an index on.

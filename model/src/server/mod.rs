@@ -8,13 +8,16 @@ mod commit;
 mod contact;
 mod durability;
 mod election;
+mod learners;
 mod log;
+mod membership;
 mod mutation;
 mod pre_vote;
 mod replication;
 mod state;
 mod step;
 mod terms;
+mod transfer;
 
 pub use log::Log;
 pub use mutation::Mutation;
@@ -23,6 +26,7 @@ pub use state::{Disk, Role, ServerState, Write};
 use crate::environment::Environment;
 use kontiki_specs::{Configuration, Input, Output, ServerId};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use step::Step;
 
 /// A server's fixed part: who it is, whom it knows, which rules are on.
@@ -30,8 +34,8 @@ use step::Step;
 pub struct RaftServer {
     /// Which server this is.
     pub id: ServerId,
-    /// The voters.
-    pub configuration: Configuration,
+    /// The configuration in force while its log holds none (rule M2).
+    pub bootstrap: Arc<Configuration>,
     /// Every server of the scope but itself, voter or not.
     pub peers: BTreeSet<ServerId>,
     /// What the scope lets happen to it. No rule of the protocol looks at this.
@@ -55,9 +59,22 @@ pub struct Options {
     pub batch: u64,
     /// The most entries under way to one follower in pipeline; at least 1 (rule L9).
     pub window: u64,
+    /// In how many rounds a learner must catch up before it may become a voter; 0 if it need not
+    /// (rule M5).
+    pub catch_up_rounds: u64,
 }
 
 impl RaftServer {
+    /// The server as it starts for the first time (rule E1).
+    pub fn boot(&self) -> ServerState {
+        self.recover(Disk::default())
+    }
+
+    /// The server as it starts with what its disk holds.
+    pub fn recover(&self, disk: Disk) -> ServerState {
+        ServerState::recover(self.id, disk, &self.bootstrap)
+    }
+
     /// What the server does when `input` happens to it. Any input is possible in any state; one
     /// that does not apply changes nothing.
     pub fn step(&self, state: &ServerState, input: &Input) -> (ServerState, Vec<Output>) {
@@ -68,35 +85,21 @@ impl RaftServer {
             Input::HeartbeatTimeout => step.heartbeat_timeout(),
             Input::LeaderContactExpired => step.leader_contact_expired(),
             Input::QuorumContactExpired => step.quorum_contact_expired(),
+            Input::TransferExpired => step.transfer_expired(),
             Input::Propose { commands } => step.propose(commands),
+            Input::ChangeMembership { change, expected } => {
+                step.change_membership(change, *expected);
+            }
+            Input::TransferLeadership { to } => step.transfer_leadership(*to),
             Input::HardStateWritten { term, vote } => step.hard_state_written(*term, *vote),
             Input::EntriesWritten { leader_term, index } => {
                 step.entries_written(*leader_term, *index);
             }
             Input::Restart { torn } => step.restart(*torn),
         }
+        step.leave_joint();
+        step.step_down_outside(input);
+        step.hand_over(input);
         step.finish()
-    }
-
-    /// Whether the server may vote, campaign and lead.
-    pub fn is_voter(&self) -> bool {
-        self.configuration.voters.contains(&self.id)
-    }
-
-    /// The voters other than this server.
-    pub fn other_voters(&self) -> impl Iterator<Item = ServerId> {
-        self.configuration.voters.iter().copied().filter(|voter| *voter != self.id)
-    }
-
-    /// Rule E5: whether these servers hold a majority of the voters.
-    pub fn is_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
-        let voters = &self.configuration.voters;
-        match self.mutation {
-            Some(Mutation::MinorityElects) => {
-                2 * voters.intersection(servers).count() >= voters.len() - 1
-            }
-            Some(Mutation::CountVotesFromOutside) => 2 * servers.len() > voters.len(),
-            _ => 2 * voters.intersection(servers).count() > voters.len(),
-        }
     }
 }

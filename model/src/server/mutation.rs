@@ -93,6 +93,46 @@ mutations! {
     HintNeverAdvances = "hint-never-advances",
     /// Breaks L8.
     ApplyBeforeCommit = "apply-before-commit",
+    /// Breaks M1.
+    DirectSwitch = "direct-switch",
+    /// Breaks M1.
+    JointByUnion = "joint-by-union",
+    /// Breaks M1.
+    JointOldMajorityOnly = "joint-old-majority-only",
+    /// Breaks M1.
+    JointNewMajorityOnly = "joint-new-majority-only",
+    /// Breaks M2.
+    ConfigurationAtCommit = "configuration-at-commit",
+    /// Breaks M2, for leaders only.
+    LeaderCountsByCommittedConfiguration = "leader-counts-by-committed-configuration",
+    /// Breaks M2.
+    KeepTruncatedConfiguration = "keep-truncated-configuration",
+    /// Breaks M3.
+    JointNeverLeft = "joint-never-left",
+    /// Breaks M3.
+    LeaveJointBeforeCommitted = "leave-joint-before-committed",
+    /// Breaks M4.
+    OutsideLeaderCountsItself = "outside-leader-counts-itself",
+    /// Breaks M4.
+    OutsideLeaderStays = "outside-leader-stays",
+    /// Breaks M4.
+    OutsideServerNeverCampaigns = "outside-server-never-campaigns",
+    /// Breaks M5.
+    LearnerCounts = "learner-counts",
+    /// Breaks M5.
+    UnawarePromotedLearnerRefusesVote = "unaware-promoted-learner-refuses-vote",
+    /// Breaks M6.
+    SingleChangeWithoutOwnCommit = "single-change-without-own-commit",
+    /// Breaks M7.
+    OverlappingChanges = "overlapping-changes",
+    /// Breaks M6.
+    TwoServersAsSingleChange = "two-servers-as-single-change",
+    /// Breaks E10.
+    TransferBeforeCaughtUp = "transfer-before-caught-up",
+    /// Breaks E10.
+    TransferNeverAborts = "transfer-never-aborts",
+    /// Breaks E10's exemption from E8.
+    TransferRespectsContact = "transfer-respects-contact",
 }
 
 impl fmt::Display for Mutation {

@@ -15,8 +15,7 @@ impl Step<'_> {
         }
         let request =
             Message::RequestPreVote { term: self.state.term, last: self.state.log.last() };
-        let voters: Vec<ServerId> = self.server.other_voters().collect();
-        for voter in voters {
+        for voter in self.other_voters() {
             self.send(voter, request.clone());
         }
         self.state.role = Role::PreCandidate { pre_votes: BTreeSet::new() };
@@ -43,10 +42,12 @@ impl Step<'_> {
 
     /// E7: with the promises of a majority, it campaigns.
     fn count_pre_vote(&mut self, voter: ServerId) {
+        let counts = self.counts(voter);
         if let Role::PreCandidate { pre_votes } = &mut self.state.role {
-            pre_votes.insert(voter);
-            if self.server.is_quorum(pre_votes) {
-                self.campaign();
+            pre_votes.extend(counts.then_some(voter));
+            let pre_votes = pre_votes.clone();
+            if self.is_quorum(&pre_votes) {
+                self.campaign(false);
             }
         }
     }

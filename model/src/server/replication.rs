@@ -14,22 +14,26 @@ impl Step<'_> {
     pub(super) fn propose(&mut self, commands: &[Bytes]) {
         let refusal = match &self.state.role {
             Role::Leader { .. } if commands.is_empty() => Refusal::NothingProposed,
-            Role::Leader { progress, .. } => {
-                let followers: Vec<_> = progress.iter().map(|(id, to)| (*id, to.mode)).collect();
+            Role::Leader { transfer: Some(to), .. } => Refusal::TransferUnderWay { to: *to },
+            Role::Leader { .. } => {
                 self.append_commands(commands);
-                for (follower, mode) in followers {
-                    if mode == ReplicationMode::Pipeline {
-                        self.send_entries(follower);
-                    }
-                }
+                self.send_new_entries(&[]);
                 return;
             }
-            Role::Follower { leader, .. } => Refusal::NotLeader { leader: *leader },
-            Role::PreCandidate { .. } | Role::Candidate { .. } => {
-                Refusal::NotLeader { leader: None }
-            }
+            _ => Refusal::NotLeader { leader: self.known_leader() },
         };
         self.output(Output::Refused { refusal });
+    }
+
+    /// L1: what is new goes at once to every follower whose log is known to agree, and to those
+    /// that are new themselves.
+    pub(super) fn send_new_entries(&mut self, new: &[ServerId]) {
+        let Role::Leader { progress, .. } = &self.state.role else { return };
+        for (follower, progress) in progress.clone() {
+            if progress.mode == ReplicationMode::Pipeline || new.contains(&follower) {
+                self.send_entries(follower);
+            }
+        }
     }
 
     fn append_commands(&mut self, commands: &[Bytes]) {
@@ -52,6 +56,7 @@ impl Step<'_> {
                 self.send_entries(follower);
             }
         }
+        self.tell_to_campaign();
     }
 
     /// L1: sends entries from the follower's next index on, at most a batch in a message. A probe
@@ -185,6 +190,7 @@ impl Step<'_> {
             progress.next_index = progress.match_index.next();
         }
         let behind = progress.next_index <= last_index;
+        self.round_may_end(follower);
         self.advance_commit();
         if behind {
             self.send_entries(follower);

@@ -2,9 +2,11 @@
 
 use super::Log;
 use kontiki_specs::{
-    Entries, FollowerProgress, LogIndex, Observation, RoleKind, RoleObservation, ServerId, Term,
+    Configuration, Entries, FollowerProgress, LogIndex, Observation, RoleKind, RoleObservation,
+    ServerId, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The complete state of a server (Figure 2 of the Raft paper, with the disk made explicit).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +19,10 @@ pub struct ServerState {
     pub vote: Option<ServerId>,
     /// Its log. The end of it may not be on disk yet.
     pub log: Log,
+    /// The configuration in force: the last in its log (rule M2).
+    pub configuration: Arc<Configuration>,
+    /// The index of that configuration's entry; 0 for the one that the server started with.
+    pub configuration_index: LogIndex,
     /// The last index of the log that it knows to be on its disk.
     pub durable_index: LogIndex,
     /// The last index that it knows to be committed.
@@ -50,6 +56,8 @@ pub enum Role {
     Candidate {
         /// Whose votes it holds.
         votes: BTreeSet<ServerId>,
+        /// Whether the last leader told it to campaign (rule E10).
+        transfer: bool,
     },
     /// Serves clients and replicates.
     Leader {
@@ -57,6 +65,8 @@ pub enum Role {
         progress: BTreeMap<ServerId, FollowerProgress>,
         /// Who has answered since the last quorum check (rule E9).
         heard: BTreeSet<ServerId>,
+        /// Who is to lead next, while leadership is being transferred (rule E10).
+        transfer: Option<ServerId>,
     },
 }
 
@@ -108,15 +118,15 @@ pub enum Write {
 }
 
 impl ServerState {
-    /// A server that starts for the first time (rule E1).
-    pub fn boot(id: ServerId) -> Self {
-        ServerState::recover(id, Disk::default())
-    }
-
     /// A server that starts with what its disk holds (rules E1, E3): a follower that knows of no
-    /// leader and of no commit.
-    pub fn recover(id: ServerId, disk: Disk) -> Self {
+    /// leader and of no commit. `bootstrap` is in force if the log holds no configuration.
+    pub fn recover(id: ServerId, disk: Disk, bootstrap: &Arc<Configuration>) -> Self {
+        let newest = disk.log.newest_configuration(disk.log.last_index());
+        let (configuration_index, configuration) =
+            newest.unwrap_or_else(|| (LogIndex::ZERO, Arc::clone(bootstrap)));
         ServerState {
+            configuration,
+            configuration_index,
             id,
             term: disk.term,
             vote: disk.vote,
@@ -148,6 +158,8 @@ impl ServerState {
             durable_term: self.disk.term,
             durable_vote: self.disk.vote,
             log: self.log.entries().to_vec(),
+            configuration: (*self.configuration).clone(),
+            configuration_index: self.configuration_index,
             durable_index: self.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,
@@ -156,8 +168,12 @@ impl ServerState {
                     RoleObservation::Follower { leader, leader_contact }
                 }
                 Role::PreCandidate { pre_votes } => RoleObservation::PreCandidate { pre_votes },
-                Role::Candidate { votes } => RoleObservation::Candidate { votes },
-                Role::Leader { progress, heard } => RoleObservation::Leader { progress, heard },
+                Role::Candidate { votes, transfer } => {
+                    RoleObservation::Candidate { votes, transfer }
+                }
+                Role::Leader { progress, heard, transfer } => {
+                    RoleObservation::Leader { progress, heard, transfer }
+                }
             },
         }
     }

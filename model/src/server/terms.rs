@@ -72,6 +72,7 @@ impl Step<'_> {
                     }
                 }
             }
+            Message::TimeoutNow { .. } => self.timeout_now(),
             Message::LaterTerm { .. } => {}
         }
     }
@@ -86,6 +87,7 @@ fn is_request(message: &Message) -> bool {
         Message::RequestPreVoteReply { .. }
         | Message::RequestVoteReply { .. }
         | Message::AppendEntriesReply { .. }
+        | Message::TimeoutNow { .. }
         | Message::LaterTerm { .. } => false,
     }
 }

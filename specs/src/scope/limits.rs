@@ -1,7 +1,7 @@
 //! The ranges of a scope's bounds, and what a goal or a property needs to mean anything.
 
 use super::{Disk, Scope, ScopeFlaw};
-use crate::{Goal, Property};
+use crate::{Goal, MembershipChange, Property, ServerId};
 use std::ops::RangeInclusive;
 
 pub(super) const SERVERS: RangeInclusive<u64> = 1..=7;
@@ -11,6 +11,10 @@ pub(super) const COMMANDS: RangeInclusive<u64> = 0..=15;
 pub(super) const BATCH: RangeInclusive<u64> = 1..=65_536;
 pub(super) const WINDOW: RangeInclusive<u64> = 1..=65_536;
 pub(super) const RESTARTS: RangeInclusive<u64> = 0..=7;
+pub(super) const CATCH_UP_ROUNDS: RangeInclusive<u64> = 0..=1000;
+pub(super) const TRANSFERS: RangeInclusive<u64> = 0..=7;
+/// The most changes of membership.
+const CHANGES: usize = 8;
 pub(super) const LOCAL_TRANSITIONS: RangeInclusive<u64> = 1..=u64::MAX;
 pub(super) const UNIQUE_STATES: RangeInclusive<u64> = 1..=u64::MAX;
 
@@ -22,6 +26,9 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("batch", scope.batch, BATCH)?;
     within("window", scope.window, WINDOW)?;
     within("restarts", scope.restarts, RESTARTS)?;
+    within("catch-up-rounds", scope.catch_up_rounds, CATCH_UP_ROUNDS)?;
+    within("transfers", scope.transfers, TRANSFERS)?;
+    check_changes(scope)?;
     if let Some(commands) = scope.commands {
         within("commands", commands, COMMANDS)?;
     }
@@ -79,6 +86,35 @@ fn check_voters(scope: &Scope) -> Result<(), ScopeFlaw> {
     Err(ScopeFlaw::new(what, help).at("voters"))
 }
 
+fn check_changes(scope: &Scope) -> Result<(), ScopeFlaw> {
+    if scope.changes.len() > CHANGES {
+        let what = format!("`changes` lists {} changes", scope.changes.len());
+        return Err(ScopeFlaw::new(what, format!("list at most {CHANGES}")).at("changes"));
+    }
+    let stranger = |change: &&MembershipChange| {
+        named(change).into_iter().find(|server| !(1..=scope.servers).contains(&server.0))
+    };
+    match scope.changes.iter().find_map(|change| Some((change, stranger(&change)?))) {
+        None => Ok(()),
+        Some((change, server)) => {
+            let what = format!("`{change}` names server {}, which is not there", server.0);
+            let help = format!("servers are numbered from 1 to `servers` (here {})", scope.servers);
+            Err(ScopeFlaw::new(what, help).at("changes"))
+        }
+    }
+}
+
+/// The servers that a change names.
+fn named(change: &MembershipChange) -> Vec<ServerId> {
+    match change {
+        MembershipChange::AddLearner(server)
+        | MembershipChange::AddVoter(server)
+        | MembershipChange::Demote(server)
+        | MembershipChange::Remove(server) => vec![*server],
+        MembershipChange::Replace { voters, learners } => [&voters[..], learners].concat(),
+    }
+}
+
 fn check_needs(scope: &Scope) -> Result<(), ScopeFlaw> {
     for property in &scope.properties {
         if let Some(need) = property_lacks(scope, *property) {
@@ -99,6 +135,8 @@ fn needs(what: String, need: &str) -> ScopeFlaw {
     ScopeFlaw::new(what, format!("set {need}, or take the name out of the list"))
 }
 
+const CHANGES_LISTED: &str = "changes = [...], a list of at least one";
+
 /// What the scope would have to set for the property to apply to it.
 pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'static str> {
     let (given, need) = match property {
@@ -107,6 +145,13 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         }
         Property::CutOffRaisesNoTerm => (scope.pre_vote, "pre-vote = true"),
         Property::LeaderHasMajority => (scope.check_quorum, "check-quorum = true"),
+        Property::NewestConfiguration
+        | Property::OnePendingConfiguration
+        | Property::QuorumOverlap
+        | Property::LeaderBelongs => (!scope.changes.is_empty(), CHANGES_LISTED),
+        Property::OrderlyTransfer => {
+            (scope.transfers > 0 || !scope.changes.is_empty(), "transfers = 1 or more")
+        }
         _ => return None,
     };
     (!given).then_some(need)
@@ -127,6 +172,26 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         Goal::RestartWithVote | Goal::RestartWithEntries => (crashes, CRASHES),
         Goal::CommandCommitted | Goal::CommandCommittedEverywhere => {
             (scope.commands != Some(0), "commands = 1 or more")
+        }
+        Goal::ChangeCompleted
+        | Goal::ChangeAborted
+        | Goal::LeaderLostWhileJoint
+        | Goal::JointFinishedByAnother
+        | Goal::LeaderLostBeforeNew
+        | Goal::SoleHeirElected
+        | Goal::NewcomerHeirElected
+        | Goal::CompletedBeforeAllJoint
+        | Goal::OldQuorumNotEnough
+        | Goal::RemovedServerDeposes
+        | Goal::OutsideLeaderStepsDown
+        | Goal::RemovedServerCampaigns
+        | Goal::LearnerPromoted => (!scope.changes.is_empty(), CHANGES_LISTED),
+        Goal::LearnerCaughtUp | Goal::LearnerTooSlow => {
+            (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more")
+        }
+        Goal::TransferGivenUp => (scope.transfers > 0, "transfers = 1 or more"),
+        Goal::TransferCompleted => {
+            (scope.transfers > 0 || !scope.changes.is_empty(), "transfers = 1 or more")
         }
         Goal::WriteLost if asynchronous => (crashes, CRASHES),
         Goal::WriteLost | Goal::CommittedBeforeLeaderDurable => (asynchronous, ASYNCHRONOUS),

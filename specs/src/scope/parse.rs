@@ -4,7 +4,7 @@
 //! what would be right.
 
 use super::{Disk, Scope, ScopeError, ScopeFlaw, Suite, limits, printable};
-use crate::{Goal, Property};
+use crate::{Goal, MembershipChange, NotAChange, Property};
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
@@ -26,6 +26,10 @@ const KEYS: &[(&str, &str)] = &[
     ("pre-vote", "pre-vote = true"),
     ("leader-contact", "leader-contact = true"),
     ("check-quorum", "check-quorum = true"),
+    ("heartbeats", "heartbeats = false"),
+    ("changes", "changes = [\"replace 1 2 4\", \"remove 3\"]"),
+    ("catch-up-rounds", "catch-up-rounds = 2"),
+    ("transfers", "transfers = 1"),
     ("properties", "properties = [\"election-safety\", \"log-matching\"]"),
     ("sometimes", "sometimes = [\"leader-elected\", \"command-committed\"]"),
     ("unique-states", "unique-states = 2040"),
@@ -51,9 +55,13 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
         window: file.integer("window", limits::WINDOW)?.unwrap_or(log),
         restarts: file.integer("restarts", limits::RESTARTS)?.unwrap_or(0),
         disk: file.one_of("disk", Disk::ALL, Disk::name)?.unwrap_or_default(),
-        pre_vote: file.boolean("pre-vote")?,
-        leader_contact: file.boolean("leader-contact")?,
-        check_quorum: file.boolean("check-quorum")?,
+        pre_vote: file.boolean("pre-vote")?.unwrap_or(false),
+        leader_contact: file.boolean("leader-contact")?.unwrap_or(false),
+        check_quorum: file.boolean("check-quorum")?.unwrap_or(false),
+        heartbeats: file.boolean("heartbeats")?.unwrap_or(true),
+        changes: file.changes()?,
+        catch_up_rounds: file.integer("catch-up-rounds", limits::CATCH_UP_ROUNDS)?.unwrap_or(0),
+        transfers: file.integer("transfers", limits::TRANSFERS)?.unwrap_or(0),
         properties: BTreeSet::new(),
         sometimes: file.names("sometimes", "goal", Goal::ALL, Goal::name)?.unwrap_or_default(),
         unique_states: file.integer("unique-states", limits::UNIQUE_STATES)?,
@@ -168,10 +176,10 @@ impl<'a> File<'a> {
         }
     }
 
-    fn boolean(&self, key: &'static str) -> Result<bool, ScopeError> {
-        let Some((place, value)) = self.field(key) else { return Ok(false) };
+    fn boolean(&self, key: &'static str) -> Result<Option<bool>, ScopeError> {
+        let Some((place, value)) = self.field(key) else { return Ok(None) };
         match value.get_ref() {
-            DeValue::Boolean(boolean) => Ok(*boolean),
+            DeValue::Boolean(boolean) => Ok(Some(*boolean)),
             _ => Err(self.wrong_type(place, key, "true or false", value)),
         }
     }
@@ -207,17 +215,43 @@ impl<'a> File<'a> {
         name: fn(T) -> &'static str,
     ) -> Result<Option<BTreeSet<T>>, ScopeError> {
         let Some((place, value)) = self.field(key) else { return Ok(None) };
-        let DeValue::Array(elements) = value.get_ref() else {
-            return Err(self.wrong_type(place, key, "a list of names", value));
-        };
-        let picked = elements.iter().map(|element| {
-            let DeValue::String(word) = element.get_ref() else {
-                return Err(self.wrong_type(element.span(), key, "a list of names", element));
-            };
+        let picked = self.strings(place, key, "a list of names", value)?.into_iter();
+        let picked = picked.map(|(start, word)| {
             pick(kind, &format!("names for `{key}`"), word, all, name)
-                .map_err(|flaw| self.flawed(element.span().start, flaw))
+                .map_err(|flaw| self.flawed(start, flaw))
         });
         picked.collect::<Result<_, _>>().map(Some)
+    }
+
+    fn changes(&self) -> Result<Vec<MembershipChange>, ScopeError> {
+        const KEY: &str = "changes";
+        let Some((place, value)) = self.field(KEY) else { return Ok(Vec::new()) };
+        let words = self.strings(place, KEY, "a list of changes", value)?.into_iter();
+        let changes = words.map(|(start, word)| {
+            word.parse().map_err(|wrong: NotAChange| {
+                let help = format!("write, as in: {}", example(KEY));
+                self.flawed(start, ScopeFlaw::new(wrong.to_string(), help))
+            })
+        });
+        changes.collect()
+    }
+
+    /// The strings of a list, with the place of each.
+    fn strings<'s>(
+        &self,
+        place: Range<usize>,
+        key: &str,
+        wanted: &str,
+        value: &'s Spanned<DeValue<'s>>,
+    ) -> Result<Vec<(usize, &'s str)>, ScopeError> {
+        let DeValue::Array(elements) = value.get_ref() else {
+            return Err(self.wrong_type(place, key, wanted, value));
+        };
+        let strings = elements.iter().map(|element| match element.get_ref() {
+            DeValue::String(text) => Ok((element.span().start, text.as_ref())),
+            _ => Err(self.wrong_type(element.span(), key, wanted, element)),
+        });
+        strings.collect()
     }
 
     fn wrong_type(

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
 use kontiki_specs::{
-    AppendOutcome, Entry, FollowerProgress, Input, LogIndex, LogPosition, Message, Observation,
-    Output, Payload, Property, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Term,
+    AppendOutcome, CatchUp, Configuration, Entry, FollowerProgress, Input, LogIndex, LogPosition,
+    MembershipChange, Message, Observation, Output, Payload, Property, Refusal, ReplicationMode,
+    RoleKind, RoleObservation, ServerId, Term,
 };
 use quickcheck::{Arbitrary, Gen};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,10 @@ fn any_scope(g: &mut Gen) -> Scope {
         pre_vote: bool::arbitrary(g),
         leader_contact: bool::arbitrary(g),
         check_quorum: bool::arbitrary(g),
+        heartbeats: bool::arbitrary(g),
+        changes: few(g, |g| any_change(g, servers)),
+        catch_up_rounds: u64::arbitrary(g) % 1001,
+        transfers: u64::arbitrary(g) % 8,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
@@ -104,16 +109,39 @@ fn any_bytes(g: &mut Gen) -> Bytes {
 }
 
 fn any_entry(g: &mut Gen) -> Entry {
-    let payload = if bool::arbitrary(g) { Payload::Noop } else { Payload::Command(any_bytes(g)) };
+    let payload = match u8::arbitrary(g) % 3 {
+        0 => Payload::Noop,
+        1 => Payload::Command(any_bytes(g)),
+        _ => Payload::Configuration(any_configuration(g)),
+    };
     Entry { term: any_term(g), index: any_index(g), payload }
+}
+
+fn any_configuration(g: &mut Gen) -> Configuration {
+    Configuration { voters: any_servers(g), outgoing: any_servers(g), learners: any_servers(g) }
+}
+
+/// A change that names servers up to this number.
+pub fn any_change(g: &mut Gen, servers: u64) -> MembershipChange {
+    let server = |g: &mut Gen| ServerId(1 + u64::arbitrary(g) % servers);
+    match u8::arbitrary(g) % 5 {
+        0 => MembershipChange::AddLearner(server(g)),
+        1 => MembershipChange::AddVoter(server(g)),
+        2 => MembershipChange::Demote(server(g)),
+        3 => MembershipChange::Remove(server(g)),
+        _ => MembershipChange::Replace { voters: few(g, server), learners: few(g, server) },
+    }
 }
 
 fn any_message(g: &mut Gen) -> Message {
     let term = any_term(g);
-    match u8::arbitrary(g) % 7 {
+    match u8::arbitrary(g) % 8 {
         0 => Message::RequestPreVote { term, last: any_position(g) },
         1 => Message::RequestPreVoteReply { term, granted: bool::arbitrary(g) },
-        2 => Message::RequestVote { term, last: any_position(g) },
+        2 => {
+            let (last, transfer) = (any_position(g), bool::arbitrary(g));
+            Message::RequestVote { term, last, transfer }
+        }
         3 => Message::RequestVoteReply { term, granted: bool::arbitrary(g) },
         4 => Message::AppendEntries {
             term,
@@ -122,6 +150,7 @@ fn any_message(g: &mut Gen) -> Message {
             commit_index: any_index(g),
         },
         5 => Message::AppendEntriesReply { term, outcome: any_outcome(g) },
+        6 => Message::TimeoutNow { term },
         _ => Message::LaterTerm { term },
     }
 }
@@ -135,7 +164,7 @@ fn any_outcome(g: &mut Gen) -> AppendOutcome {
 }
 
 fn any_input(g: &mut Gen) -> Input {
-    match u8::arbitrary(g) % 9 {
+    match u8::arbitrary(g) % 12 {
         0 => Input::ElectionTimeout,
         1 => Input::HeartbeatTimeout,
         2 => Input::LeaderContactExpired,
@@ -143,13 +172,19 @@ fn any_input(g: &mut Gen) -> Input {
         4 => Input::Propose { commands: few(g, any_bytes) },
         5 => Input::HardStateWritten { term: any_term(g), vote: any_vote(g) },
         6 => Input::EntriesWritten { leader_term: any_term(g), index: any_index(g) },
+        8 => Input::TransferExpired,
+        9 => Input::TransferLeadership { to: any_server(g) },
+        10 => Input::ChangeMembership {
+            change: any_change(g, u64::MAX),
+            expected: Option::arbitrary(g).map(LogIndex),
+        },
         7 => Input::Restart { torn: Option::arbitrary(g) },
         _ => Input::Deliver { from: any_server(g), message: any_message(g) },
     }
 }
 
 fn any_output(g: &mut Gen) -> Output {
-    match u8::arbitrary(g) % 7 {
+    match u8::arbitrary(g) % 9 {
         0 => Output::WriteHardState { term: any_term(g), vote: any_vote(g) },
         1 => Output::WriteEntries {
             leader_term: any_term(g),
@@ -159,6 +194,8 @@ fn any_output(g: &mut Gen) -> Output {
         2 => Output::Apply { entries: few(g, any_entry).into() },
         3 => Output::Proposed { first: any_position(g), last_index: any_index(g) },
         4 => Output::Refused { refusal: any_refusal(g) },
+        6 => Output::CaughtUp { server: any_server(g) },
+        7 => Output::TooSlow { server: any_server(g) },
         5 => {
             let roles =
                 [RoleKind::Follower, RoleKind::PreCandidate, RoleKind::Candidate, RoleKind::Leader];
@@ -169,9 +206,21 @@ fn any_output(g: &mut Gen) -> Output {
 }
 
 fn any_refusal(g: &mut Gen) -> Refusal {
-    match u8::arbitrary(g) % 4 {
+    let (server, index) = (any_server(g), any_index(g));
+    match u8::arbitrary(g) % 15 {
         0 => Refusal::NotLeader { leader: any_vote(g) },
         1 => Refusal::NothingProposed,
+        3 => Refusal::TransferUnderWay { to: server },
+        4 => Refusal::NotAnotherVoter { server },
+        5 => Refusal::ChangePending { index },
+        6 => Refusal::OtherConfiguration { index },
+        7 => Refusal::NothingCommittedInTerm,
+        8 => Refusal::NoVoters,
+        9 => Refusal::UnknownServer { server },
+        10 => Refusal::Duplicate { server },
+        11 => Refusal::LearnerIsVoter { server },
+        12 => Refusal::NothingToChange,
+        13 => Refusal::NotCaughtUp { server },
         2 => Refusal::CommandTooLarge { size: u64::arbitrary(g), limit: u64::arbitrary(g) },
         _ => {
             Refusal::TooMuchUncommitted { uncommitted: u64::arbitrary(g), limit: u64::arbitrary(g) }
@@ -188,7 +237,13 @@ fn any_progress(g: &mut Gen) -> BTreeMap<ServerId, FollowerProgress> {
     let progress = few(g, |g| {
         let mode = pick(g, &modes, ReplicationMode::Probe);
         let (match_index, next_index) = (any_index(g), any_index(g));
-        (any_server(g), FollowerProgress { match_index, next_index, mode })
+        let round = CatchUp::Round {
+            number: u64::arbitrary(g),
+            goal: any_index(g),
+            long: bool::arbitrary(g),
+        };
+        let catch_up = pick(g, &[None, Some(CatchUp::Done), Some(round)], None);
+        (any_server(g), FollowerProgress { match_index, next_index, mode, catch_up })
     });
     progress.into_iter().collect()
 }
@@ -196,8 +251,14 @@ fn any_progress(g: &mut Gen) -> BTreeMap<ServerId, FollowerProgress> {
 fn any_observation(g: &mut Gen) -> Observation {
     let role = match u8::arbitrary(g) % 4 {
         0 => RoleObservation::PreCandidate { pre_votes: any_servers(g) },
-        1 => RoleObservation::Candidate { votes: any_servers(g) },
-        2 => RoleObservation::Leader { progress: any_progress(g), heard: any_servers(g) },
+        1 => {
+            let (votes, transfer) = (any_servers(g), bool::arbitrary(g));
+            RoleObservation::Candidate { votes, transfer }
+        }
+        2 => {
+            let (progress, heard) = (any_progress(g), any_servers(g));
+            RoleObservation::Leader { progress, heard, transfer: any_vote(g) }
+        }
         _ => RoleObservation::Follower { leader: any_vote(g), leader_contact: bool::arbitrary(g) },
     };
     Observation {
@@ -206,6 +267,8 @@ fn any_observation(g: &mut Gen) -> Observation {
         durable_term: any_term(g),
         durable_vote: any_vote(g),
         log: few(g, any_entry),
+        configuration: any_configuration(g),
+        configuration_index: any_index(g),
         durable_index: any_index(g),
         commit_index: any_index(g),
         applied_index: any_index(g),

@@ -1,0 +1,173 @@
+//! Changes of membership as they go through the log (rules M1 to M8).
+
+use super::Raft;
+use super::change::changed;
+use super::configurations::{members, votes_in};
+use super::outputs::Outputs;
+use super::progress::{Mode, Progress};
+use super::role::{Follower, Leader, Role};
+use crate::storage::{LogStore, StoreError};
+use kontiki_specs::{
+    CatchUp, Configuration, Entries, Entry, LogIndex, LogPosition, MembershipChange, Message,
+    Output, Payload, Refusal, ServerId,
+};
+use std::collections::BTreeSet;
+
+impl<S: LogStore> Raft<S> {
+    /// E1, M4: whether this server may seek election: with a vote in the newest configuration or,
+    /// while it does not know that to be committed, in the one before.
+    pub(super) fn may_campaign(&self) -> bool {
+        let (newest, id) = (self.configurations.newest(), self.config.id);
+        votes_in(newest, id)
+            || self.configurations.newest_index() > self.commit_index
+                && votes_in(self.configurations.previous(), id)
+    }
+
+    /// M1, M6: appends what the change leads to, or refuses and appends nothing.
+    pub(super) fn change_membership(
+        &mut self,
+        change: &MembershipChange,
+        expected: Option<LogIndex>,
+        outputs: &mut Outputs,
+    ) -> Result<(), StoreError> {
+        match self.admit_change(change, expected) {
+            Err(refusal) => {
+                outputs.push(Output::Refused { refusal });
+                Ok(())
+            }
+            Ok(configuration) => {
+                let index = self.log.last_index().next();
+                let first = LogPosition { index, term: self.hard_state.term };
+                outputs.push(Output::Proposed { first, last_index: index });
+                self.append_configuration(configuration, outputs)
+            }
+        }
+    }
+
+    /// What is refused first is what lies in the leader's state, then what lies in the change.
+    fn admit_change(
+        &self,
+        change: &MembershipChange,
+        expected: Option<LogIndex>,
+    ) -> Result<Configuration, Refusal> {
+        let Role::Leader(leader) = &self.role else {
+            return Err(Refusal::NotLeader { leader: self.leader() });
+        };
+        if let Some(to) = leader.transfer {
+            return Err(Refusal::TransferUnderWay { to });
+        }
+        let (index, now) = (self.configurations.newest_index(), self.configurations.newest());
+        if expected.is_some_and(|expected| expected != index) {
+            return Err(Refusal::OtherConfiguration { index });
+        }
+        if index > self.commit_index || !now.outgoing.is_empty() {
+            return Err(Refusal::ChangePending { index }); // M7
+        }
+        let takes_one_step = !matches!(change, MembershipChange::Replace { .. });
+        if takes_one_step && !self.has_committed_in_term() {
+            return Err(Refusal::NothingCommittedInTerm); // M6
+        }
+        let next = changed(now, change)?;
+        self.all_have_caught_up(leader, &next)?;
+        Ok(next)
+    }
+
+    /// M6: only then is it sure that no earlier leader's change is under way elsewhere.
+    fn has_committed_in_term(&self) -> bool {
+        self.log.term_at(self.commit_index) == Some(self.hard_state.term)
+    }
+
+    /// M5: who becomes a voter has caught up as a learner, if that is asked for.
+    fn all_have_caught_up(&self, leader: &Leader, next: &Configuration) -> Result<(), Refusal> {
+        if self.config.catch_up_rounds == 0 {
+            return Ok(());
+        }
+        let now = &self.configurations.newest().voters;
+        let done = |server: &ServerId| {
+            let progress = leader.followers.iter().find(|progress| progress.id == *server);
+            progress.is_some_and(|progress| progress.catch_up == Some(CatchUp::Done))
+        };
+        match next.voters.difference(now).find(|server| !done(server)) {
+            Some(server) => Err(Refusal::NotCaughtUp { server: *server }),
+            None => Ok(()),
+        }
+    }
+
+    /// M2: the configuration is in force at once, on the leader first.
+    fn append_configuration(
+        &mut self,
+        configuration: Configuration,
+        outputs: &mut Outputs,
+    ) -> Result<(), StoreError> {
+        let (term, index) = (self.hard_state.term, self.log.last_index().next());
+        let payload = Payload::Configuration(configuration);
+        let entries: Entries = [Entry { term, index, payload }].into_iter().collect();
+        if let Role::Leader(leader) = &mut self.role {
+            leader.unsettled.push(&entries);
+        }
+        self.append(entries, outputs);
+        let new = self.follow_members(index);
+        self.for_each_follower(outputs, |progress, sender| match progress.mode {
+            Mode::Probe if !new.contains(&progress.id) => Ok(()),
+            Mode::Probe | Mode::Pipeline { .. } => progress.send(sender),
+        })
+    }
+
+    /// A leader replicates to every other member and to nobody else. Returns those that are new,
+    /// who are probed from `next_index` on.
+    pub(super) fn follow_members(&mut self, next_index: LogIndex) -> BTreeSet<ServerId> {
+        let Role::Leader(leader) = &mut self.role else { return BTreeSet::new() };
+        let configuration = self.configurations.newest();
+        let mut missing = members(configuration);
+        missing.remove(&self.config.id);
+        leader.followers.retain(|progress| missing.remove(&progress.id));
+        let new = missing.iter().map(|id| Progress::unknown(*id, next_index));
+        leader.followers.extend(new);
+        leader.followers.sort_unstable_by_key(|progress| progress.id);
+        if self.config.catch_up_rounds > 0 {
+            let goal = self.log.last_index();
+            for progress in &mut leader.followers {
+                progress.begin_round(votes_in(configuration, progress.id), goal);
+            }
+        }
+        missing
+    }
+
+    /// M3: what a leader has to append when its joint configuration is committed, whoever began
+    /// the change.
+    pub(super) fn new_configuration(&self) -> Option<Configuration> {
+        let joint = self.configurations.newest();
+        let committed = self.configurations.newest_index() <= self.commit_index;
+        (committed && !joint.outgoing.is_empty()).then(|| Configuration {
+            voters: joint.voters.clone(),
+            outgoing: BTreeSet::new(),
+            learners: joint.learners.clone(),
+        })
+    }
+
+    /// M3, M4: what a leader owes to its configuration once that is committed: it goes on from a
+    /// joint one, and steps down if it has no vote in the new one. `from` is who has just been
+    /// heard.
+    pub(super) fn follow_up_change(
+        &mut self,
+        from: Option<ServerId>,
+        outputs: &mut Outputs,
+    ) -> Result<(), StoreError> {
+        let Role::Leader(leader) = &self.role else { return Ok(()) };
+        if let Some(configuration) = self.new_configuration() {
+            return self.append_configuration(configuration, outputs);
+        }
+        let committed = self.configurations.newest_index() <= self.commit_index;
+        let voters = &self.configurations.newest().voters;
+        if !committed || votes_in(self.configurations.newest(), self.config.id) {
+            return Ok(());
+        }
+        if let Some(successor) = from.filter(|from| voters.contains(from))
+            && leader.transfer.is_none()
+        {
+            self.send(successor, Message::TimeoutNow { term: self.hard_state.term }, outputs);
+        }
+        self.role = Role::Follower(Follower::default());
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! Transfer of leadership (rule E10).
+
+use super::Raft;
+use super::outputs::Outputs;
+use super::role::Role;
+use crate::storage::LogStore;
+use kontiki_specs::{Message, Output, Refusal, ServerId};
+
+impl<S: LogStore> Raft<S> {
+    /// E10: from now on nothing new is taken, and the voter is told to campaign when it holds all.
+    pub(super) fn transfer_leadership(&mut self, to: ServerId, outputs: &mut Outputs) {
+        let refusal = match &mut self.role {
+            Role::Leader(leader) => match leader.transfer {
+                Some(to) => Refusal::TransferUnderWay { to },
+                None if to == self.config.id
+                    || !self.configurations.newest().voters.contains(&to) =>
+                {
+                    Refusal::NotAnotherVoter { server: to }
+                }
+                None => {
+                    leader.transfer = Some(to);
+                    return self.tell_to_campaign(outputs);
+                }
+            },
+            _ => Refusal::NotLeader { leader: self.leader() },
+        };
+        outputs.push(Output::Refused { refusal });
+    }
+
+    /// E10: tells the one who is to lead, if it holds the whole log.
+    pub(super) fn tell_to_campaign(&mut self, outputs: &mut Outputs) {
+        let last_index = self.log.last_index();
+        let Role::Leader(leader) = &self.role else { return };
+        let Some(to) = leader.transfer else { return };
+        let progress = leader.followers.iter().find(|progress| progress.id == to);
+        if progress.is_some_and(|progress| progress.match_index == last_index) {
+            self.send(to, Message::TimeoutNow { term: self.hard_state.term }, outputs);
+        }
+    }
+
+    /// E10: the transfer has taken too long, and the leader leads on.
+    pub(super) fn transfer_expired(&mut self) {
+        if let Role::Leader(leader) = &mut self.role {
+            leader.transfer = None;
+        }
+    }
+
+    /// E10: the leader says to campaign: at once (no E7), and to be heard by those in contact with
+    /// it (no E8).
+    pub(super) fn timeout_now(&mut self) {
+        if !self.role.is_leader() && self.may_campaign() {
+            self.campaign(true);
+        }
+    }
+}

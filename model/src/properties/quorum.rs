@@ -1,0 +1,23 @@
+//! Majorities as the properties see them: said once more, so that they do not lean on the rules.
+
+use kontiki_specs::{Configuration, ServerId};
+use std::collections::BTreeSet;
+
+/// Whether the servers of which `is_in` is true are a majority of the voters, and of the outgoing
+/// voters if there are any.
+pub(super) fn is_quorum(configuration: &Configuration, is_in: impl Fn(ServerId) -> bool) -> bool {
+    let majority =
+        |of: &BTreeSet<ServerId>| of.iter().filter(|server| is_in(**server)).count() > of.len() / 2;
+    let Configuration { voters, outgoing, .. } = configuration;
+    majority(voters) && (outgoing.is_empty() || majority(outgoing))
+}
+
+/// Whether a server has a vote.
+pub(super) fn votes_in(configuration: &Configuration, server: ServerId) -> bool {
+    configuration.voters.contains(&server) || configuration.outgoing.contains(&server)
+}
+
+/// Whether a server is a member, with a vote or without.
+pub(super) fn is_member(configuration: &Configuration, server: ServerId) -> bool {
+    votes_in(configuration, server) || configuration.learners.contains(&server)
+}
