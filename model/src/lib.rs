@@ -7,6 +7,7 @@
 
 pub mod actor;
 pub mod check;
+pub mod claims;
 pub mod cluster;
 pub mod console;
 pub mod environment;

@@ -6,6 +6,7 @@
 //! model is checked. A rule of the protocol is written once in the model and once in the
 //! implementation, never here. `rules.md` beside this crate states every rule in words.
 
+mod claims;
 mod configuration;
 mod entries;
 mod entry;
@@ -20,6 +21,7 @@ mod properties;
 pub mod scope;
 pub mod trace;
 
+pub use claims::{Claim, ClaimRun, ClaimVerdict, Expectation, claims};
 pub use configuration::Configuration;
 pub use entries::Entries;
 pub use entry::{Entry, LogPosition, Payload};

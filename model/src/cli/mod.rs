@@ -1,6 +1,7 @@
 //! The commands.
 
 mod check;
+mod claims;
 mod explore;
 mod list;
 mod mutants;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 #[command(
     version,
     after_help = "Exit status: 0 if all is well, 1 if a property is broken, a \
-    mutation survives or a count differs, 2 if the command could not be carried out."
+    mutation survives, a count differs or a claim is not decided, 2 if the command could not be carried out."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -31,6 +32,8 @@ enum Command {
     Check(check::Options),
     /// Break the rules one at a time and find a counterexample for each.
     Mutants(mutants::Options),
+    /// Decide what people say of Raft.
+    Claims(claims::Options),
     /// Serve the Stateright Explorer on a scope, to walk through its states in a browser.
     Explore(explore::Options),
     /// Take random walks through a scope that is too large to exhaust.
@@ -62,6 +65,7 @@ impl Arguments {
         match self.command {
             Command::Check(options) => check::run(&options),
             Command::Mutants(options) => mutants::run(&options),
+            Command::Claims(options) => claims::run(&options),
             Command::Explore(options) => explore::run(&options),
             Command::Simulate(options) => simulate::run(&options),
             Command::List => list::run(),
