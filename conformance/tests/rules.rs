@@ -5,7 +5,7 @@
 
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Property, mutation_rows};
+use kontiki_specs::{Property, claims, mutation_rows};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -119,11 +119,40 @@ fn every_rule_names_its_mutations_and_their_properties() {
         expected.entry(row.rule.as_str()).or_default().insert(named);
     }
     for (number, section) in &sections {
-        let broken_by = section.split_once("Broken by: ").map_or("", |(_, list)| list);
+        let broken_by = list_after(section, "Broken by: ");
         let named = broken_by.split(',').map(|item| item.trim().to_string());
         let named: BTreeSet<String> = named.filter(|item| !item.is_empty()).collect();
         let expected = expected.remove(number).unwrap_or_default();
         assert_eq!(named, expected, "{number} in rules.md and in mutations.toml (right)");
+    }
+}
+
+/// What a line of a rule lists, up to the next empty line: [`sections`] joins lines by spaces.
+fn list_after<'a>(section: &'a str, line: &str) -> &'a str {
+    let list = section.split_once(line).map_or("", |(_, list)| list);
+    list.split_once("  ").map_or(list, |(list, _)| list)
+}
+
+#[test]
+fn every_claim_is_named_under_a_rule_and_can_be_decided() {
+    let sections = sections();
+    let named = sections.values().flat_map(|section| list_after(section, "Claims: ").split(','));
+    let named: BTreeSet<&str> = named.map(|name| name.trim().trim_matches('`')).collect();
+    let named: BTreeSet<&str> = named.into_iter().filter(|name| !name.is_empty()).collect();
+    let claims = claims().unwrap();
+    let known: BTreeSet<&str> = claims.iter().map(|claim| claim.name.as_str()).collect();
+    assert_eq!(named, known, "rules.md (left) and specs/claims (right)");
+    let numbers: BTreeSet<u64> = claims.iter().map(|claim| claim.number).collect();
+    assert_eq!(numbers.len(), claims.len(), "two claims have one number");
+    for claim in &claims {
+        assert!(!claim.runs.is_empty() && claim.truth.len() > 200, "{}", claim.name);
+        for run in &claim.runs {
+            let scope = Scope::find(&run.scope).unwrap();
+            assert!(scope.suite.is_some(), "{}: nothing else checks {}", claim.name, run.scope);
+            let known = |name: &String| Mutation::from_name(name).is_some();
+            assert!(run.mutation.as_ref().is_none_or(known), "{}", claim.name);
+            assert!(run.shows.ends_with('.'), "{}", claim.name);
+        }
     }
 }
 

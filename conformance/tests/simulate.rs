@@ -4,11 +4,11 @@
 
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::simulate::{
-    Action, Finding, Parameters, Problem, SimulatedCluster, SimulationError, SimulationOptions,
-    SimulationReport, simulate,
+    Action, Expected, Finding, Parameters, Problem, SimulatedCluster, SimulationError,
+    SimulationOptions, SimulationReport, Survivors, simulate,
 };
-use kontiki_specs::ServerId;
 use kontiki_specs::trace::Trace;
+use kontiki_specs::{MembershipChange, ServerId};
 use proptest::prelude::*;
 
 fn report(seed: u64, servers: u64, steps: u64, threads: usize) -> SimulationReport {
@@ -29,9 +29,9 @@ fn nothing_is_found_whatever_the_number_of_servers() {
 }
 
 #[test]
-fn everything_is_exercised_in_a_few_thousand_steps() {
+fn everything_is_exercised_in_two_hundred_thousand_steps() {
     for (servers, seed) in [(3, 1), (5, 2), (7, 3)] {
-        let exercised = report(seed, servers, 12_000, 2).exercised;
+        let exercised = report(seed, servers, 200_000, 2).exercised;
         for (what, count) in exercised.counts() {
             assert!(count > 0, "{servers} servers: no {what}");
         }
@@ -67,12 +67,15 @@ fn options_out_of_range_are_refused() {
 
 const PARAMETERS: Parameters = Parameters {
     servers: 3,
+    voters: 3,
     pre_vote: true,
     leader_contact: true,
     check_quorum: true,
     batch: 2,
     window: 4,
+    catch_up_rounds: 0,
     memory: Memory::Cold,
+    survivors: Survivors::All,
 };
 
 #[test]
@@ -111,6 +114,24 @@ fn recorded_steps_are_the_steps_taken() {
     assert_eq!(cluster.into_record().len(), 2);
 }
 
+/// Any change, also of servers that there are not.
+fn change() -> impl Strategy<Value = MembershipChange> {
+    let server = || (0..=9_u64).prop_map(ServerId);
+    let servers = || prop::collection::vec(server(), 0..4);
+    prop_oneof![
+        server().prop_map(MembershipChange::AddLearner),
+        server().prop_map(MembershipChange::AddVoter),
+        server().prop_map(MembershipChange::Demote),
+        server().prop_map(MembershipChange::Remove),
+        (servers(), servers())
+            .prop_map(|(voters, learners)| MembershipChange::Replace { voters, learners }),
+    ]
+}
+
+fn expected() -> impl Strategy<Value = Expected> {
+    prop_oneof![Just(Expected::Unsaid), Just(Expected::Right), Just(Expected::Wrong)]
+}
+
 /// Any action, also of servers that there are not.
 fn action() -> impl Strategy<Value = Action> {
     let server = || (0..=4_u64).prop_map(ServerId);
@@ -132,6 +153,12 @@ fn action() -> impl Strategy<Value = Action> {
         2 => server().prop_map(Action::Start),
         1 => (server(), server()).prop_map(|(from, to)| Action::Cut { from, to }),
         1 => Just(Action::Heal),
+        3 => (server(), change(), expected()).prop_map(|(server, change, expected)| {
+            Action::ChangeMembership { server, change, expected }
+        }),
+        1 => (server(), server())
+            .prop_map(|(server, to)| Action::TransferLeadership { server, to }),
+        1 => server().prop_map(Action::TransferExpired),
     ]
 }
 

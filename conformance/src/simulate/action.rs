@@ -1,6 +1,6 @@
 //! What a schedule can do to a simulated cluster.
 
-use kontiki_specs::ServerId;
+use kontiki_specs::{MembershipChange, ServerId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -9,7 +9,7 @@ use std::fmt;
 /// An action names no message by its content and no write by its number, so that it still means
 /// something when actions before it are taken away: schedules are shrunk that way. One that does
 /// not apply does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// A message arrives. At a server that is down it is lost.
@@ -58,6 +58,24 @@ pub enum Action {
         /// How many bytes each command has, besides those that tell it from the others.
         bytes: u64,
     },
+    /// An operator asks for another membership.
+    ChangeMembership {
+        /// The server that is asked.
+        server: ServerId,
+        /// What is to be changed.
+        change: MembershipChange,
+        /// Which configuration the operator believes to be in force.
+        expected: Expected,
+    },
+    /// An operator asks for another leader.
+    TransferLeadership {
+        /// The server that is asked.
+        server: ServerId,
+        /// Who is to lead.
+        to: ServerId,
+    },
+    /// An election timeout has passed since a leader was asked to hand over.
+    TransferExpired(ServerId),
     /// The oldest outstanding write of a server is complete.
     CompleteWrite(ServerId),
     /// A server goes down. What is not on its disk is gone.
@@ -81,11 +99,23 @@ pub enum Action {
     Heal,
 }
 
+/// Which configuration an operator says is in force, as seen from the server that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expected {
+    /// The operator does not say.
+    Unsaid,
+    /// The one that is.
+    Right,
+    /// Another one.
+    Wrong,
+}
+
 impl Action {
     /// Events like this one that are easier to read, if they still do what it did. No action
     /// comes back to itself that way.
-    pub(super) fn plainer(self) -> Vec<Action> {
-        match self {
+    pub(super) fn plainer(&self) -> Vec<Action> {
+        match *self {
             Action::Duplicate { from, to, nth } => vec![Action::Deliver { from, to, nth }],
             Action::Deliver { from, to, nth } if nth > 0 => {
                 vec![Action::Deliver { from, to, nth: 0 }]
@@ -93,6 +123,23 @@ impl Action {
             Action::Drop { from, to, nth } if nth > 0 => vec![Action::Drop { from, to, nth: 0 }],
             Action::Propose { server, commands, bytes } if (commands, bytes) != (1, 0) => {
                 vec![Action::Propose { server, commands: 1, bytes: 0 }]
+            }
+            Action::ChangeMembership { server, ref change, expected } => {
+                let plainer = |change: MembershipChange| Action::ChangeMembership {
+                    server,
+                    change,
+                    expected: Expected::Unsaid,
+                };
+                let said = expected != Expected::Unsaid;
+                let mut all: Vec<Action> =
+                    said.then(|| plainer(change.clone())).into_iter().collect();
+                if let MembershipChange::Replace { voters, learners } = change
+                    && !learners.is_empty()
+                {
+                    let (voters, learners) = (voters.clone(), Vec::new());
+                    all.push(plainer(MembershipChange::Replace { voters, learners }));
+                }
+                all
             }
             Action::Crash { server, torn: Some(torn) } => {
                 let mut plainer = vec![Action::Crash { server, torn: None }];
@@ -125,6 +172,18 @@ impl fmt::Display for Action {
             Action::Propose { server, commands, bytes } => {
                 write!(f, "{server}: clients propose {commands} commands of {bytes} bytes")
             }
+            Action::ChangeMembership { server, change, expected } => {
+                let condition = match expected {
+                    Expected::Unsaid => "",
+                    Expected::Right => ", expecting the configuration in force",
+                    Expected::Wrong => ", expecting another configuration",
+                };
+                write!(f, "{server}: an operator asks to {change}{condition}")
+            }
+            Action::TransferLeadership { server, to } => {
+                write!(f, "{server}: an operator asks that {to} lead")
+            }
+            Action::TransferExpired(server) => write!(f, "{server}: leadership transfer expires"),
             Action::CompleteWrite(server) => write!(f, "{server}: its oldest write is complete"),
             Action::Crash { server, torn: None } => write!(f, "{server} crashes"),
             Action::Crash { server, torn: Some(entries) } => {

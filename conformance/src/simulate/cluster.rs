@@ -1,20 +1,21 @@
 //! A simulated cluster: servers of the implementation, each with its shadow, and the network
 //! between them.
 
-use super::action::Action;
+use super::action::{Action, Expected};
 use super::exercised::Exercised;
 use super::invariants::Invariants;
 use super::network::Network;
 use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
+use super::taken::Taken;
 use crate::divergence::Divergence;
 use crate::implementation::{Failure, Implementation, config};
 use crate::shadow::Shadow;
 use bytes::Bytes;
 use kontiki_model::actor::servers;
-use kontiki_model::server::Write;
+use kontiki_model::server::{Role, Write};
 use kontiki_specs::trace::TraceStep;
-use kontiki_specs::{Input, Message, Output, RoleKind, ServerId};
+use kontiki_specs::{Configuration, Input, LogPosition, Message, Output, RoleKind, ServerId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A cluster to which actions are applied, one after the other. After every step of a server all
@@ -55,7 +56,7 @@ impl SimulatedCluster {
         }
         Ok(SimulatedCluster {
             network: Network::new(parameters.servers),
-            invariants: Invariants::new(all.len()),
+            invariants: Invariants::new(&parameters),
             servers: all,
             parameters,
             exercised: Exercised::default(),
@@ -89,7 +90,8 @@ impl SimulatedCluster {
 
     /// What has happened.
     pub fn exercised(&self) -> Exercised {
-        Exercised { entries_committed: self.invariants.committed(), ..self.exercised }
+        let exercised = self.exercised.with(self.invariants.memberships());
+        Exercised { entries_committed: self.invariants.committed(), ..exercised }
     }
 
     /// The servers.
@@ -128,6 +130,20 @@ impl SimulatedCluster {
             Action::QuorumContactExpired(server) => self.step(server, Input::QuorumContactExpired),
             Action::ElectionTimeout(_) | Action::LeaderContactExpired(_) => Ok(()),
             Action::Propose { server, commands, bytes } => self.propose(server, commands, bytes),
+            Action::ChangeMembership { server, ref change, expected } => {
+                let Some(one) = self.up(server) else { return Ok(()) };
+                let index = one.implementation.raft().configuration_index();
+                let expected = match expected {
+                    Expected::Unsaid => None,
+                    Expected::Right => Some(index),
+                    Expected::Wrong => Some(index.next()),
+                };
+                self.step(server, Input::ChangeMembership { change: change.clone(), expected })
+            }
+            Action::TransferLeadership { server, to } => {
+                self.step(server, Input::TransferLeadership { to })
+            }
+            Action::TransferExpired(server) => self.step(server, Input::TransferExpired),
             Action::CompleteWrite(server) => {
                 match self.up(server).and_then(|one| one.implementation.completion()) {
                     Some(completion) => self.step(server, completion),
@@ -145,6 +161,11 @@ impl SimulatedCluster {
                 Ok(())
             }
         }
+    }
+
+    /// All that is under way is lost.
+    pub(super) fn lose_messages(&mut self) {
+        self.network.lose_messages();
     }
 
     /// From now on links that are whole hold all that is sent.
@@ -223,7 +244,9 @@ impl SimulatedCluster {
         let Some(at) = place(server) else { return Ok(()) };
         let Some(one) = self.servers.get_mut(at).filter(|one| one.up) else { return Ok(()) };
         self.steps += 1;
-        let role = one.implementation.raft().role();
+        let raft = one.implementation.raft();
+        let (role, transfers_to) = (raft.role(), raft.transfers_to());
+        let was_told = matches!(one.shadow.state().role, Role::Candidate { transfer: true, .. });
         let reaction = one.react(server, &input)?;
         if let Some(record) = &mut self.record {
             record.extend(one.recorded(server, &input, &reaction));
@@ -245,7 +268,9 @@ impl SimulatedCluster {
                 return Err(Box::new(Problem::Broken { invariant, server, how }));
             }
         };
-        self.exercised.note(role, &outputs);
+        let taken =
+            Taken { place: at, role, transfers_to, was_told, input: &input, outputs: &outputs };
+        self.exercised.note(&taken, one.implementation.raft());
         for output in &outputs {
             if let Output::WriteEntries { first_index, .. } = output {
                 let truncates = self.invariants.would_truncate(at, *first_index);
@@ -253,8 +278,7 @@ impl SimulatedCluster {
             }
         }
         let all = &self.servers;
-        self.invariants
-            .check(at, &input, &outputs, |at| all.get(at).map(|one| &one.implementation))?;
+        self.invariants.check(&taken, |at| all.get(at).map(|one| &one.implementation))?;
         for output in outputs {
             if let Output::Send { to, message } = output {
                 self.network.send(server, to, message);
@@ -279,6 +303,46 @@ impl SimulatedCluster {
     /// Whether a server is up and leads.
     pub fn is_leader(&self, server: ServerId) -> bool {
         self.up(server).is_some_and(|one| one.implementation.raft().role() == RoleKind::Leader)
+    }
+
+    /// The configuration in force at a server that is up.
+    pub fn configuration(&self, server: ServerId) -> Option<&Configuration> {
+        self.up(server).map(|one| one.implementation.raft().configuration())
+    }
+
+    /// Whether a server is up, leads, and is handing over.
+    pub fn is_handing_over(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.implementation.raft().transfers_to().is_some())
+    }
+
+    /// Whether a server is up, leads, and has no change of membership under way, nor entries that
+    /// are not committed.
+    pub fn has_finished(&self, server: ServerId) -> bool {
+        self.up(server).map(|one| one.implementation.raft()).is_some_and(|raft| {
+            raft.role() == RoleKind::Leader
+                && raft.commit_index() == raft.last_index()
+                && raft.configuration().outgoing.is_empty()
+        })
+    }
+
+    /// Whether a server may have to seek election (M4), by what its log says.
+    pub(super) fn may_seek(&self, server: ServerId) -> bool {
+        let one = place(server).and_then(|at| self.servers.get(at).zip(Some(at)));
+        one.is_some_and(|(one, at)| {
+            self.invariants.memberships().may_seek(at, one.implementation.raft().commit_index())
+        })
+    }
+
+    /// Where the log of a server ends, whether it is up or not.
+    pub(super) fn last(&self, server: ServerId) -> LogPosition {
+        place(server).map(|at| self.invariants.last(at)).unwrap_or_default()
+    }
+
+    /// Whether these servers are a quorum of the configuration of one.
+    pub(super) fn is_quorum_of(&self, server: ServerId, servers: &[ServerId]) -> bool {
+        let memberships = self.invariants.memberships();
+        let known = place(server).and_then(|at| memberships.in_force(at));
+        known.is_some_and(|known| known.is_quorum(servers))
     }
 
     /// Whether a server is up and a follower in contact with its leader.
@@ -323,9 +387,16 @@ impl SimulatedCluster {
         self.invariants.committed()
     }
 
-    /// Whether all servers have the same log and have applied all of it.
-    pub fn is_at_one_end(&self) -> bool {
-        self.invariants.at_one_end()
+    /// Whether a leader and the members of its configuration that are up have the same log and
+    /// have applied all of it.
+    pub fn is_at_one_end(&self, leader: ServerId) -> bool {
+        let Some(Configuration { voters, outgoing, learners }) = self.configuration(leader) else {
+            return false;
+        };
+        let is_in = |id: &ServerId| [voters, outgoing, learners].iter().any(|of| of.contains(id));
+        let up: Vec<ServerId> = self.ids().filter(|id| self.is_up(*id)).collect();
+        let members = up.into_iter().filter(|id| is_in(id));
+        self.invariants.at_one_end(members.filter_map(place).collect::<Vec<_>>().into_iter())
     }
 }
 

@@ -1,6 +1,10 @@
 //! What a simulation has made happen, so that it can be seen not to be vacuous.
 
-use kontiki_specs::{AppendOutcome, Message, Output, RoleKind};
+use super::memberships::Memberships;
+use super::taken::Taken;
+use kontiki::core::Raft;
+use kontiki::storage::MemoryStore;
+use kontiki_specs::{AppendOutcome, Input, MembershipChange, Message, Output, Refusal, RoleKind};
 
 macro_rules! counts {
     ($($(#[doc = $doc:literal])+ $field:ident = $name:literal,)+) => {
@@ -51,24 +55,145 @@ counts! {
     truncations = "truncations",
     /// Requests that a follower refused because its log does not match.
     mismatches = "mismatches",
+    /// Changes of membership that a leader took.
+    changes_taken = "changes of membership taken",
+    /// Of these, those that go through a joint configuration.
+    joint_changes = "joint changes taken",
+    /// Changes that asked for a certain configuration, and were taken.
+    changes_expected = "changes taken of the configuration expected",
+    /// Configurations that are not joint and were committed, each counted once for a cluster.
+    changes_completed = "changes completed",
+    /// Configurations that a server has truncated from its log.
+    changes_aborted = "changes truncated",
+    /// Learners that were made voters, as far as that was committed.
+    learners_promoted = "changes that promote learners",
+    /// Learners that have caught up (rule M5).
+    caught_up = "learners caught up",
+    /// Learners that were reported as too slow (rule M5).
+    too_slow = "learners too slow",
+    /// Leaders that stepped down because they have no vote any more (rule M4).
+    leaders_removed = "leaders without a vote stepped down",
+    /// Leaders that were elected by a joint configuration: the one who began has been lost.
+    elected_while_joint = "leaders elected while joint",
+    /// Servers without a vote in their configuration that sought election.
+    outsiders_campaigned = "servers without a vote campaigned",
+    /// Transfers of leadership that a leader began (rule E10).
+    transfers_begun = "transfers begun",
+    /// Leaders that were elected because the one before told them to campaign.
+    transfers_completed = "transfers completed",
+    /// Transfers that were given up.
+    transfers_given_up = "transfers given up",
+    /// Refused: the server does not lead.
+    not_leader = "refused by who does not lead",
+    /// Refused: leadership is being transferred.
+    transfer_under_way = "refused during a transfer",
+    /// Refused: leadership does not go there.
+    not_another_voter = "transfers refused",
+    /// Refused: a change is under way.
+    change_pending = "changes refused while one is pending",
+    /// Refused: another configuration was expected.
+    other_configuration = "changes refused of another configuration",
+    /// Refused: the leader has committed nothing in its term.
+    nothing_committed_in_term = "changes refused before a commit",
+    /// Refused: nobody would vote.
+    no_voters = "changes refused that leave no voters",
+    /// Refused: of a server that is no member.
+    unknown_server = "changes refused of no member",
+    /// Refused: is that already, or listed twice.
+    duplicate = "changes refused of duplicates",
+    /// Refused: learner and voter.
+    learner_is_voter = "changes refused of voting learners",
+    /// Refused: nothing would change.
+    nothing_to_change = "changes refused of nothing",
+    /// Refused: a new voter has not caught up.
+    not_caught_up = "changes refused before catching up",
 }
 
 impl Exercised {
-    /// Counts what shows in the outputs of a step. `role` is what the server was before it.
-    pub(super) fn note(&mut self, role: RoleKind, outputs: &[Output]) {
+    /// Counts what shows in a step of a server, which is `raft` afterwards.
+    pub(super) fn note(&mut self, taken: &Taken<'_>, raft: &Raft<MemoryStore>) {
+        let Taken { role, outputs, .. } = *taken;
+        self.note_request(taken);
         for output in outputs {
             match output {
                 Output::RoleChanged { role: after } => {
                     self.elections_won += u64::from(*after == RoleKind::Leader);
                     self.leaders_deposed += u64::from(role == RoleKind::Leader);
+                    self.note_role(taken, *after, raft);
                 }
-                Output::Proposed { .. } => self.proposals_taken += 1,
+                Output::CaughtUp { .. } => self.caught_up += 1,
+                Output::TooSlow { .. } => self.too_slow += 1,
+                Output::Refused { refusal } => self.note_refusal(refusal),
                 Output::Send { message: Message::AppendEntriesReply { outcome, .. }, .. } => {
                     let refused = matches!(outcome, AppendOutcome::Mismatch { .. });
                     self.mismatches += u64::from(refused);
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn note_request(&mut self, taken: &Taken<'_>) {
+        let refused = |output: &Output| matches!(output, Output::Refused { .. });
+        let taken_up = taken.role == RoleKind::Leader && !taken.outputs.iter().any(refused);
+        match taken.input {
+            Input::Propose { .. } => self.proposals_taken += u64::from(taken_up),
+            Input::ChangeMembership { change, expected } if taken_up => {
+                self.changes_taken += 1;
+                let joint = matches!(change, MembershipChange::Replace { .. });
+                self.joint_changes += u64::from(joint);
+                self.changes_expected += u64::from(expected.is_some());
+            }
+            Input::TransferLeadership { .. } => self.transfers_begun += u64::from(taken_up),
+            Input::TransferExpired => {
+                self.transfers_given_up += u64::from(taken.transfers_to.is_some());
+            }
+            _ => {}
+        }
+    }
+
+    fn note_role(&mut self, taken: &Taken<'_>, after: RoleKind, raft: &Raft<MemoryStore>) {
+        let (now, id) = (raft.configuration(), raft.id());
+        let votes = now.voters.contains(&id) || now.outgoing.contains(&id);
+        let same_term =
+            !taken.outputs.iter().any(|output| matches!(output, Output::WriteHardState { .. }));
+        let committed = raft.configuration_index() <= raft.commit_index();
+        let removed = taken.role == RoleKind::Leader && same_term && committed && !votes;
+        self.leaders_removed += u64::from(removed);
+        let seeks = matches!(after, RoleKind::PreCandidate | RoleKind::Candidate);
+        self.outsiders_campaigned += u64::from(seeks && !votes);
+        self.transfers_completed += u64::from(after == RoleKind::Leader && taken.was_told);
+    }
+
+    fn note_refusal(&mut self, refusal: &Refusal) {
+        match refusal {
+            Refusal::NotLeader { .. } => self.not_leader += 1,
+            Refusal::TransferUnderWay { .. } => self.transfer_under_way += 1,
+            Refusal::NotAnotherVoter { .. } => self.not_another_voter += 1,
+            Refusal::ChangePending { .. } => self.change_pending += 1,
+            Refusal::OtherConfiguration { .. } => self.other_configuration += 1,
+            Refusal::NothingCommittedInTerm => self.nothing_committed_in_term += 1,
+            Refusal::NoVoters => self.no_voters += 1,
+            Refusal::UnknownServer { .. } => self.unknown_server += 1,
+            Refusal::Duplicate { .. } => self.duplicate += 1,
+            Refusal::LearnerIsVoter { .. } => self.learner_is_voter += 1,
+            Refusal::NothingToChange => self.nothing_to_change += 1,
+            Refusal::NotCaughtUp { .. } => self.not_caught_up += 1,
+            // Limits of the implementation alone, which simulations leave out of reach.
+            Refusal::NothingProposed
+            | Refusal::CommandTooLarge { .. }
+            | Refusal::TooMuchUncommitted { .. } => {}
+        }
+    }
+
+    /// With what shows only in the logs of a cluster.
+    pub(super) fn with(self, memberships: &Memberships) -> Exercised {
+        Exercised {
+            changes_completed: memberships.completed,
+            changes_aborted: memberships.aborted,
+            learners_promoted: memberships.promotions,
+            elected_while_joint: memberships.elected_while_joint,
+            ..self
         }
     }
 }

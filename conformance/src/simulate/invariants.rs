@@ -5,11 +5,16 @@
 //! durable by what their stores hold, and commits by what is handed to state machines.
 
 use super::lineage::Lineage;
+use super::memberships::{Memberships, Quorums, ServerSet};
+use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
+use super::taken::Taken;
 use crate::implementation::Implementation;
 use kontiki::core::Raft;
 use kontiki::storage::{HardState, LogStore, MemoryStore};
-use kontiki_specs::{Entry, Input, LogIndex, Output, RoleKind, ServerId, Term};
+use kontiki_specs::{
+    Entry, Input, LogIndex, LogPosition, Output, RoleKind, RoleObservation, ServerId, Term,
+};
 use std::collections::BTreeMap;
 
 /// What the cluster has done so far, as far as it must be remembered.
@@ -20,20 +25,28 @@ pub(super) struct Invariants {
     lineage: Lineage,
     /// What was committed, from index 1 on, and in which term.
     history: Vec<(Entry, Term)>,
+    /// Up to where the history was committed by which quorums. Entries that were committed later
+    /// by the same ones stand for those before.
+    committed_by: Vec<(usize, Quorums)>,
     /// The log of each server, as it has asked for it to be written.
     logs: Vec<Vec<Entry>>,
     /// How many entries each server has applied since it started.
     applied: Vec<usize>,
     /// How many entries of the history each disk holds, from the first on.
     on_disk: Vec<usize>,
+    memberships: Memberships,
 }
 
 /// What does not hold, and what is there instead.
 type Broken = (Invariant, String);
 
 impl Invariants {
-    pub(super) fn new(servers: usize) -> Invariants {
+    /// Of a cluster with these parameters, before its first step.
+    pub(super) fn new(parameters: &Parameters) -> Invariants {
+        let servers = usize::try_from(parameters.servers).unwrap_or(0);
         Invariants {
+            committed_by: Vec::new(),
+            memberships: Memberships::new(parameters.servers, parameters.voters),
             leaders: BTreeMap::new(),
             lineage: Lineage::default(),
             history: Vec::new(),
@@ -48,12 +61,24 @@ impl Invariants {
         self.history.len() as u64
     }
 
-    /// Whether all servers have the same log and have applied all of it.
-    pub(super) fn at_one_end(&self) -> bool {
-        let first = self.logs.first();
-        let applied =
-            self.logs.iter().zip(&self.applied).all(|(log, applied)| log.len() == *applied);
-        applied && self.logs.iter().all(|log| Some(log) == first)
+    /// Whether these servers have the same log and have applied all of it.
+    pub(super) fn at_one_end(&self, mut places: impl Iterator<Item = usize> + Clone) -> bool {
+        let first = places.clone().next().and_then(|place| self.logs.get(place));
+        places.all(|place| {
+            let (log, applied) = (self.logs.get(place), self.applied.get(place).copied());
+            log == first && log.map(Vec::len) == applied
+        })
+    }
+
+    /// The configurations of the servers.
+    pub(super) fn memberships(&self) -> &Memberships {
+        &self.memberships
+    }
+
+    /// The last entry of a server's log.
+    pub(super) fn last(&self, place: usize) -> LogPosition {
+        let log = self.logs.get(place);
+        log.and_then(|log| log.last()).map(Entry::position).unwrap_or_default()
     }
 
     /// Whether a write would replace entries of a server's log.
@@ -61,37 +86,37 @@ impl Invariants {
         self.logs.get(place).is_some_and(|log| first.0 <= log.len() as u64)
     }
 
-    /// Looks at what a step may have touched. `place` is that of the server in `servers`.
+    /// Looks at what a step may have touched. Its place is that of the server in `servers`.
     pub(super) fn check<'a>(
         &mut self,
-        place: usize,
-        input: &Input,
-        outputs: &[Output],
+        taken: &Taken<'_>,
         servers: impl Fn(usize) -> Option<&'a Implementation>,
     ) -> Result<(), Box<Problem>> {
-        let Some(implementation) = servers(place) else { return Ok(()) };
+        let Some(implementation) = servers(taken.place) else { return Ok(()) };
         let server = implementation.raft().id();
-        self.find(place, input, outputs, implementation.raft(), servers)
+        self.find(taken, implementation.raft(), servers)
             .map_err(|(invariant, how)| Box::new(Problem::Broken { invariant, server, how }))
     }
 
     fn find<'a>(
         &mut self,
-        place: usize,
-        input: &Input,
-        outputs: &[Output],
+        taken: &Taken<'_>,
         raft: &Raft<MemoryStore>,
         servers: impl Fn(usize) -> Option<&'a Implementation>,
     ) -> Result<(), Broken> {
+        let Taken { place, input, outputs, .. } = *taken;
         if let Some(rule) = raft.broken_invariant() {
             return Err((Invariant::OwnInvariant, rule.to_string()));
         }
         let history = self.history.len();
-        let mut disk_changed = false;
+        // A leader commits by the configuration that it had when it was answered: what it appends
+        // in the same step comes after that (M3).
+        let quorums = self.memberships.in_force(place).map(|known| known.quorums);
+        let (mut disk_changed, mut log_changed) = (false, false);
         match input {
             Input::Restart { .. } => {
                 self.restarts(place, raft);
-                disk_changed = true;
+                (disk_changed, log_changed) = (true, true);
             }
             Input::EntriesWritten { .. } => disk_changed = true,
             _ => {}
@@ -100,6 +125,7 @@ impl Invariants {
             match output {
                 Output::WriteEntries { first_index, entries, .. } => {
                     self.writes(place, *first_index, entries, raft)?;
+                    log_changed = true;
                 }
                 Output::Apply { entries } => self.applies(place, entries, raft.term())?,
                 Output::RoleChanged { role: RoleKind::Leader } => {
@@ -109,6 +135,18 @@ impl Invariants {
             }
         }
         self.applied_is_committed(place, raft)?;
+        self.transfer_is_orderly(taken, raft)?;
+        self.note_commits(history, quorums);
+        self.memberships.check(place, raft)?;
+        if log_changed {
+            let last: Vec<LogPosition> =
+                (0..self.logs.len()).map(|place| self.last(place)).collect();
+            let is_committed = |at: LogPosition| {
+                let place = usize::try_from(at.index.previous().0).unwrap_or(usize::MAX);
+                self.history.get(place).is_some_and(|(entry, _)| entry.position() == at)
+            };
+            self.memberships.check_logs(place, &last, is_committed)?;
+        }
         let disks = |place| servers(place).map(|server| server.raft().store());
         if self.history.len() > history {
             self.later_leaders_hold(history, &servers)?;
@@ -127,6 +165,7 @@ impl Invariants {
         {
             *log = raft.store().log().to_vec();
             *applied = 0;
+            self.memberships.restarts(place, log);
         }
     }
 
@@ -153,6 +192,51 @@ impl Invariants {
             before = entry.term;
         }
         log.extend_from_slice(entries);
+        self.memberships.writes(place, first, entries);
+        Ok(())
+    }
+
+    /// What stands in the history from `known` on was committed by one of these quorums.
+    fn note_commits(&mut self, known: usize, quorums: Option<Quorums>) {
+        let Some(quorums) = quorums.filter(|_| self.history.len() > known) else { return };
+        let new: Vec<Entry> =
+            self.history[known..].iter().map(|(entry, _)| entry.clone()).collect();
+        self.memberships.committed(&new);
+        match self.committed_by.last_mut() {
+            Some((until, same)) if *same == quorums => *until = self.history.len(),
+            _ => self.committed_by.push((self.history.len(), quorums)),
+        }
+    }
+
+    /// E10, M4: who is told to campaign is the voter that leadership goes to, holding the leader's
+    /// whole log, or the one whose answer has made a leader without a vote step down. A leader that
+    /// hands over takes nothing new.
+    fn transfer_is_orderly(
+        &self,
+        taken: &Taken<'_>,
+        raft: &Raft<MemoryStore>,
+    ) -> Result<(), Broken> {
+        let broken = |how: String| Err((Invariant::OrderlyTransfer, how));
+        if let Some(to) = taken.transfers_to.filter(|_| taken.takes()) {
+            return broken(format!("it takes something new while it hands over to {to}"));
+        }
+        for to in taken.tells() {
+            let may_be_told = if raft.role() == RoleKind::Leader {
+                let progress = match raft.observe_from(raft.last_index()).map(|seen| seen.role) {
+                    Ok(RoleObservation::Leader { progress, .. }) => progress.get(&to).copied(),
+                    _ => None,
+                };
+                let holds_all =
+                    progress.is_some_and(|known| known.match_index == raft.last_index());
+                raft.transfers_to() == Some(to) && holds_all
+            } else {
+                let answers = matches!(taken.input, Input::Deliver { from, .. } if *from == to);
+                taken.role == RoleKind::Leader && answers
+            };
+            if !may_be_told || !raft.configuration().voters.contains(&to) {
+                return broken(format!("{to} is told to campaign"));
+            }
+        }
         Ok(())
     }
 
@@ -201,11 +285,13 @@ impl Invariants {
         }
         let bears_out =
             |disk: HardState| disk.term > term || disk == HardState { term, vote: Some(server) };
-        let disks = (0..self.logs.len()).filter_map(servers).filter_map(|server| {
-            server.raft().store().hard_state().ok().filter(|disk| bears_out(*disk))
-        });
-        let votes = disks.count();
-        if 2 * votes <= self.logs.len() {
+        let disk = |place| servers(place).and_then(|one| one.raft().store().hard_state().ok());
+        let votes = self.set_of(|place| disk(place).is_some_and(bears_out));
+        let first = self.logs.get(place).and_then(|log| log.iter().find(|own| own.term == term));
+        let first = first.map_or(raft.last_index().next(), |entry| entry.index);
+        let quorums = self.memberships.elected(place, first);
+        if !quorums.is_some_and(|quorums| quorums.contains(votes)) {
+            let votes = votes.count_ones();
             let how = format!("{server} leads in term {term} by {votes} votes on disk");
             return Err((Invariant::VotesOnDisk, how));
         }
@@ -253,13 +339,21 @@ impl Invariants {
     }
 
     fn committed_is_on_disks(&self) -> Result<(), Broken> {
-        let committed = self.history.len();
-        let disks = self.on_disk.iter().filter(|on_disk| **on_disk >= committed).count();
-        if committed == 0 || 2 * disks > self.logs.len() {
-            return Ok(());
+        for (until, quorums) in &self.committed_by {
+            let disks = self.set_of(|place| self.on_disk.get(place) >= Some(until));
+            if !quorums.contains(disks) {
+                let disks = disks.count_ones();
+                let how = format!("{disks} disks hold everything up to entry {until}");
+                return Err((Invariant::CommittedOnDisks, how));
+            }
         }
-        let how = format!("{disks} disks hold everything up to entry {committed}");
-        Err((Invariant::CommittedOnDisks, how))
+        Ok(())
+    }
+
+    /// The servers in the places of which `is_in` is true.
+    fn set_of(&self, is_in: impl Fn(usize) -> bool) -> ServerSet {
+        let places = (0..self.logs.len()).filter(|place| is_in(*place));
+        places.fold(0, |set, place| set | 1 << place)
     }
 }
 
@@ -287,11 +381,18 @@ mod tests {
 
     /// What is broken by such outputs, of the server in that place and one after the other.
     fn broken(servers: &[Implementation], steps: &[(usize, Output)]) -> Option<Invariant> {
-        let mut invariants = Invariants::new(servers.len());
+        let mut invariants = Invariants::new(&Parameters::plain(servers.len() as u64));
         steps.iter().find_map(|(place, output)| {
             let all = |place: usize| servers.get(place);
-            let outputs = std::slice::from_ref(output);
-            match invariants.check(*place, &Input::HeartbeatTimeout, outputs, all) {
+            let taken = Taken {
+                place: *place,
+                role: RoleKind::Follower,
+                transfers_to: None,
+                was_told: false,
+                input: &Input::HeartbeatTimeout,
+                outputs: std::slice::from_ref(output),
+            };
+            match invariants.check(&taken, all) {
                 Ok(()) => None,
                 Err(problem) => match *problem {
                     Problem::Broken { invariant, .. } => Some(invariant),
@@ -339,7 +440,7 @@ mod tests {
 
     #[test]
     fn there_is_one_history() {
-        let mut invariants = Invariants::new(3);
+        let mut invariants = Invariants::new(&Parameters::plain(3));
         assert_eq!(invariants.applies(0, &[entry(1, 1, b"a")], Term(1)), Ok(()));
         assert_eq!(invariants.applies(1, &[entry(1, 1, b"a")], Term(1)), Ok(()));
         let other = invariants.applies(2, &[entry(1, 1, b"b")], Term(1));
@@ -348,7 +449,7 @@ mod tests {
 
     #[test]
     fn leaders_hold_what_was_committed_before_them() {
-        let mut invariants = Invariants::new(3);
+        let mut invariants = Invariants::new(&Parameters::plain(3));
         let committed = [entry(1, 2, b"a")];
         assert_eq!(invariants.applies(0, &committed, Term(2)), Ok(()));
         let lacks = |term| {
@@ -364,8 +465,10 @@ mod tests {
     fn what_is_committed_is_on_a_majority_of_disks() {
         let committed = vec![entry(1, 2, b"a")];
         for (holders, on_disks) in [(1, false), (2, true), (3, true)] {
-            let mut invariants = Invariants::new(3);
+            let mut invariants = Invariants::new(&Parameters::plain(3));
             assert_eq!(invariants.applies(0, &committed, Term(2)), Ok(()));
+            let quorums = invariants.memberships.in_force(0).map(|known| known.quorums);
+            invariants.note_commits(0, quorums);
             for place in 0..holders {
                 let one = server(1, committed.clone());
                 invariants.look_at_disk(place, Some(one.raft().store()));

@@ -12,19 +12,22 @@ mod finding;
 mod invariants;
 mod lineage;
 mod liveness;
+mod memberships;
 mod network;
+mod operator;
 mod parameters;
 mod problem;
 mod regime;
 mod run;
 mod schedule;
 mod shrink;
+mod taken;
 
-pub use action::Action;
+pub use action::{Action, Expected};
 pub use cluster::SimulatedCluster;
 pub use exercised::Exercised;
 pub use finding::Finding;
-pub use parameters::Parameters;
+pub use parameters::{Parameters, Survivors};
 pub use problem::{Invariant, Problem};
 
 use run::{Run, run};

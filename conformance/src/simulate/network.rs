@@ -71,6 +71,11 @@ impl Network {
         newly.is_some() && self.cut == 1
     }
 
+    /// Nothing is under way any more.
+    pub(super) fn lose_messages(&mut self) {
+        self.links.iter_mut().for_each(|link| link.under_way.clear());
+    }
+
     /// From now on no message is pushed out.
     pub(super) fn lose_nothing(&mut self) {
         self.capacity = usize::MAX;

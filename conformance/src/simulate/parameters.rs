@@ -1,8 +1,8 @@
 //! What a run draws from its seed before it begins.
 
 use crate::implementation::Memory;
-use kontiki_specs::Property;
 use kontiki_specs::scope::{Disk, Scope};
+use kontiki_specs::{MembershipChange, Property, ServerId};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::fmt;
@@ -10,39 +10,86 @@ use std::fmt;
 /// What the servers of a run are told. All are told the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
-    /// How many servers there are, 1 to 7; all vote.
+    /// How many servers there are, 1 to 7.
     pub servers: u64,
+    /// How many of them, counted from the first, the cluster is started with, as voters. The others
+    /// wait to be taken in.
+    pub voters: u64,
     /// Rule E7.
     pub pre_vote: bool,
     /// Rule E8.
     pub leader_contact: bool,
-    /// Rule E9.
+    /// Rule E9. Where membership changes, E8 needs it: a leader does not send to servers that it
+    /// has taken out, so it may never hear that these have helped to elect another; in contact with
+    /// itself, it would ignore all requests for its vote, and the cluster may need that.
     pub check_quorum: bool,
     /// The most entries in one message.
     pub batch: u64,
     /// The most entries under way to one follower.
     pub window: u64,
+    /// In how many rounds learners must catch up before they may become voters; 0 if they need not.
+    pub catch_up_rounds: u64,
     /// How much of the log stays in memory.
     pub memory: Memory,
+    /// Who is there at the end, when the cluster must recover.
+    pub survivors: Survivors,
+}
+
+/// Which servers are up when nothing fails any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survivors {
+    /// All of them.
+    All,
+    /// As few as may be: without any one of them nobody need be able to win an election. The
+    /// others are gone for good, those with the lowest ids first, or those with the highest.
+    Few {
+        /// Whether those with the lowest ids go first.
+        lowest_go: bool,
+    },
 }
 
 const BATCHES: [u64; 5] = [1, 2, 3, 8, 64];
 const WINDOWS: [u64; 5] = [1, 2, 4, 16, 256];
+const ROUNDS: [u64; 5] = [0, 0, 1, 3, 10];
 
 impl Parameters {
     /// Draws all but the number of servers. Each of the rules that can be chosen is on more often
     /// than not, because that is how clusters are run.
     pub fn draw(servers: u64, random: &mut StdRng) -> Parameters {
         let mut one_of = |values: [u64; 5]| values[random.random_range(0..values.len())];
-        let (batch, window) = (one_of(BATCHES), one_of(WINDOWS));
+        let (batch, window, catch_up_rounds) = (one_of(BATCHES), one_of(WINDOWS), one_of(ROUNDS));
+        let leader_contact = random.random_ratio(3, 4);
         Parameters {
             servers,
+            voters: if random.random() { servers } else { random.random_range(1..=servers) },
             batch,
             window,
+            catch_up_rounds,
             pre_vote: random.random_ratio(3, 4),
-            leader_contact: random.random_ratio(3, 4),
-            check_quorum: random.random_ratio(3, 4),
+            leader_contact,
+            check_quorum: leader_contact || random.random(),
             memory: if random.random() { Memory::Warm } else { Memory::Cold },
+            survivors: match random.random_range(0..4) {
+                0 => Survivors::Few { lowest_go: true },
+                1 => Survivors::Few { lowest_go: false },
+                _ => Survivors::All,
+            },
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn plain(servers: u64) -> Parameters {
+        Parameters {
+            servers,
+            voters: servers,
+            pre_vote: true,
+            leader_contact: true,
+            check_quorum: true,
+            batch: 2,
+            window: 4,
+            catch_up_rounds: 0,
+            memory: Memory::Cold,
+            survivors: Survivors::All,
         }
     }
 
@@ -53,11 +100,6 @@ impl Parameters {
             Property::UndisturbedLeader,
             Property::CutOffRaisesNoTerm,
             Property::LeaderHasMajority,
-            Property::NewestConfiguration,
-            Property::OnePendingConfiguration,
-            Property::QuorumOverlap,
-            Property::LeaderBelongs,
-            Property::OrderlyTransfer,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {
@@ -66,7 +108,7 @@ impl Parameters {
                 .to_string(),
             suite: None,
             servers: self.servers,
-            voters: self.servers,
+            voters: self.voters,
             terms: 15,
             log: 15,
             commands: None,
@@ -78,9 +120,9 @@ impl Parameters {
             leader_contact: self.leader_contact,
             check_quorum: self.check_quorum,
             heartbeats: true,
-            changes: Vec::new(),
-            catch_up_rounds: 0,
-            transfers: 0,
+            changes: (1..=self.servers).map(ServerId).map(MembershipChange::AddVoter).collect(),
+            catch_up_rounds: self.catch_up_rounds,
+            transfers: 7,
             properties: Property::ALL.iter().copied().filter(always).collect(),
             sometimes: Default::default(),
             unique_states: None,
@@ -94,15 +136,22 @@ impl fmt::Display for Parameters {
         let on = |on: bool| if on { "on" } else { "off" };
         write!(
             f,
-            "{} servers, pre-vote {}, leader contact {}, check-quorum {}, batch {}, window {}, {} \
-             memory",
+            "{} servers, {} of them voters at first, pre-vote {}, leader contact {}, check-quorum {}, \
+             batch {}, window {}, {} catch-up rounds, {} memory, {}",
             self.servers,
+            self.voters,
             on(self.pre_vote),
             on(self.leader_contact),
             on(self.check_quorum),
             self.batch,
             self.window,
+            self.catch_up_rounds,
             if self.memory == Memory::Warm { "warm" } else { "cold" },
+            match self.survivors {
+                Survivors::All => "all up at the end",
+                Survivors::Few { lowest_go: true } => "few up at the end, of high ids",
+                Survivors::Few { lowest_go: false } => "few up at the end, of low ids",
+            },
         )
     }
 }

@@ -39,7 +39,8 @@ pub enum Problem {
 pub enum Invariant {
     /// At most one server leads in a term, and once only.
     OneLeader,
-    /// When a server becomes leader, a majority of disks holds the vote for it, or a later term.
+    /// When a server becomes leader, a quorum of its configuration has on disk the vote for it, or
+    /// a later term.
     VotesOnDisk,
     /// A leader's log holds what was committed in earlier terms.
     LeaderCompleteness,
@@ -53,8 +54,19 @@ pub enum Invariant {
     /// What is applied is that history in order, each entry once, from the first again after a
     /// restart, and as soon as it is committed.
     AppliedInOrder,
-    /// What is committed is on the disks of a majority.
+    /// What is committed is on the disks of a quorum of the configuration that committed it.
     CommittedOnDisks,
+    /// The configuration in force at a server is the last in its log (rule M2).
+    NewestConfiguration,
+    /// No log holds two configurations that nobody has committed (rule M7).
+    OnePendingConfiguration,
+    /// No two servers could be elected in one term, as far as logs decide, by quorums of their
+    /// configurations that share no server (rules M1, M6).
+    QuorumOverlap,
+    /// No server leads that knows a configuration to be committed in which it has no vote (M4).
+    LeaderBelongs,
+    /// Only who may be is told to campaign, and who hands over takes nothing new (rule E10).
+    OrderlyTransfer,
     /// What each server says must hold of itself.
     OwnInvariant,
     /// No server is sent what no honest cluster sends.
@@ -67,7 +79,7 @@ impl fmt::Display for Invariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Invariant::OneLeader => "at most one server leads in a term, and once",
-            Invariant::VotesOnDisk => "a leader has the votes of a majority on disk",
+            Invariant::VotesOnDisk => "a leader has the votes of a quorum on disk",
             Invariant::LeaderCompleteness => {
                 "a leader's log holds what was committed in earlier terms"
             }
@@ -79,7 +91,14 @@ impl fmt::Display for Invariant {
             Invariant::AppliedInOrder => {
                 "what is applied is what is committed, in order, each entry once"
             }
-            Invariant::CommittedOnDisks => "what is committed is on the disks of a majority",
+            Invariant::CommittedOnDisks => "what is committed is on the disks of a quorum",
+            Invariant::NewestConfiguration => "the configuration in force is the last in the log",
+            Invariant::OnePendingConfiguration => {
+                "no log holds two configurations that nobody has committed"
+            }
+            Invariant::QuorumOverlap => "quorums that could elect in one term share a server",
+            Invariant::LeaderBelongs => "no leader knows that it has no vote any more",
+            Invariant::OrderlyTransfer => "leadership is handed over in order",
             Invariant::OwnInvariant => "a server's own invariants hold",
             Invariant::HonestMessages => "no server is sent what no honest cluster sends",
             Invariant::StartFromDisk => {
@@ -122,7 +141,7 @@ impl fmt::Display for Problem {
                 write!(f, "{server} panics ({input}): {said}")
             }
             Problem::Stuck { missing } => {
-                write!(f, "the network is whole and all servers are up, but {missing}")
+                write!(f, "the network is whole and enough servers are up, but {missing}")
             }
         }
     }

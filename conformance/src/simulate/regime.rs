@@ -20,10 +20,13 @@ pub(super) enum Class {
     Propose,
     Crash,
     Start,
+    ChangeMembership,
+    Transfer,
+    TransferExpires,
 }
 
 impl Class {
-    pub(super) const ALL: [Class; 11] = [
+    pub(super) const ALL: [Class; 14] = [
         Class::Deliver,
         Class::Duplicate,
         Class::Drop,
@@ -35,6 +38,9 @@ impl Class {
         Class::Propose,
         Class::Crash,
         Class::Start,
+        Class::ChangeMembership,
+        Class::Transfer,
+        Class::TransferExpires,
     ];
 }
 
@@ -74,16 +80,16 @@ pub(super) enum Partition {
 }
 
 /// Weights in the order of [`Class::ALL`].
-const CALM: [u32; 11] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 0, 2];
-const LOSSY: [u32; 11] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 0, 2];
-const SLOW_DISKS: [u32; 11] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 1, 2];
-const CRASHING: [u32; 11] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 2, 6];
-const ELECTIONS: [u32; 11] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 1, 2];
-const CONTEST: [u32; 11] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 1, 4];
-const STORM: [u32; 11] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 2, 5];
+const CALM: [u32; 14] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 0, 2, 15, 1, 2];
+const LOSSY: [u32; 14] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 0, 2, 10, 1, 2];
+const SLOW_DISKS: [u32; 14] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 1, 2, 15, 1, 2];
+const CRASHING: [u32; 14] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 2, 6, 15, 1, 2];
+const ELECTIONS: [u32; 14] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 1, 2, 10, 4, 4];
+const CONTEST: [u32; 14] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 1, 4, 20, 4, 4];
+const STORM: [u32; 14] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 2, 5, 12, 3, 4];
 
 impl Regime {
-    fn of(weights: [u32; 11], order: Order, partition: Partition) -> Regime {
+    fn of(weights: [u32; 14], order: Order, partition: Partition) -> Regime {
         Regime { weights, total: weights.iter().sum(), order, partition }
     }
 

@@ -36,7 +36,7 @@ pub(super) fn run(seed: u64, servers: u64) -> Run {
     let mut random = randomness(seed);
     let parameters = Parameters::draw(servers, &mut random);
     let last_step = random.random_range(RUN_STEPS);
-    let mut schedule = Schedule::new(servers, random);
+    let mut schedule = Schedule::new(&parameters, random);
     let mut actions = Vec::new();
     let failed =
         |actions, in_recovery, problem| Some(Failure { parameters, actions, in_recovery, problem });
@@ -50,8 +50,9 @@ pub(super) fn run(seed: u64, servers: u64) -> Run {
     let mut failure = None;
     for _ in 0..last_step * ACTIONS_PER_STEP {
         let action = schedule.next(&cluster);
+        let applied = cluster.apply(&action);
         actions.push(action);
-        if let Err(problem) = cluster.apply(&action) {
+        if let Err(problem) = applied {
             failure = failed(std::mem::take(&mut actions), false, problem);
             break;
         }

@@ -2,6 +2,8 @@
 
 use super::action::Action;
 use super::cluster::SimulatedCluster;
+use super::operator::Operator;
+use super::parameters::Parameters;
 use super::regime::{Class, Order, Regime};
 use kontiki_specs::ServerId;
 use rand::rngs::StdRng;
@@ -30,6 +32,7 @@ pub(super) struct Schedule {
     /// Actions until the regime changes.
     left: u32,
     proposals_left: u32,
+    operator: Operator,
     /// What is to happen before anything else is drawn.
     pending: Vec<Action>,
 }
@@ -58,11 +61,13 @@ impl Rates {
 }
 
 impl Schedule {
-    /// A schedule for a cluster with so many servers. `random` goes on from where the parameters
+    /// A schedule for a cluster with these parameters. `random` goes on from where the parameters
     /// were drawn, so that one seed gives both.
-    pub(super) fn new(servers: u64, mut random: StdRng) -> Schedule {
+    pub(super) fn new(parameters: &Parameters, mut random: StdRng) -> Schedule {
+        let servers = parameters.servers;
         let rates = (0..servers).map(|_| Rates::draw(&mut random)).collect();
         let proposals_left = random.random_range(PROPOSALS);
+        let operator = Operator::new(parameters, &mut random);
         Schedule {
             regime: Regime::draw(&mut random),
             random,
@@ -70,6 +75,7 @@ impl Schedule {
             rates,
             left: 0,
             proposals_left,
+            operator,
             pending: Vec::new(),
         }
     }
@@ -130,6 +136,11 @@ impl Schedule {
             Class::Propose => self.proposal(cluster),
             Class::Crash => self.crash(cluster),
             Class::Start => self.server(|server| !cluster.is_up(server), |_| 1).map(Action::Start),
+            Class::ChangeMembership => self.change(cluster),
+            Class::Transfer => self.transfer(cluster),
+            Class::TransferExpires => self
+                .server(|server| cluster.is_handing_over(server), |rates| rates.election)
+                .map(Action::TransferExpired),
         }
     }
 
@@ -175,13 +186,34 @@ impl Schedule {
         Some(action(from, to, nth))
     }
 
-    /// Clients know the leader as a rule, and sometimes ask any server.
+    /// Clients and operators know a leader as a rule, and sometimes ask any server.
+    fn asked(&mut self, cluster: &SimulatedCluster) -> Option<ServerId> {
+        let anywhere = self.random.random_ratio(1, 16);
+        self.server(|server| anywhere || cluster.is_leader(server), |_| 1)
+    }
+
+    fn change(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        if !self.operator.wants() {
+            return None;
+        }
+        let server = self.asked(cluster)?;
+        let now = cluster.configuration(server)?;
+        Some(self.operator.change(server, now, &mut self.random))
+    }
+
+    fn transfer(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        if !self.operator.wants() {
+            return None;
+        }
+        let server = self.asked(cluster)?;
+        Some(self.operator.transfer(server, &mut self.random))
+    }
+
     fn proposal(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
         if self.proposals_left == 0 {
             return None;
         }
-        let anywhere = self.random.random_ratio(1, 16);
-        let server = self.server(|server| anywhere || cluster.is_leader(server), |_| 1)?;
+        let server = self.asked(cluster)?;
         self.proposals_left -= 1;
         let commands = self.random.random_range(COMMANDS);
         let bytes = self.random.random_range(COMMAND_BYTES);

@@ -92,7 +92,7 @@ impl<F: FnMut(&[Action]) -> Attempt> Shrinking<F> {
     fn make_plainer(&mut self) -> bool {
         let mut changed = false;
         for at in 0..self.actions.len() {
-            let Some(action) = self.actions.get(at).copied() else { break };
+            let Some(action) = self.actions.get(at).cloned() else { break };
             for plainer in action.plainer() {
                 let mut candidate = self.actions.clone();
                 let Some(place) = candidate.get_mut(at) else { break };
