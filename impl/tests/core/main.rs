@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
 
 mod any_input;
+mod cluster;
 mod limits;
+mod membership;
 mod nonsense;
 mod stores;
 mod support;
+mod transfer;
