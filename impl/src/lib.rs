@@ -20,7 +20,7 @@
 //!   it: what depends on a write is put out only then.
 //! * `Apply`: to the state machine. After every start it begins again with the first entry, so a
 //!   state machine that outlives its server has to remember how far it came.
-//! * `Proposed`, `Refused`, `RoleChanged`: to whoever wants to know.
+//! * `Proposed`, `Refused`, `RoleChanged`, `CaughtUp`, `TooSlow`: to whoever wants to know.
 //!
 //! An input that is rejected has changed nothing: log it and go on. If the store fails, the server
 //! stops ([`core::Raft::is_stopped`]).
@@ -32,7 +32,31 @@
 //! [`Input::LeaderContactExpired`], which comes before any election timeout. At a leader,
 //! [`Input::HeartbeatTimeout`] several times per minimum election timeout, and
 //! [`Input::QuorumContactExpired`] once per minimum election timeout, for the first time a whole one
-//! after it became leader.
+//! after it became leader: it ends leadership without a majority, and is what the rounds of learners
+//! are measured by.
+//!
+//! # Members
+//!
+//! The servers that a cluster is started with have one [`core::Config::bootstrap`]; a server that is
+//! to be taken in starts with none ([`core::Config::joining`]) and waits. From then on the log says
+//! who belongs to the cluster ([`core::Raft::configuration`]), and only the log: a server that
+//! restarts finds its configuration there.
+//!
+//! An operator asks the leader ([`Input::ChangeMembership`]). What makes sense is appended at once, as
+//! `Proposed` says, and complete when it is committed; everything else is refused with a typed reason
+//! and changes nothing. A new server joins as a learner, catches up (`CaughtUp`; `TooSlow` if it does
+//! not), and is then made a voter. One server at a time goes in one step; any other set of voters
+//! goes through a joint configuration, which the leader leaves by itself. A leader that is taken out
+//! hands over and steps down.
+//!
+//! [`Input::TransferLeadership`] hands leadership to another voter. The leader takes nothing new until
+//! that has happened; the driver gives it about an election timeout, and then says
+//! [`Input::TransferExpired`].
+//!
+//! With changes of membership, keep leader contact and check-quorum on together, as they are unless
+//! changed: a server that is taken out hears nothing any more and campaigns, and leader contact keeps
+//! it from deposing anybody; without check-quorum a leader that was taken out, and does not know it,
+//! could keep its followers in contact for ever.
 //!
 //! # Example
 //!

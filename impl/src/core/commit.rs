@@ -48,6 +48,6 @@ impl<S: LogStore> Raft<S> {
     /// Lets go of all entries in memory that are durable, however recent. What is needed of them
     /// later is read from the store.
     pub fn release_memory(&mut self) {
-        self.log.release(self.disk.durable_index);
+        self.log.forget(self.disk.durable_index, 0);
     }
 }

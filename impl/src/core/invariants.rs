@@ -140,7 +140,7 @@ mod tests {
             (|raft| role(raft).followers[1].match_index = LogIndex(1), "beyond the match index"),
             (|raft| role(raft).followers[1].next_index = LogIndex(4), "or right behind it"),
             (|raft| role(raft).followers[0].next_index = LogIndex(2), "between match and next"),
-            (|raft| raft.log.release(LogIndex(1)), "what is not durable is in memory"),
+            (|raft| raft.log.forget(LogIndex(1), 0), "what is not durable is in memory"),
         ];
         for (place, (damage, seen)) in breaks.iter().enumerate() {
             let mut raft = leader();
@@ -150,7 +150,7 @@ mod tests {
                 assert!(broken.is_some_and(|broken| broken.contains(seen)), "{seen}: {broken:?}");
             } else {
                 assert_eq!(broken, None, "what is durable may be let go");
-                raft.log.release(LogIndex(2));
+                raft.log.forget(LogIndex(2), 0);
                 assert!(raft.broken_invariant().is_some_and(|broken| broken.contains(seen)));
             }
         }

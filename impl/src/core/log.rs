@@ -133,21 +133,6 @@ impl Log {
         }
     }
 
-    /// Lets go of all entries up to an index.
-    pub(crate) fn release(&mut self, through: LogIndex) {
-        self.forget(through, 0);
-        if let Some(piece) = self.recent.front_mut()
-            && piece.first_index <= through
-        {
-            let kept = Piece::new(piece.part(through.next(), piece.last_index));
-            if let Some(kept) = kept {
-                self.recent_bytes -= piece.bytes - kept.bytes;
-                self.first_recent = through.next();
-                *piece = kept;
-            }
-        }
-    }
-
     /// Entries from `first` on and up to `last`: at least one if there is one, and as many as stay
     /// within `max_bytes`. Shared if they came in one piece.
     pub(crate) fn batch(
