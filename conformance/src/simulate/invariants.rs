@@ -12,9 +12,7 @@ use super::taken::Taken;
 use crate::implementation::Implementation;
 use kontiki::core::Raft;
 use kontiki::storage::{HardState, LogStore, MemoryStore};
-use kontiki_specs::{
-    Entry, Input, LogIndex, LogPosition, Output, RoleKind, RoleObservation, ServerId, Term,
-};
+use kontiki_specs::{Entry, Input, LogIndex, LogPosition, Output, RoleKind, ServerId, Term};
 use std::collections::BTreeMap;
 
 /// What the cluster has done so far, as far as it must be remembered.
@@ -135,7 +133,7 @@ impl Invariants {
             }
         }
         self.applied_is_committed(place, raft)?;
-        self.transfer_is_orderly(taken, raft)?;
+        taken.transfers_in_order(raft).map_err(|how| (Invariant::OrderlyTransfer, how))?;
         self.note_commits(history, quorums);
         self.memberships.check(place, raft)?;
         if log_changed {
@@ -206,38 +204,6 @@ impl Invariants {
             Some((until, same)) if *same == quorums => *until = self.history.len(),
             _ => self.committed_by.push((self.history.len(), quorums)),
         }
-    }
-
-    /// E10, M4: who is told to campaign is the voter that leadership goes to, holding the leader's
-    /// whole log, or the one whose answer has made a leader without a vote step down. A leader that
-    /// hands over takes nothing new.
-    fn transfer_is_orderly(
-        &self,
-        taken: &Taken<'_>,
-        raft: &Raft<MemoryStore>,
-    ) -> Result<(), Broken> {
-        let broken = |how: String| Err((Invariant::OrderlyTransfer, how));
-        if let Some(to) = taken.transfers_to.filter(|_| taken.takes()) {
-            return broken(format!("it takes something new while it hands over to {to}"));
-        }
-        for to in taken.tells() {
-            let may_be_told = if raft.role() == RoleKind::Leader {
-                let progress = match raft.observe_from(raft.last_index()).map(|seen| seen.role) {
-                    Ok(RoleObservation::Leader { progress, .. }) => progress.get(&to).copied(),
-                    _ => None,
-                };
-                let holds_all =
-                    progress.is_some_and(|known| known.match_index == raft.last_index());
-                raft.transfers_to() == Some(to) && holds_all
-            } else {
-                let answers = matches!(taken.input, Input::Deliver { from, .. } if *from == to);
-                taken.role == RoleKind::Leader && answers
-            };
-            if !may_be_told || !raft.configuration().voters.contains(&to) {
-                return broken(format!("{to} is told to campaign"));
-            }
-        }
-        Ok(())
     }
 
     fn applies(&mut self, place: usize, entries: &[Entry], term: Term) -> Result<(), Broken> {

@@ -1,6 +1,8 @@
 //! A step that a server has taken, with what it was before.
 
-use kontiki_specs::{Input, Message, Output, RoleKind, ServerId};
+use kontiki::core::Raft;
+use kontiki::storage::MemoryStore;
+use kontiki_specs::{Input, Message, Output, RoleKind, RoleObservation, ServerId};
 
 /// What is known of a step besides the server as it is afterwards.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,27 @@ pub(super) struct Taken<'a> {
 }
 
 impl Taken<'_> {
+    /// E10, M4: who is told to campaign is the voter that leadership goes to, holding the leader's
+    /// whole log, or the one whose answer has made a leader without a vote step down. A leader that
+    /// hands over takes nothing new. `raft` is the server after the step.
+    pub(super) fn transfers_in_order(&self, raft: &Raft<MemoryStore>) -> Result<(), String> {
+        if let Some(to) = self.transfers_to.filter(|_| self.takes()) {
+            return Err(format!("it takes something new while it hands over to {to}"));
+        }
+        let told = |to: &ServerId| {
+            if raft.role() == RoleKind::Leader {
+                return raft.transfers_to() == Some(*to) && holds_all(raft, *to);
+            }
+            let answers = matches!(self.input, Input::Deliver { from, .. } if from == to);
+            self.role == RoleKind::Leader && answers
+        };
+        let mut tells = self.tells();
+        match tells.find(|to| !told(to) || !raft.configuration().voters.contains(to)) {
+            Some(to) => Err(format!("{to} is told to campaign")),
+            None => Ok(()),
+        }
+    }
+
     /// Who was told to campaign in the step.
     pub(super) fn tells(&self) -> impl Iterator<Item = ServerId> {
         self.outputs.iter().filter_map(|output| match output {
@@ -29,5 +52,16 @@ impl Taken<'_> {
     /// Whether something was appended that clients or operators have asked for.
     pub(super) fn takes(&self) -> bool {
         self.outputs.iter().any(|output| matches!(output, Output::Proposed { .. }))
+    }
+}
+
+/// Whether a follower is known to hold a leader's whole log.
+fn holds_all(leader: &Raft<MemoryStore>, follower: ServerId) -> bool {
+    let last_index = leader.last_index();
+    match leader.observe_from(last_index).map(|seen| seen.role) {
+        Ok(RoleObservation::Leader { progress, .. }) => {
+            progress.get(&follower).is_some_and(|known| known.match_index == last_index)
+        }
+        _ => false,
     }
 }
