@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use kontiki::core::{Config, Limits, completion, entry_bytes};
-use kontiki::{Input, LogIndex, Output, Refusal, RoleKind};
+use kontiki::{
+    Configuration, Entry, Input, LogIndex, Output, Payload, Refusal, RoleKind, ServerId,
+};
 
 fn with(change: impl FnOnce(&mut Limits)) -> Config {
     let mut config = config();
@@ -165,4 +167,15 @@ fn a_single_server_commits_alone_and_only_what_is_durable() {
     let outputs = step(raft, completion(&write).unwrap());
     assert_eq!(raft.commit_index(), LogIndex(3));
     assert!(matches!(&outputs[..], [Output::Apply { entries }] if entries.len() == 2));
+}
+
+/// A configuration counts eight bytes for each place that a server has in it.
+#[test]
+fn what_a_configuration_counts_for() {
+    let mut configuration = Configuration::of_voters([S1, S2, S3]);
+    configuration.outgoing = [S1, S2].into();
+    configuration.learners = [ServerId(4)].into();
+    let payload = Payload::Configuration(configuration);
+    assert_eq!(entry_bytes(&Entry { payload, ..entry(1, 1) }), 24 + 6 * 8);
+    assert_eq!(entry_bytes(&entry(1, 1)), 24);
 }

@@ -176,6 +176,55 @@ fn a_server_starts_with_the_last_configuration_of_its_store() {
     assert!(matches!(silent, StartError::Store(StoreError::Missing { .. })), "{silent}");
 }
 
+/// A store that has kept account of configurations, wrongly.
+#[derive(Clone, Debug)]
+struct Told {
+    store: MemoryStore,
+    configurations: Vec<LogIndex>,
+}
+
+impl LogStore for Told {
+    fn hard_state(&self) -> Result<HardState, StoreError> {
+        self.store.hard_state()
+    }
+    fn last_index(&self) -> Result<LogIndex, StoreError> {
+        self.store.last_index()
+    }
+    fn term(&self, index: LogIndex) -> Result<Term, StoreError> {
+        self.store.term(index)
+    }
+    fn entries(&self, first: LogIndex, last: LogIndex, max: u64) -> Result<Entries, StoreError> {
+        self.store.entries(first, last, max)
+    }
+    fn configurations(&self) -> Result<Vec<LogIndex>, StoreError> {
+        Ok(self.configurations.clone())
+    }
+}
+
+#[test]
+fn a_server_does_not_start_with_a_wrong_account_of_configurations() {
+    let configured = |index| {
+        let payload = Payload::Configuration(Configuration::of_voters([S1, S2]));
+        Entry { payload, ..entry(index, 1) }
+    };
+    let log = vec![entry(1, 1), configured(2), configured(3)];
+    let store = MemoryStore::with(HardState { term: Term(1), vote: None }, log);
+    let start = |told: &[u64]| {
+        let configurations = told.iter().copied().map(LogIndex).collect();
+        Raft::start(config(), Told { store: store.clone(), configurations })
+    };
+    assert_eq!(start(&[2, 3]).unwrap().configuration_index(), LogIndex(3));
+    for (told, says) in [
+        (&[1, 2][..], "entry 1 is not a configuration that a leader appends"),
+        (&[3, 2], "entry 2 is no configuration where there should be one"),
+        (&[2, 2], "entry 2 is no configuration where there should be one"),
+    ] {
+        let error = start(told).unwrap_err();
+        assert!(matches!(error, StartError::Store(StoreError::Corrupt(_))), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
 #[test]
 fn servers_are_equal_by_what_they_hold_not_by_the_pieces_it_came_in() {
     use std::hash::{DefaultHasher, Hash, Hasher};
