@@ -41,6 +41,21 @@ fn a_broken_rule_is_told_and_fails() {
 }
 
 #[test]
+fn a_claim_is_decided_and_explained() {
+    let (json, traces) = (scratch("claims.json", "").unwrap(), env!("CARGO_TARGET_TMPDIR"));
+    let json = json.to_str().unwrap();
+    let output = run(&["claims", "17", "--json", json, "--traces", traces]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("\"Two leaders may exist at once.\": true"), "{told}");
+    assert!(told.contains("states were seen."), "{told}");
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    assert_eq!(report[0]["claim"], "two-leaders-at-once");
+    assert_eq!((&report[0]["verdict"], &report[0]["scope"]), (&"true".into(), &"election".into()));
+    assert_eq!(report[0]["steps"], 6);
+}
+
+#[test]
 fn a_wrong_count_fails() {
     let text = "servers = 2\nterms = 1\nlog = 1\nunique-states = 3\n";
     let scope = scratch("pinned.toml", text).unwrap();
@@ -56,6 +71,7 @@ fn what_cannot_be_done_is_said() {
         (vec!["check", flawed.to_str().unwrap()], "flawed.toml:3: unknown key `lgo`"),
         (vec!["check", "electoin"], "election"),
         (vec!["mutants", "no-such"], "no mutation is called `no-such`"),
+        (vec!["claims", "no-such"], "no claim is called `no-such`; there are one-step-to-five"),
         (vec!["explore", "election", "--address", "nowhere"], "`nowhere` is not an address"),
     ] {
         let output = run(&arguments).unwrap();
