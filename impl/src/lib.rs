@@ -1,4 +1,4 @@
-//! Raft, as a library whose every step has been compared with a checked model.
+//! Raft, as a library that is compared, step by step, with a checked model.
 //!
 //! * [`core`] is the protocol: [`core::Raft`], one server, without clock, thread or IO. What
 //!   happened goes in, what is to be done comes out.
@@ -6,8 +6,8 @@
 //! * [`Recorder`] logs what a server does, to be checked against the model afterwards.
 //!
 //! The types of messages, inputs and outputs are those that the model uses too, so that the two
-//! can be compared: everything that can happen to a server in small clusters has been, and random
-//! large clusters are. `conformance/README.md` says what that proves.
+//! can be compared: everything that can happen to a server in the checked small clusters is, and larger
+//! clusters are at random. `conformance/README.md` says what that proves.
 //!
 //! # The driver's part
 //!
@@ -38,12 +38,16 @@
 //! # Members
 //!
 //! The servers that a cluster is started with have one [`core::Config::bootstrap`]; a server that is
-//! to be taken in starts with none ([`core::Config::joining`]) and waits. From then on the log says
+//! to be taken in starts with none ([`core::Config::joining`]) and waits. A server that has lost its
+//! disk comes back as a new one, under an id that was never used: with the old one it could go by a
+//! configuration of long ago while it is sent the log. From then on the log says
 //! who belongs to the cluster ([`core::Raft::configuration`]), and only the log: a server that
 //! restarts finds its configuration there.
 //!
 //! An operator asks the leader ([`Input::ChangeMembership`]). What makes sense is appended at once, as
-//! `Proposed` says, and complete when it is committed; everything else is refused with a typed reason
+//! `Proposed` says; it is complete when [`core::Raft::configuration`] is no longer joint and
+//! [`core::Raft::configuration_index`] is committed. Until then, and until enough of those that stay
+//! have it, servers that are to go may still be needed: stop them only afterwards. Everything else is refused with a typed reason
 //! and changes nothing. A new server joins as a learner, catches up (`CaughtUp`; `TooSlow` if it does
 //! not), and is then made a voter. One server at a time goes in one step; any other set of voters
 //! goes through a joint configuration, which the leader leaves by itself. A leader that is taken out
@@ -55,8 +59,8 @@
 //!
 //! With changes of membership, keep leader contact and check-quorum on together, as they are unless
 //! changed: a server that is taken out hears nothing any more and campaigns, and leader contact keeps
-//! it from deposing anybody; without check-quorum a leader that was taken out, and does not know it,
-//! could keep its followers in contact for ever.
+//! it, as a rule, from deposing anybody; without check-quorum, a leader that has been replaced and hears nothing of
+//! it stays in contact with itself, ignores every request for votes, and its vote is missing for ever.
 //!
 //! # Example
 //!

@@ -26,8 +26,8 @@ pub struct Environment {
     pub may_restart: bool,
     /// Whether a write is complete in the step that issues it.
     pub synchronous_disk: bool,
-    /// Whether heartbeats are ever due. The network loses nothing for good, so that they are
-    /// needed for one thing only: to tell followers of a commit without waiting for the next entry.
+    /// Whether heartbeats are ever due. The network loses nothing for good, so that entries arrive
+    /// without them; but followers hear of commits, and are in contact, by messages with entries only.
     pub heartbeats: bool,
     /// What operators may ask for, each once in the list. How often is counted for the cluster.
     pub changes: Arc<[MembershipChange]>,

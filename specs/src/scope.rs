@@ -138,8 +138,8 @@ pub struct Scope {
     /// Whether a leader without a majority steps down (rule E9).
     pub check_quorum: bool,
     /// Whether leaders send heartbeats; true unless the file says otherwise. Many fewer states are
-    /// reached without, and all the same entries: nothing is lost for good that would have to be
-    /// sent again, and only what followers know of commits comes later.
+    /// reached without. Entries arrive all the same: nothing is lost for good that would have to be
+    /// sent again; but followers hear of commits, and are in contact, by messages with entries only.
     pub heartbeats: bool,
     /// The changes of membership that operators ask for, each accepted at most once over the whole
     /// cluster, in any order; at most 8.

@@ -118,7 +118,7 @@ impl<S: LogStore> Raft<S> {
             transfer: None,
         });
         self.append(first, outputs);
-        self.follow_members(index);
+        self.follow_members(index, false);
         self.for_each_follower(outputs, Progress::send)
     }
 }

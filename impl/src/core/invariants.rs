@@ -5,7 +5,7 @@ use super::configurations::members;
 use super::progress::{Mode, Progress};
 use super::role::{Leader, Role};
 use crate::storage::LogStore;
-use kontiki_specs::LogIndex;
+use kontiki_specs::{CatchUp, LogIndex};
 
 impl<S: LogStore> Raft<S> {
     /// The first thing that does not hold of those that must hold between steps, if there is one:
@@ -66,6 +66,11 @@ impl Progress {
         if self.next_index > last_index.next() {
             return Some("the next index is in the log or right behind it");
         }
+        if let Some(CatchUp::Round { goal, .. }) = self.catch_up
+            && self.match_index >= goal
+        {
+            return Some("a learner's round that is over has ended");
+        }
         match &self.mode {
             Mode::Probe => None,
             Mode::Pipeline { in_flight } => {
@@ -83,7 +88,8 @@ mod tests {
     use crate::core::{Config, Outputs, Raft};
     use crate::storage::MemoryStore;
     use kontiki_specs::{
-        AppendOutcome, Configuration, Entry, Input, LogIndex, Message, Payload, ServerId, Term,
+        AppendOutcome, CatchUp, Configuration, Entry, Input, LogIndex, Message, Payload, ServerId,
+        Term,
     };
 
     type Server = Raft<MemoryStore>;
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_as_it_must_be_is_seen() {
-        let breaks: [(Damage, &str); 14] = [
+        let breaks: [(Damage, &str); 15] = [
             (|raft| raft.applied_index = LogIndex(2), "what is applied is committed"),
             (|raft| raft.commit_index = LogIndex(3), "what is committed is in the log"),
             (|raft| raft.disk.durable_index = LogIndex(3), "what is durable is in the log"),
@@ -140,6 +146,14 @@ mod tests {
             (|raft| role(raft).followers[1].match_index = LogIndex(1), "beyond the match index"),
             (|raft| role(raft).followers[1].next_index = LogIndex(4), "or right behind it"),
             (|raft| role(raft).followers[0].next_index = LogIndex(2), "between match and next"),
+            (
+                |raft| {
+                    let goal = LogIndex(1);
+                    let round = CatchUp::Round { number: 1, goal, long: true };
+                    role(raft).followers[0].catch_up = Some(round);
+                },
+                "that is over has ended",
+            ),
             (|raft| raft.log.forget(LogIndex(1), 0), "what is not durable is in memory"),
         ];
         for (place, (damage, seen)) in breaks.iter().enumerate() {

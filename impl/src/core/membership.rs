@@ -106,7 +106,8 @@ impl<S: LogStore> Raft<S> {
             leader.unsettled.push(&entries);
         }
         self.append(entries, outputs);
-        let new = self.follow_members(index);
+        // E9: who has only just become a member counts as heard in the quorum check that is next.
+        let new = self.follow_members(index, self.config.check_quorum);
         self.for_each_follower(outputs, |progress, sender| match progress.mode {
             Mode::Probe if !new.contains(&progress.id) => Ok(()),
             Mode::Probe | Mode::Pipeline { .. } => progress.send(sender),
@@ -114,14 +115,18 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// A leader replicates to every other member and to nobody else. Returns those that are new,
-    /// who are probed from `next_index` on.
-    pub(super) fn follow_members(&mut self, next_index: LogIndex) -> BTreeSet<ServerId> {
+    /// who are probed from `next_index` on and have been `heard` or not.
+    pub(super) fn follow_members(
+        &mut self,
+        next_index: LogIndex,
+        heard: bool,
+    ) -> BTreeSet<ServerId> {
         let Role::Leader(leader) = &mut self.role else { return BTreeSet::new() };
         let configuration = self.configurations.newest();
         let mut missing = members(configuration);
         missing.remove(&self.config.id);
         leader.followers.retain(|progress| missing.remove(&progress.id));
-        let new = missing.iter().map(|id| Progress::unknown(*id, next_index));
+        let new = missing.iter().map(|id| Progress::unknown(*id, next_index, heard));
         leader.followers.extend(new);
         leader.followers.sort_unstable_by_key(|progress| progress.id);
         if self.config.catch_up_rounds > 0 {
@@ -163,7 +168,7 @@ impl<S: LogStore> Raft<S> {
             return Ok(());
         }
         if let Some(successor) = from.filter(|from| voters.contains(from))
-            && leader.transfer.is_none()
+            && leader.transfer.is_none_or(|to| to == successor)
         {
             self.send(successor, Message::TimeoutNow { term: self.hard_state.term }, outputs);
         }

@@ -87,7 +87,8 @@ impl<S: LogStore> Raft<S> {
     ///
     /// # Errors
     /// If the input makes no sense: nothing has changed and nothing is added. If the store fails:
-    /// nothing is added and the server has stopped.
+    /// nothing is added and the server has stopped; from then on every step but [`Input::Restart`],
+    /// which reads the store again, is an error.
     pub fn step(&mut self, input: Input, outputs: &mut Outputs) -> Result<(), StepError> {
         if let Input::Restart { .. } = input {
             return self.restart();

@@ -57,9 +57,8 @@ impl<S: LogStore> Sender<'_, S> {
 
 impl Progress {
     /// A follower of which nothing is known yet but that the leader's log ended before `next`.
-    pub(crate) fn unknown(id: ServerId, next_index: LogIndex) -> Self {
-        let match_index = LogIndex::ZERO;
-        let (mode, heard, catch_up) = (Mode::Probe, false, None);
+    pub(crate) fn unknown(id: ServerId, next_index: LogIndex, heard: bool) -> Self {
+        let (match_index, mode, catch_up) = (LogIndex::ZERO, Mode::Probe, None);
         Progress { id, match_index, next_index, mode, heard, catch_up }
     }
 
@@ -86,7 +85,7 @@ impl Progress {
         if self.match_index < goal {
             return None;
         }
-        if !long {
+        if !long || self.match_index >= last_index {
             self.catch_up = Some(CatchUp::Done);
             return Some(Output::CaughtUp { server: self.id });
         }

@@ -47,6 +47,7 @@ impl<S: LogStore> Raft<S> {
                 begun(term)?;
                 self.screen_outcome(term, outcome)
             }
+            Message::TimeoutNow { .. } if term >= MAX_TERM => Err(Rejection::TermsExhausted),
             Message::TimeoutNow { .. } => {
                 begun(term)?;
                 self.screen_leader(from, term)

@@ -260,12 +260,13 @@ fn a_learner_that_is_too_slow() {
     step(raft, Input::ChangeMembership { change, expected: None });
     step(raft, deliver(S2, matched(1, 2)));
     let mut slow = Vec::new();
-    for round in 1..=7_u64 {
+    for _ in 1..=7 {
         step(raft, Input::QuorumContactExpired);
-        let outputs = step(raft, deliver(learner, matched(1, raft.last_index().0)));
-        slow.push(outputs.contains(&Output::TooSlow { server: learner }));
+        let before = raft.last_index().0;
         step(raft, Input::Propose { commands: vec![vec![b'x'].into()] });
-        step(raft, deliver(S2, matched(1, round + 2)));
+        step(raft, deliver(S2, matched(1, before + 1)));
+        let outputs = step(raft, deliver(learner, matched(1, before)));
+        slow.push(outputs.contains(&Output::TooSlow { server: learner }));
     }
     assert_eq!(slow, [false, false, true, false, false, true, false]);
     // A round within an election timeout is enough.
@@ -274,6 +275,35 @@ fn a_learner_that_is_too_slow() {
     let change = MembershipChange::AddVoter(learner);
     let outputs = step(raft, Input::ChangeMembership { change, expected: None });
     assert!(outputs.iter().any(|output| matches!(output, Output::Proposed { .. })));
+}
+
+/// A learner that came late has caught up when it lacks nothing, though nothing more is proposed.
+#[test]
+fn a_learner_that_comes_late_to_an_idle_cluster() {
+    let mut cluster = Cluster::new(1, 1, |_| {});
+    cluster.elect(1);
+    cluster.stop(2);
+    assert_eq!(cluster.change(1, "add-learner 2"), None);
+    for _ in 0..3 {
+        cluster.happen(1, Input::QuorumContactExpired);
+    }
+    cluster.resume(2, true);
+    cluster.heartbeat(1);
+    assert!(cluster.has_said(1, &Output::CaughtUp { server: S2 }));
+    assert_eq!(cluster.change(1, "add-voter 2"), None);
+}
+
+/// A voter that has only just been added has had no time to answer.
+#[test]
+fn a_quorum_check_right_after_a_voter_is_added() {
+    let mut cluster = Cluster::new(1, 1, any_voter);
+    cluster.elect(1);
+    cluster.stop(2);
+    assert_eq!(cluster.change(1, "add-voter 2"), None);
+    cluster.happen(1, Input::QuorumContactExpired);
+    assert_eq!(cluster.server(1).role(), RoleKind::Leader);
+    cluster.happen(1, Input::QuorumContactExpired);
+    assert_eq!(cluster.server(1).role(), RoleKind::Follower, "by now it has had time");
 }
 
 /// Nothing is sent to a server that is out, and what it says changes nothing.

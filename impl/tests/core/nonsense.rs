@@ -123,6 +123,8 @@ fn the_last_term() {
     let hard_state = HardState { term: MAX_TERM, vote: None };
     let mut raft = Raft::start(config(), MemoryStore::with(hard_state, Vec::new())).unwrap();
     rejects(&mut raft, Input::ElectionTimeout, Rejection::TermsExhausted);
+    let told = deliver(S2, Message::TimeoutNow { term: MAX_TERM });
+    rejects(&mut raft, told, Rejection::TermsExhausted);
 }
 
 #[test]

@@ -68,6 +68,18 @@ fn it_waits_until_the_successor_has_all() {
     assert!(tells(&step(raft, Input::HeartbeatTimeout), S3));
 }
 
+/// The leader goes, and leadership was to go to the voter whose answer lets it go.
+#[test]
+fn it_is_done_by_a_leader_that_takes_itself_out() {
+    let raft = &mut leader(config());
+    let change = "remove 1".parse().unwrap();
+    step(raft, Input::ChangeMembership { change, expected: None });
+    step(raft, to(S2));
+    assert!(!tells(&step(raft, deliver(S3, matched(1, 2))), S3));
+    assert!(tells(&step(raft, deliver(S2, matched(1, 2))), S2));
+    assert_eq!(raft.role(), RoleKind::Follower);
+}
+
 #[test]
 fn it_is_given_up_when_it_takes_too_long() {
     let raft = &mut leader(config());

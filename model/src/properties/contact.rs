@@ -1,10 +1,10 @@
 //! Properties of a step that concern terms and contact: E6 to E9. What a server remembers of whom
 //! it has heard is part of its state, so these look at whether it remembers rightly, too.
 
-use super::quorum::{is_member, is_quorum};
+use super::quorum::{is_member, is_quorum, members};
 use super::steps::Judged;
 use crate::server::{Role, ServerState};
-use kontiki_specs::{Input, LogPosition, Message};
+use kontiki_specs::{Input, LogPosition, Message, ServerId};
 
 impl Judged<'_> {
     /// E6: a server that hears of a later term is a follower in it, unless it ignores a request
@@ -72,8 +72,8 @@ impl Judged<'_> {
             || self.after.term == self.before.term
     }
 
-    /// E9: a leader remembers exactly who has answered it in its term since the last check, and
-    /// goes on after a check exactly if they, with itself, are a majority.
+    /// E9: a leader remembers exactly who has answered it in its term since the last check, or has
+    /// become a member since, and goes on after a check exactly if they, with itself, are a majority.
     pub(super) fn leader_has_majority(&self) -> bool {
         let before = match &self.before.role {
             Role::Leader { heard, .. } => Some(heard),
@@ -102,6 +102,10 @@ impl Judged<'_> {
         }
         expected.retain(|follower| *follower != self.after.id);
         expected.retain(|follower| is_member(&self.after.configuration, *follower));
+        let joins = |server: &ServerId| {
+            *server != self.after.id && !is_member(&self.before.configuration, *server)
+        };
+        expected.extend(members(&self.after.configuration).into_iter().filter(joins));
         after.is_none_or(|heard| *heard == expected)
     }
 

@@ -125,11 +125,12 @@ impl ClusterView<'_> {
         }
     }
 
-    /// Of a joint configuration and the one committed after it: whether a voter of that one is
-    /// without the joint one.
+    /// Of a joint configuration and the one committed after it: whether a server that has become a
+    /// voter by them is without the joint one.
     fn lacks_joint(&self, joint: (LogIndex, &Configuration), next: &Configuration) -> bool {
         let lacks = |server: &&ServerState| {
-            next.voters.contains(&server.id) && server.log.last_index() < joint.0
+            let new = next.voters.contains(&server.id) && !joint.1.outgoing.contains(&server.id);
+            new && server.log.last_index() < joint.0
         };
         !joint.1.outgoing.is_empty() && next.outgoing.is_empty() && self.servers.iter().any(lacks)
     }

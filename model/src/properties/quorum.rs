@@ -17,6 +17,12 @@ pub(super) fn votes_in(configuration: &Configuration, server: ServerId) -> bool 
     configuration.voters.contains(&server) || configuration.outgoing.contains(&server)
 }
 
+/// Everybody who is a member, with a vote or without.
+pub(super) fn members(configuration: &Configuration) -> BTreeSet<ServerId> {
+    let Configuration { voters, outgoing, learners } = configuration;
+    &(voters | outgoing) | learners
+}
+
 /// Whether a server is a member, with a vote or without.
 pub(super) fn is_member(configuration: &Configuration, server: ServerId) -> bool {
     votes_in(configuration, server) || configuration.learners.contains(&server)

@@ -47,8 +47,8 @@ impl Step<'_> {
     }
 
     /// M5: a round is over when the learner holds what the leader held as it began. A learner for
-    /// whom that took less than an election timeout has caught up; a voter so far behind would
-    /// hold no commit up for longer than an election does. One that has had all its rounds is
+    /// whom that took less than an election timeout, or who then lacks nothing, has caught up; a voter
+    /// so far behind would hold no commit up for longer than an election does. One that has had all its rounds is
     /// reported as too slow, and begins again.
     pub(super) fn round_may_end(&mut self, follower: ServerId) {
         let goal_of_next = self.state.log.last_index();
@@ -58,8 +58,9 @@ impl Step<'_> {
         if progress.match_index < goal {
             return;
         }
+        let holds_all = progress.match_index == goal_of_next; // The next round would be over at once.
         let next = |number| CatchUp::Round { number, goal: goal_of_next, long: false };
-        let (state, news) = match (long, number < rounds) {
+        let (state, news) = match (long && !holds_all, number < rounds) {
             (false, _) => (CatchUp::Done, Some(Output::CaughtUp { server: follower })),
             (true, true) => (next(number + 1), None),
             (true, false) => (next(1), Some(Output::TooSlow { server: follower })),

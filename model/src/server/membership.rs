@@ -249,6 +249,7 @@ impl Step<'_> {
             self.output(Output::Proposed { first, last_index: first.index });
         }
         let new = self.follow_members(first.index.previous());
+        self.hear_new_members(&new);
         self.send_new_entries(&new);
     }
 
@@ -272,6 +273,15 @@ impl Step<'_> {
         progress.extend(new.iter().map(|follower| (*follower, unknown)));
         self.begin_rounds();
         new
+    }
+
+    /// E9: who has only just become a member counts as heard in the quorum check that is next.
+    fn hear_new_members(&mut self, new: &[ServerId]) {
+        if let Role::Leader { heard, .. } = &mut self.state.role
+            && self.server.options.check_quorum
+        {
+            heard.extend(new);
+        }
     }
 
     /// M3: when a joint configuration is committed, its leader appends the new one: whichever
@@ -310,10 +320,13 @@ impl Step<'_> {
         {
             return;
         }
-        let hands_over = matches!(self.state.role, Role::Leader { transfer: Some(_), .. });
+        let transfer = match self.state.role {
+            Role::Leader { transfer, .. } => transfer,
+            _ => None,
+        };
         if let Input::Deliver { from, .. } = input
             && voters.contains(from)
-            && !hands_over
+            && transfer.is_none_or(|to| to == *from)
         {
             self.send(*from, Message::TimeoutNow { term: self.state.term });
         }
