@@ -60,7 +60,10 @@ impl KontikiCluster {
                     }
                     Output::Apply { entries } => applied += commands(&entries),
                     Output::Refused { refusal } => bail!("refused: {refusal}"),
-                    Output::Proposed { .. } | Output::RoleChanged { .. } => {}
+                    Output::Proposed { .. }
+                    | Output::RoleChanged { .. }
+                    | Output::CaughtUp { .. }
+                    | Output::TooSlow { .. } => {}
                 }
             }
             let Some(completion) = self.completions.pop_front() else { return Ok(applied) };
