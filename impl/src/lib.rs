@@ -37,30 +37,31 @@
 //!
 //! # Members
 //!
-//! The servers that a cluster is started with have one [`core::Config::bootstrap`]; a server that is
-//! to be taken in starts with none ([`core::Config::joining`]) and waits. A server that has lost its
-//! disk comes back as a new one, under an id that was never used: with the old one it could go by a
-//! configuration of long ago while it is sent the log. From then on the log says
-//! who belongs to the cluster ([`core::Raft::configuration`]), and only the log: a server that
-//! restarts finds its configuration there.
+//! The servers that a cluster is started with have one [`core::Config::bootstrap`]; a server that
+//! is to be taken in starts with none ([`core::Config::joining`]) and waits. A server that has lost
+//! its disk comes back as a new one, under an id that was never used: with the old one it could go
+//! by a configuration of long ago while it is sent the log. From then on the log says who belongs
+//! to the cluster ([`core::Raft::configuration`]), and only the log: a server that restarts finds
+//! its configuration there.
 //!
-//! An operator asks the leader ([`Input::ChangeMembership`]). What makes sense is appended at once, as
-//! `Proposed` says; it is complete when [`core::Raft::configuration`] is no longer joint and
-//! [`core::Raft::configuration_index`] is committed. Until then, and until enough of those that stay
-//! have it, servers that are to go may still be needed: stop them only afterwards. Everything else is refused with a typed reason
-//! and changes nothing. A new server joins as a learner, catches up (`CaughtUp`; `TooSlow` if it does
-//! not), and is then made a voter. One server at a time goes in one step; any other set of voters
-//! goes through a joint configuration, which the leader leaves by itself. A leader that is taken out
-//! hands over and steps down.
+//! An operator asks the leader ([`Input::ChangeMembership`]). What makes sense is appended at once,
+//! as `Proposed` says; it is complete when [`core::Raft::configuration`] is no longer joint and
+//! [`core::Raft::configuration_index`] is committed. Until then, and until enough of those that
+//! stay have it, servers that are to go may still be needed: stop them only afterwards. Everything
+//! else is refused with a typed reason and changes nothing. A new server joins as a learner,
+//! catches up (`CaughtUp`; `TooSlow` if it does not), and is then made a voter. One server at a
+//! time goes in one step; any other set of voters goes through a joint configuration, which the
+//! leader leaves by itself. A leader that is taken out hands over and steps down.
 //!
 //! [`Input::TransferLeadership`] hands leadership to another voter. The leader takes nothing new until
 //! that has happened; the driver gives it about an election timeout, and then says
 //! [`Input::TransferExpired`].
 //!
 //! With changes of membership, keep leader contact and check-quorum on together, as they are unless
-//! changed: a server that is taken out hears nothing any more and campaigns, and leader contact keeps
-//! it, as a rule, from deposing anybody; without check-quorum, a leader that has been replaced and hears nothing of
-//! it stays in contact with itself, ignores every request for votes, and its vote is missing for ever.
+//! changed: a server that is taken out hears nothing any more and campaigns, and leader contact
+//! keeps it, as a rule, from deposing anybody; without check-quorum, a leader that has been
+//! replaced and hears nothing of it stays in contact with itself, ignores every request for votes,
+//! and its vote is missing for ever.
 //!
 //! # Example
 //!

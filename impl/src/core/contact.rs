@@ -9,8 +9,7 @@ use kontiki_specs::{Message, ServerId};
 
 impl<S: LogStore> Raft<S> {
     /// E8: in contact with a leader, requests for votes are ignored, whatever their term. A leader
-    /// is in contact with itself. A candidate that
-    /// was told to campaign is heard (E10).
+    /// is in contact with itself. A candidate that was told to campaign is heard (E10).
     pub(super) fn ignores_for_leader_contact(&self, message: &Message) -> bool {
         if !self.config.leader_contact {
             return false;

@@ -11,7 +11,8 @@ use crate::storage::{HardState, LogStore, StoreError};
 use kontiki_specs::{Entries, Entry, LogPosition, Message, Payload, ServerId};
 
 impl<S: LogStore> Raft<S> {
-    /// E1: a server that may and does not lead seeks to, by asking first whether it could (E7) or at once.
+    /// E1: a server that may and does not lead seeks to, by asking first whether it could (E7) or at
+    /// once.
     pub(super) fn election_timeout(&mut self, outputs: &mut Outputs) {
         if self.role.is_leader() || !self.may_campaign() {
             return;

@@ -97,7 +97,8 @@ pub enum Rejection {
         /// What was refused.
         prev_index: LogIndex,
     },
-    /// Entries, or word to campaign, from a second leader of one term. One of the servers does not keep its promises.
+    /// Entries, or word to campaign, from a second leader of one term. One of the servers does not
+    /// keep its promises.
     #[error("{from} claims to lead in term {term}, in which {leader} leads")]
     SecondLeader {
         /// The sender.

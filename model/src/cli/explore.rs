@@ -54,8 +54,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
 /// More states than a counterexample is looked for in before the Explorer is served without one.
 const MOST_STATES: u64 = 5_000_000;
 
-/// The shortest way to the property that is meant to break, or to any, as the Explorer names paths: by the place of each action
-/// among those possible, from the first state on.
+/// The shortest way to the property that is meant to break, or to any, as the Explorer names paths:
+/// by the place of each action among those possible, from the first state on.
 fn shortest_counterexample(cluster: &Cluster, meant: Option<Property>) -> Option<String> {
     let stop = |state: &State| match meant {
         Some(property) => state.broken().contains(property),

@@ -119,7 +119,8 @@ pub struct Cluster {
     servers: Vec<RaftServer>,
     reductions: Reductions,
     properties: PropertySet,
-    /// A goal that tells states apart: one reached by a step of this kind is not one reached by another.
+    /// A goal that tells states apart: what a step has reached that reaches it is not taken for what
+    /// another step has reached.
     sought: Option<Goal>,
     /// The sets of servers that may have to recover by themselves.
     sets_to_recover: Vec<Vec<usize>>,

@@ -22,7 +22,12 @@ impl ClusterView<'_> {
     pub(super) fn elected_under(&self, leader: &ServerState) -> Arc<Configuration> {
         let mut own = leader.log.entries().iter().filter(|entry| entry.term == leader.term);
         let first = own.next().map_or(leader.log.last_index().next(), |entry| entry.index);
-        let newest = leader.log.newest_configuration(first.previous());
+        self.configuration_at(leader, first.previous())
+    }
+
+    /// The configuration that a server went by when its log ended there.
+    fn configuration_at(&self, server: &ServerState, last: LogIndex) -> Arc<Configuration> {
+        let newest = server.log.newest_configuration(last);
         newest.map_or_else(|| Arc::clone(self.bootstrap), |(_, configuration)| configuration)
     }
 
@@ -142,8 +147,7 @@ impl ClusterView<'_> {
         if leader.configuration_index <= leader.commit_index || last.term != leader.term {
             return false;
         }
-        let before = leader.log.newest_configuration(leader.configuration_index.previous());
-        let before = before.map_or_else(|| Arc::clone(self.bootstrap), |(_, before)| before);
+        let before = self.configuration_at(leader, leader.configuration_index.previous());
         leader.commit_index < last.index
             && is_quorum(&before, |voter| {
                 let held = progress.get(&voter).map(|known| known.match_index);

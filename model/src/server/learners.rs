@@ -47,9 +47,9 @@ impl Step<'_> {
     }
 
     /// M5: a round is over when the learner holds what the leader held as it began. A learner for
-    /// whom that took less than an election timeout, or who then lacks nothing, has caught up; a voter
-    /// so far behind would hold no commit up for longer than an election does. One that has had all its rounds is
-    /// reported as too slow, and begins again.
+    /// whom that took less than an election timeout, or who then lacks nothing, has caught up; a
+    /// voter so far behind would hold no commit up for longer than an election does. One that has
+    /// had all its rounds is reported as too slow, and begins again.
     pub(super) fn round_may_end(&mut self, follower: ServerId) {
         let goal_of_next = self.state.log.last_index();
         let rounds = self.server.options.catch_up_rounds;

@@ -49,9 +49,10 @@ impl Step<'_> {
 
     /// E10: the voter has had an election timeout to take over. The leader leads on.
     pub(super) fn transfer_expired(&mut self) {
-        if let Role::Leader { transfer, .. } = &mut self.state.role
-            && !self.server.mutation.is_some_and(|broken| broken == Mutation::TransferNeverAborts)
-        {
+        if self.mutated(Mutation::TransferNeverAborts) {
+            return;
+        }
+        if let Role::Leader { transfer, .. } = &mut self.state.role {
             *transfer = None;
         }
     }
