@@ -39,8 +39,8 @@ pub struct Limits {
     pub window_bytes: u64,
     /// The largest command that is taken, in bytes.
     pub command_bytes: u64,
-    /// How many bytes proposed to a leader may wait to be committed and to be on its own disk; at
-    /// least one proposal may.
+    /// How many bytes of proposed commands may wait to be committed and to be on the leader's own
+    /// disk; at least one proposal may, whatever its size. No-ops and configurations do not count.
     pub uncommitted_bytes: u64,
     /// How many bytes of entries stay in memory, so that followers that keep up are served without
     /// reading the store. Those that are not yet durable and applied stay in any case.

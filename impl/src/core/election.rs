@@ -49,7 +49,8 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// E3: one vote a term, for a candidate whose log allows it (E4), answered when it is durable:
+    /// E3: one vote a term, for a candidate whose log allows it (E4); who campaigns or leads has given
+    /// it to itself. Answered when it is durable:
     /// now, or on the completion of its write. M5: whether this server knows that it has a vote
     /// does not matter.
     pub(super) fn request_vote(
@@ -59,7 +60,7 @@ impl<S: LogStore> Raft<S> {
         outputs: &mut Outputs,
     ) {
         let free = self.hard_state.vote.is_none_or(|vote| vote == candidate);
-        if self.role.is_leader() || !free || !self.is_up_to_date(last) {
+        if !free || !self.is_up_to_date(last) {
             let term = self.hard_state.term;
             self.send(candidate, Message::RequestVoteReply { term, granted: false }, outputs);
             return;
@@ -111,7 +112,7 @@ impl<S: LogStore> Raft<S> {
         });
         let first: Entries = [noop].into_iter().chain(new_configuration).collect();
         let mut unsettled = Sizes::default();
-        unsettled.push(&first);
+        unsettled.push_proposed(&first);
         self.role = Role::Leader(Leader {
             followers: Vec::new(),
             inherited: index.previous(),

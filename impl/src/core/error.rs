@@ -10,7 +10,9 @@ use thiserror::Error;
 /// see to.
 pub const MAX_TERM: Term = Term(1 << 62);
 
-/// No index beyond this is taken.
+/// No index beyond this is taken, from messages, clients or a store. What a leader appends by itself,
+/// a no-op and configurations, may go a few entries further: indexes can always be compared and
+/// raised.
 pub const MAX_INDEX: LogIndex = LogIndex(1 << 62);
 
 /// Why a server did not start.

@@ -31,7 +31,7 @@ impl<S: LogStore> Raft<S> {
             })
             .collect();
         if let Role::Leader(leader) = &mut self.role {
-            leader.unsettled.push(&entries);
+            leader.unsettled.push_proposed(&entries);
         }
         self.append(entries, outputs);
         outputs.push(Output::Proposed {

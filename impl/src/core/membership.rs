@@ -103,7 +103,7 @@ impl<S: LogStore> Raft<S> {
         let payload = Payload::Configuration(configuration);
         let entries: Entries = [Entry { term, index, payload }].into_iter().collect();
         if let Role::Leader(leader) = &mut self.role {
-            leader.unsettled.push(&entries);
+            leader.unsettled.push_proposed(&entries);
         }
         self.append(entries, outputs);
         // E9: who has only just become a member counts as heard in the quorum check that is next.

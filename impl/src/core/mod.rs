@@ -102,7 +102,7 @@ impl<S: LogStore> Raft<S> {
         if let Err(failure) = self.take(input, outputs).and_then(|()| self.finish(before, outputs))
         {
             outputs.take_back(mark);
-            self.stopped = true;
+            self.stop();
             return Err(failure.into());
         }
         debug_assert_eq!(self.broken_at_once(), None);
@@ -166,7 +166,7 @@ impl<S: LogStore> Raft<S> {
     /// L11: starts again with what the store holds now. The driver has let go of all writes that
     /// were outstanding.
     fn restart(&mut self) -> Result<(), StepError> {
-        self.stopped = true;
+        self.stop();
         let (hard_state, log, configurations) = read(&self.config, &self.store)?;
         self.configurations = configurations;
         self.hard_state = hard_state;
@@ -174,9 +174,14 @@ impl<S: LogStore> Raft<S> {
         self.log = log;
         self.commit_index = LogIndex::ZERO;
         self.applied_index = LogIndex::ZERO;
-        self.role = Role::Follower(Follower::default());
         self.stopped = false;
         Ok(())
+    }
+
+    /// What the store holds is not known: the server takes no step, and leads nobody.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.role = Role::Follower(Follower::default());
     }
 
     /// Which server this is.
@@ -264,8 +269,8 @@ impl<S: LogStore> Raft<S> {
         self.disk.durable_index
     }
 
-    /// Whether the store has failed. The server takes no step until it starts again, whatever its
-    /// role was.
+    /// Whether the store has failed. The server takes no step until it starts again; whatever its
+    /// role was, it is a follower now.
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
@@ -298,6 +303,10 @@ fn read(
     let hard_state = store.hard_state()?;
     let log = Log::read(store)?;
     let (entry, known) = (log.last().term, hard_state.term);
+    if known > MAX_TERM {
+        let wrong = format!("its term is {known}, and no term goes beyond {MAX_TERM}");
+        return Err(StoreError::Corrupt(wrong));
+    }
     if entry > known {
         let wrong = format!("an entry of term {entry}, but the term is {known}");
         return Err(StoreError::Corrupt(wrong));

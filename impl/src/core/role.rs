@@ -41,7 +41,8 @@ pub(crate) struct Leader {
     pub(crate) followers: Vec<Progress>,
     /// The last entry that was there before this leader's first.
     pub(crate) inherited: LogIndex,
-    /// The sizes of its own entries that are not committed yet, or not on its own disk.
+    /// The sizes of its own entries that are not committed yet, or not on its own disk; of those
+    /// that nobody has proposed, 0.
     pub(crate) unsettled: Sizes,
     /// Who is to lead next, while leadership is being transferred (rule E10).
     pub(crate) transfer: Option<ServerId>,

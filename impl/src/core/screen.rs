@@ -18,8 +18,15 @@ impl<S: LogStore> Raft<S> {
             Input::ElectionTimeout if self.hard_state.term >= MAX_TERM => {
                 Err(Rejection::TermsExhausted)
             }
+            Input::Propose { commands } => self.screen_append(commands.len() as u64),
+            Input::ChangeMembership { .. } => self.screen_append(1),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the log has room for so many entries more that this server may be asked for.
+    fn screen_append(&self, entries: u64) -> Result<(), Rejection> {
+        index(LogIndex(self.log.last_index().0.saturating_add(entries)))
     }
 
     fn screen_message(&self, from: ServerId, message: &Message) -> Result<(), Rejection> {

@@ -1,7 +1,7 @@
 //! The sizes of entries in a row, to keep sums within limits.
 
 use super::entry_bytes;
-use kontiki_specs::Entry;
+use kontiki_specs::{Entry, Payload};
 use std::collections::VecDeque;
 
 /// The sizes of consecutive entries, added at the end and taken off at the front.
@@ -21,9 +21,22 @@ impl Sizes {
     }
 
     pub(crate) fn push(&mut self, entries: &[Entry]) {
+        self.push_each(entries, entry_bytes);
+    }
+
+    /// As [`Sizes::push`], but only commands count: a leader's no-op and configurations take no room
+    /// from those who propose.
+    pub(crate) fn push_proposed(&mut self, entries: &[Entry]) {
+        self.push_each(entries, |entry| match entry.payload {
+            Payload::Command(_) => entry_bytes(entry),
+            Payload::Noop | Payload::Configuration(_) => 0,
+        });
+    }
+
+    fn push_each(&mut self, entries: &[Entry], size: impl Fn(&Entry) -> u64) {
         self.sizes.extend(entries.iter().map(|entry| {
             // Configuration limits what is proposed; what is larger counts as the largest.
-            let bytes = u32::try_from(entry_bytes(entry)).unwrap_or(u32::MAX);
+            let bytes = u32::try_from(size(entry)).unwrap_or(u32::MAX);
             self.bytes += u64::from(bytes);
             bytes
         }));

@@ -1,5 +1,6 @@
 //! The terms of a whole log, in memory: a log has few terms and each of them in one run.
 
+use super::MAX_INDEX;
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{LogIndex, LogPosition, Term};
 
@@ -15,6 +16,10 @@ impl TermRuns {
     /// Finds the runs in a store by bisection: terms never fall along a log.
     pub(crate) fn read(store: &impl LogStore) -> Result<TermRuns, StoreError> {
         let last_index = store.last_index()?;
+        if last_index > MAX_INDEX {
+            let wrong = format!("its log ends at {last_index}, and no log goes beyond {MAX_INDEX}");
+            return Err(StoreError::Corrupt(wrong));
+        }
         let mut runs = TermRuns { starts: Vec::new(), last_index };
         let mut index = LogIndex(1);
         while index <= last_index {
@@ -44,8 +49,17 @@ impl TermRuns {
         if index > self.last_index {
             return None;
         }
-        let run = self.starts.iter().rev().find(|start| start.index <= index);
-        Some(run.map_or(Term::ZERO, |start| start.term))
+        Some(self.run_of(index).map_or(Term::ZERO, |start| start.term))
+    }
+
+    /// The beginning of the run that an index lies in. It is nearly always the last, and a log may
+    /// have many: so the last is looked at first, and the others are searched by halves.
+    fn run_of(&self, index: LogIndex) -> Option<&LogPosition> {
+        if let Some(last) = self.starts.last().filter(|start| start.index <= index) {
+            return Some(last);
+        }
+        let runs = self.starts.partition_point(|start| start.index <= index);
+        self.starts.get(runs.checked_sub(1)?)
     }
 
     /// The last position at or before `bound.index` whose term is not later than `bound.term`.

@@ -1,9 +1,10 @@
 //! Limits hold, and what exceeds them is refused with its reason (L9).
 
 use crate::support::*;
-use kontiki::core::{Config, Limits, completion, entry_bytes};
+use kontiki::core::{Config, Limits, Outputs, Raft, completion, entry_bytes};
+use kontiki::storage::{HardState, MemoryStore};
 use kontiki::{
-    Configuration, Entry, Input, LogIndex, Output, Payload, Refusal, RoleKind, ServerId,
+    Configuration, Entry, Input, LogIndex, Output, Payload, Refusal, RoleKind, ServerId, Term,
 };
 
 fn with(change: impl FnOnce(&mut Limits)) -> Config {
@@ -178,4 +179,33 @@ fn what_a_configuration_counts_for() {
     let payload = Payload::Configuration(configuration);
     assert_eq!(entry_bytes(&Entry { payload, ..entry(1, 1) }), 24 + 6 * 8);
     assert_eq!(entry_bytes(&entry(1, 1)), 24);
+}
+
+/// What nobody has proposed, a no-op or a configuration, takes no room from those who propose.
+#[test]
+fn only_proposed_commands_wait() {
+    let raft = &mut start(with(|limits| limits.uncommitted_bytes = 100));
+    step(raft, Input::ElectionTimeout);
+    step(raft, deliver(S2, vote(1)));
+    assert_eq!((raft.role(), raft.commit_index()), (RoleKind::Leader, LogIndex::ZERO));
+    assert_eq!(refusal(&step(raft, propose(&[100]))), None, "the first may be of any size");
+    let refusal_of_second = step(raft, propose(&[1]));
+    let waits = Refusal::TooMuchUncommitted { uncommitted: 124, limit: 100 };
+    assert_eq!(refusal(&refusal_of_second), Some(&waits));
+}
+
+/// A log of many terms: each message finds the terms that it asks about by halves, so that this
+/// would not end in a reasonable time if it looked at one after the other.
+#[test]
+fn a_log_of_many_terms_costs_no_more() {
+    const TERMS: u64 = 200_000;
+    let log = (1..=TERMS).map(|index| entry(index, index)).collect();
+    let hard_state = HardState { term: Term(TERMS), vote: None };
+    let mut raft = Raft::start(config(), MemoryStore::with(hard_state, log)).unwrap();
+    let mut outputs = Outputs::new();
+    for index in (1..=TERMS).rev() {
+        raft.step(deliver(S2, append(TERMS, at(index, index), &[], 0)), &mut outputs).unwrap();
+        let answer = Output::Send { to: S2, message: matched(TERMS, index) };
+        assert!(outputs.drain().eq([answer]), "at {index}");
+    }
 }

@@ -1,7 +1,7 @@
 //! A store that fails stops the server, which starts again when the store is whole.
 
 use crate::support::*;
-use kontiki::core::{Config, Outputs, Raft, StartError, StepError};
+use kontiki::core::{Config, MAX_INDEX, MAX_TERM, Outputs, Raft, Rejection, StartError, StepError};
 use kontiki::storage::{HardState, LogStore, MemoryStore, StoreError};
 use kontiki::{Configuration, Entries, Entry, Input, LogIndex, Payload, RoleKind, ServerId, Term};
 
@@ -51,6 +51,7 @@ fn a_failing_store_stops_the_server() {
     assert_eq!(error, StepError::Store(StoreError::Unreadable("it is gone".to_string())));
     assert_eq!(outputs, earlier);
     assert!(raft.is_stopped());
+    assert_eq!((raft.role(), raft.leader()), (RoleKind::Follower, None));
     outputs.clear();
     assert!(outputs.is_empty() && outputs.iter().next().is_none());
     raft.store_mut().fails = false;
@@ -259,4 +260,53 @@ fn servers_are_equal_by_what_they_hold_not_by_the_pieces_it_came_in() {
     let mut released = whole.clone();
     released.release_memory();
     assert!(released != whole, "what is in memory is part of a server");
+}
+
+/// A store that claims what no server can have come to.
+struct Claiming {
+    term: Term,
+    last_index: LogIndex,
+}
+
+impl LogStore for Claiming {
+    fn hard_state(&self) -> Result<HardState, StoreError> {
+        Ok(HardState { term: self.term, vote: None })
+    }
+    fn last_index(&self) -> Result<LogIndex, StoreError> {
+        Ok(self.last_index)
+    }
+    fn term(&self, _: LogIndex) -> Result<Term, StoreError> {
+        Ok(Term(1))
+    }
+    fn entries(&self, first: LogIndex, last: LogIndex, _: u64) -> Result<Entries, StoreError> {
+        Ok([first, last].into_iter().map(|index| entry(index.0, 1)).collect())
+    }
+    fn configurations(&self) -> Result<Vec<LogIndex>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn a_server_does_not_start_with_what_no_server_comes_to() {
+    let starts = |term, last_index| Raft::start(config(), Claiming { term, last_index });
+    let beyond = |number: u64| LogIndex(number.saturating_add(1));
+    for last_index in [beyond(MAX_INDEX.0), beyond(u64::MAX - 1), LogIndex(u64::MAX)] {
+        let error = starts(Term(1), last_index).err();
+        assert!(matches!(error, Some(StartError::Store(StoreError::Corrupt(_)))), "{error:?}");
+    }
+    for term in [Term(MAX_TERM.0 + 1), Term(u64::MAX)] {
+        let error = starts(term, LogIndex(1)).err();
+        assert!(matches!(error, Some(StartError::Store(StoreError::Corrupt(_)))), "{error:?}");
+    }
+}
+
+#[test]
+fn a_log_that_is_full_takes_no_proposals() {
+    let store = Claiming { term: Term(1), last_index: LogIndex(MAX_INDEX.0 - 1) };
+    let mut raft = Raft::start(config(), store).unwrap();
+    let mut outputs = Outputs::new();
+    let index = LogIndex(MAX_INDEX.0 + 1);
+    let full = Err(StepError::Rejected(Rejection::IndexTooLarge { index }));
+    assert_eq!(raft.step(propose(&[1, 1]), &mut outputs), full);
+    assert_eq!(raft.step(propose(&[1]), &mut outputs), Ok(()), "refused, as it does not lead");
 }

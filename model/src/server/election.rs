@@ -48,14 +48,14 @@ impl Step<'_> {
     }
 
     /// E3: a server votes once a term, first come, first served, and only if the candidate's log
-    /// allows it (E4). Its own configuration does not matter: it may be older than that of the
+    /// allows it (E4). Who campaigns or leads has voted for itself. Its own configuration does not matter: it may be older than that of the
     /// candidate, who alone knows whom to ask (M5). The answer leaves when the vote is on disk: here
     /// if it already is, otherwise on the completion of its write ([`Step::hard_state_written`]).
     pub(super) fn request_vote(&mut self, candidate: ServerId, last: LogPosition) {
         let free = self.state.vote.is_none_or(|vote| vote == candidate);
         let free = free || self.mutated(Mutation::VoteTwice);
         let free = free && !self.refuses_as_learner();
-        if !free || self.state.is_leader() || !self.at_least_as_up_to_date(last) {
+        if !free || !self.at_least_as_up_to_date(last) {
             let term = self.state.term;
             self.send(candidate, Message::RequestVoteReply { term, granted: false });
             return;
