@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use kontiki_model::actor::servers;
 use kontiki_model::cluster::Cluster;
-use kontiki_model::environment::{Environment, Turn};
+use kontiki_model::environment::{Environment, Turn, another_configuration};
 use kontiki_model::server::{RaftServer, ServerState, Write};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Envelope, Input, MembershipChange, Output, ServerId};
@@ -148,8 +148,8 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
         inputs.push(expecting(&change, None));
     }
     for change in &scope.changes {
-        inputs.push(expecting(change, Some(state.configuration_index)));
-        inputs.push(expecting(change, Some(state.configuration_index.next())));
+        inputs.push(expecting(change, Some(state.configuration_position())));
+        inputs.push(expecting(change, Some(another_configuration(state))));
     }
     let everybody = 1..=scope.servers + 1;
     inputs.extend(everybody.map(|to| Input::TransferLeadership { to: ServerId(to) }));

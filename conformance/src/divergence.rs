@@ -3,7 +3,9 @@
 use crate::implementation::{Failure, Implementation};
 use crate::nonsense::Nonsense;
 use kontiki::core::Rejection;
-use kontiki_specs::{Input, LogIndex, Observation, Output, RoleKind, RoleObservation, ServerId};
+use kontiki_specs::{
+    Entry, Input, LogIndex, Observation, Output, RoleKind, RoleObservation, ServerId,
+};
 use std::fmt;
 
 /// What one side did at an input.
@@ -131,6 +133,9 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
         _ => None,
     };
     let last_index = LogIndex(observation.log.len() as u64);
+    let place = observation.configuration_index.0.checked_sub(1);
+    let entry = place.and_then(|place| observation.log.get(usize::try_from(place).ok()?));
+    let configuration_position = entry.map(Entry::position).unwrap_or_default();
     (raft.role(), raft.leader(), raft.has_leader_contact()) == (kind, leader, contact)
         && (raft.term(), raft.commit_index()) == (observation.term, observation.commit_index)
         && raft.last_index() == last_index
@@ -138,6 +143,7 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
         && raft.durable_index() == observation.durable_index
         && raft.configuration() == &observation.configuration
         && raft.configuration_index() == observation.configuration_index
+        && raft.configuration_position() == configuration_position
         && raft.transfers_to() == transfers_to
         && !raft.is_stopped()
 }

@@ -7,7 +7,7 @@
 use crate::server::{RaftServer, Role, ServerState, Write};
 use bytes::Bytes;
 use kontiki_specs::scope::{Disk, Scope};
-use kontiki_specs::{Input, LogIndex, MembershipChange, Output, ServerId, Term};
+use kontiki_specs::{Input, LogIndex, LogPosition, MembershipChange, Output, ServerId, Term};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -56,6 +56,20 @@ impl Turn {
     }
 }
 
+/// A configuration that an operator may have seen elsewhere and takes for the one in force: at the
+/// same index, but of another term, if there can be one; otherwise the next.
+pub fn another_configuration(state: &ServerState) -> LogPosition {
+    let LogPosition { index, term } = state.configuration_position();
+    let earlier = Term(term.0.saturating_sub(1));
+    if earlier > Term::ZERO {
+        LogPosition { index, term: earlier }
+    } else if index > LogIndex::ZERO && term < state.term {
+        LogPosition { index, term: term.next() }
+    } else {
+        LogPosition { index: index.next(), term: state.term }
+    }
+}
+
 impl Environment {
     /// The environment that a scope describes.
     pub fn of(scope: &Scope) -> Self {
@@ -101,12 +115,13 @@ impl Environment {
             });
         }
         if room > 0 && state.is_leader() {
-            events.extend(
-                self.changes.iter().map(|change| Input::ChangeMembership {
-                    change: change.clone(),
-                    expected: None,
-                }),
-            );
+            for expected in [None, Some(another_configuration(state))] {
+                events.extend(
+                    self.changes
+                        .iter()
+                        .map(|change| Input::ChangeMembership { change: change.clone(), expected }),
+                );
+            }
         }
         if self.may_restart {
             events.push(Input::Restart { torn: None });

@@ -1,6 +1,6 @@
 //! All that can happen to a server.
 
-use crate::{LogIndex, MembershipChange, Message, ServerId, Term};
+use crate::{LogIndex, LogPosition, MembershipChange, Message, ServerId, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -38,9 +38,10 @@ pub enum Input {
     ChangeMembership {
         /// What is to be changed.
         change: MembershipChange,
-        /// The index of the configuration entry that the operator believes to be in force, 0 for
-        /// the one that servers are started with; the change is refused if it is another.
-        expected: Option<LogIndex>,
+        /// The position of the configuration entry that the operator believes to be in force; index
+        /// and term 0 for the one that servers are started with. The change is refused if another
+        /// one is (rule M10).
+        expected: Option<LogPosition>,
     },
     /// An operator asks the leader to let another voter lead (rule E10).
     TransferLeadership {

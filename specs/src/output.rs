@@ -113,11 +113,12 @@ pub enum Refusal {
         /// Where the configuration stands.
         index: LogIndex,
     },
-    /// Not the configuration that the operator believes is in force, but that at this index
+    /// Not the configuration that the operator believes is in force, but that at this position
     /// (rule M10).
     OtherConfiguration {
-        /// Where the configuration in force stands; 0 is the one that servers are started with.
-        index: LogIndex,
+        /// Where the configuration in force stands; index and term 0 for the one that servers are
+        /// started with.
+        position: LogPosition,
     },
     /// The leader has not committed an entry of its own term yet (rule M6). Soon it will have.
     NothingCommittedInTerm,
@@ -166,8 +167,8 @@ impl fmt::Display for Refusal {
             Refusal::ChangePending { index } => {
                 write!(f, "the change at {index} is not complete")
             }
-            Refusal::OtherConfiguration { index } => {
-                write!(f, "the configuration in force is that at {index}")
+            Refusal::OtherConfiguration { position } => {
+                write!(f, "the configuration in force is that at {position}")
             }
             Refusal::NothingCommittedInTerm => {
                 write!(f, "the leader has committed nothing in its term yet")

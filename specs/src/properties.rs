@@ -81,6 +81,8 @@ named! {
         QuorumOverlap = "quorum-overlap",
         /// No server leads once it knows a configuration to be committed in which it does not vote.
         LeaderBelongs = "leader-belongs",
+        /// A change of membership is accepted only for the configuration that it is meant for.
+        ExpectedConfiguration = "expected-configuration",
         /// A leader that transfers leadership takes nothing on, and tells a voter that holds its whole log to campaign.
         OrderlyTransfer = "orderly-transfer",
         /// From every state, every majority elects a leader, commits what its log holds, completes a change of membership, commits a new command, and hands leadership over.

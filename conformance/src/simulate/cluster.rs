@@ -13,6 +13,7 @@ use crate::implementation::{Failure, Implementation, config};
 use crate::shadow::Shadow;
 use bytes::Bytes;
 use kontiki_model::actor::servers;
+use kontiki_model::environment::another_configuration;
 use kontiki_model::server::{Role, Write};
 use kontiki_specs::trace::TraceStep;
 use kontiki_specs::{Configuration, Input, LogPosition, Message, Output, RoleKind, ServerId};
@@ -132,11 +133,10 @@ impl SimulatedCluster {
             Action::Propose { server, commands, bytes } => self.propose(server, commands, bytes),
             Action::ChangeMembership { server, ref change, expected } => {
                 let Some(one) = self.up(server) else { return Ok(()) };
-                let index = one.implementation.raft().configuration_index();
                 let expected = match expected {
                     Expected::Unsaid => None,
-                    Expected::Right => Some(index),
-                    Expected::Wrong => Some(index.next()),
+                    Expected::Right => Some(one.shadow.state().configuration_position()),
+                    Expected::Wrong => Some(another_configuration(one.shadow.state())),
                 };
                 self.step(server, Input::ChangeMembership { change: change.clone(), expected })
             }

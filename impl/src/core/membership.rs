@@ -27,7 +27,7 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn change_membership(
         &mut self,
         change: &MembershipChange,
-        expected: Option<LogIndex>,
+        expected: Option<LogPosition>,
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
         match self.admit_change(change, expected) {
@@ -48,7 +48,7 @@ impl<S: LogStore> Raft<S> {
     fn admit_change(
         &self,
         change: &MembershipChange,
-        expected: Option<LogIndex>,
+        expected: Option<LogPosition>,
     ) -> Result<Configuration, Refusal> {
         let Role::Leader(leader) = &self.role else {
             return Err(Refusal::NotLeader { leader: self.leader() });
@@ -57,8 +57,9 @@ impl<S: LogStore> Raft<S> {
             return Err(Refusal::TransferUnderWay { to });
         }
         let (index, now) = (self.configurations.newest_index(), self.configurations.newest());
-        if expected.is_some_and(|expected| expected != index) {
-            return Err(Refusal::OtherConfiguration { index });
+        let position = self.configuration_position();
+        if expected.is_some_and(|expected| expected != position) {
+            return Err(Refusal::OtherConfiguration { position }); // M10
         }
         if index > self.commit_index || !now.outgoing.is_empty() {
             return Err(Refusal::ChangePending { index }); // M7

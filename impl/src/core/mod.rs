@@ -36,7 +36,9 @@ pub use outputs::Outputs;
 use crate::storage::{HardState, LogStore, StoreError};
 use configurations::Configurations;
 use disk::Disk;
-use kontiki_specs::{Configuration, Input, LogIndex, Message, Output, RoleKind, ServerId, Term};
+use kontiki_specs::{
+    Configuration, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Term,
+};
 use log::Log;
 use role::{Follower, Role};
 
@@ -239,6 +241,12 @@ impl<S: LogStore> Raft<S> {
     /// change of membership is complete when this is committed and not joint.
     pub fn configuration_index(&self) -> LogIndex {
         self.configurations.newest_index()
+    }
+
+    /// The position of that configuration's entry, which names it: what a change of membership may
+    /// be made to expect (rule M10). Index and term 0 for the one that the server was started with.
+    pub fn configuration_position(&self) -> LogPosition {
+        self.log.position_at(self.configurations.newest_index())
     }
 
     /// Who is to lead next, while this server leads and hands over (rule E10).

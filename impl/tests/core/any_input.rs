@@ -98,9 +98,8 @@ fn payload() -> impl Strategy<Value = Payload> {
 
 fn operator() -> impl Strategy<Value = Input> {
     prop_oneof![
-        (change(), prop::option::of(0_u64..5)).prop_map(|(change, expected)| {
-            Input::ChangeMembership { change, expected: expected.map(LogIndex) }
-        }),
+        (change(), prop::option::of(position()))
+            .prop_map(|(change, expected)| { Input::ChangeMembership { change, expected } }),
         server().prop_map(|to| Input::TransferLeadership { to }),
         Just(Input::TransferExpired),
     ]

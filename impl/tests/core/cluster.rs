@@ -99,7 +99,7 @@ impl Cluster {
             Output::Refused { refusal } if by.0 == id => Some(refusal.clone()),
             _ => None,
         };
-        self.news.iter().find_map(refused)
+        self.news.iter().rev().find_map(refused)
     }
 
     /// Whether a server has put this out since the last change was asked for.

@@ -5,8 +5,8 @@ use crate::support::{S1, S2, at, config, deliver, leader, matched, refused, star
 use kontiki::core::quorum::quorum_index;
 use kontiki::core::{Config, Raft, Rejection, StepError};
 use kontiki::{
-    AppendOutcome, Configuration, Entries, Entry, Input, LogIndex, MembershipChange, Message,
-    Output, Payload, Refusal, RoleKind, ServerId, Term,
+    AppendOutcome, Configuration, Entries, Entry, Input, LogIndex, LogPosition, MembershipChange,
+    Message, Output, Payload, Refusal, RoleKind, ServerId, Term,
 };
 
 fn any_voter(config: &mut Config) {
@@ -209,17 +209,21 @@ fn changes_that_make_no_sense() {
 fn a_change_meant_for_another_configuration() {
     let mut cluster = Cluster::new(3, 0, |_| {});
     cluster.elect(1);
-    let remove = |server: u64, expected: u64| Input::ChangeMembership {
+    let remove = |server: u64, expected: LogPosition| Input::ChangeMembership {
         change: MembershipChange::Remove(ServerId(server)),
-        expected: Some(LogIndex(expected)),
+        expected: Some(expected),
     };
-    cluster.happen(1, remove(3, 1));
-    let other = Refusal::OtherConfiguration { index: LogIndex::ZERO };
-    assert_eq!(cluster.refusal(1), Some(other));
-    cluster.happen(1, remove(3, 0));
+    cluster.happen(1, remove(3, at(1, 1)));
+    let other = |position| Some(Refusal::OtherConfiguration { position });
+    assert_eq!(cluster.refusal(1), other(at(0, 0)));
+    cluster.happen(1, remove(3, at(0, 0)));
     assert_eq!(cluster.shown(1), "{S1 S2}");
     assert_eq!(cluster.change(1, "remove 3"), Some(Refusal::UnknownServer { server: ServerId(3) }));
-    cluster.happen(1, remove(2, 2));
+    // Another leader may have had another configuration at the same index.
+    cluster.happen(1, remove(2, at(2, 2)));
+    assert_eq!(cluster.refusal(1), other(at(2, 1)));
+    assert_eq!(cluster.shown(1), "{S1 S2}");
+    cluster.happen(1, remove(2, at(2, 1)));
     assert_eq!(cluster.shown(1), "{S1}");
 }
 

@@ -55,6 +55,7 @@ impl Judged<'_> {
         broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
         broken.insert_if(!self.leader_has_majority(), P::LeaderHasMajority);
         broken.insert_if(!self.transfer_is_orderly(), P::OrderlyTransfer);
+        broken.insert_if(!self.change_is_as_expected(), P::ExpectedConfiguration);
     }
 
     pub(super) fn is_restart(&self) -> bool {
@@ -176,6 +177,17 @@ impl Judged<'_> {
         let takes = self.outputs.iter().any(|output| matches!(output, Output::Proposed { .. }));
         let transferring = matches!(self.before.role, Role::Leader { transfer: Some(_), .. });
         sends.all(|(to, _)| votes(to) && told(to)) && !(takes && transferring)
+    }
+
+    /// M10: a change that names a configuration is accepted only where the last configuration in the
+    /// log stands there.
+    fn change_is_as_expected(&self) -> bool {
+        let Input::ChangeMembership { expected: Some(expected), .. } = self.input else {
+            return true;
+        };
+        let newest = self.before.log.entries().iter().rev().find(|entry| names_members(entry));
+        let accepts = self.outputs.iter().any(|output| matches!(output, Output::Proposed { .. }));
+        !accepts || *expected == newest.map(Entry::position).unwrap_or_default()
     }
 
     fn reach(&self, goals: &mut GoalSet) {

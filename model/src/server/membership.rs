@@ -3,8 +3,8 @@
 use super::step::Step;
 use super::{Mutation, Role};
 use kontiki_specs::{
-    Configuration, FollowerProgress, Input, LogIndex, MembershipChange, Message, Output, Payload,
-    Refusal, ReplicationMode, ServerId,
+    Configuration, FollowerProgress, Input, LogIndex, LogPosition, MembershipChange, Message,
+    Output, Payload, Refusal, ReplicationMode, ServerId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ impl Step<'_> {
     pub(super) fn change_membership(
         &mut self,
         change: &MembershipChange,
-        expected: Option<LogIndex>,
+        expected: Option<LogPosition>,
     ) {
         match self.admit_change(change, expected) {
             Ok(configuration) => self.append_configuration(configuration, true),
@@ -122,7 +122,7 @@ impl Step<'_> {
     fn admit_change(
         &self,
         change: &MembershipChange,
-        expected: Option<LogIndex>,
+        expected: Option<LogPosition>,
     ) -> Result<Configuration, Refusal> {
         let Role::Leader { transfer, .. } = &self.state.role else {
             return Err(Refusal::NotLeader { leader: self.known_leader() });
@@ -130,14 +130,28 @@ impl Step<'_> {
         if let Some(to) = *transfer {
             return Err(Refusal::TransferUnderWay { to });
         }
-        let index = self.state.configuration_index;
-        if expected.is_some_and(|expected| expected != index) {
-            return Err(Refusal::OtherConfiguration { index });
-        }
+        self.is_meant_for_this_configuration(expected)?;
         self.one_change_at_a_time()?;
         let target = self.target(change)?;
         self.all_have_caught_up(&target)?;
         Ok(target)
+    }
+
+    /// M10: a change is meant for the configuration that the operator names, if one is named. A
+    /// position names it: at the same index another leader can have had another configuration.
+    fn is_meant_for_this_configuration(
+        &self,
+        expected: Option<LogPosition>,
+    ) -> Result<(), Refusal> {
+        let position = self.state.configuration_position();
+        let by_index_only = self.mutated(Mutation::ChangeExpectedByIndexOnly);
+        let is_other = |expected: LogPosition| {
+            expected.index != position.index || (expected.term != position.term && !by_index_only)
+        };
+        if expected.is_some_and(is_other) {
+            return Err(Refusal::OtherConfiguration { position });
+        }
+        Ok(())
     }
 
     /// M7: a change begins only when the last is complete: its configuration is committed, as far

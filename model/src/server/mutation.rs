@@ -127,6 +127,8 @@ mutations! {
     OverlappingChanges = "overlapping-changes",
     /// Breaks M6.
     TwoServersAsSingleChange = "two-servers-as-single-change",
+    /// Breaks M10.
+    ChangeExpectedByIndexOnly = "change-expected-by-index-only",
     /// Breaks E10.
     TransferBeforeCaughtUp = "transfer-before-caught-up",
     /// Breaks E10.

@@ -2,8 +2,8 @@
 
 use super::Log;
 use kontiki_specs::{
-    Configuration, Entries, FollowerProgress, LogIndex, Observation, RoleKind, RoleObservation,
-    ServerId, Term,
+    Configuration, Entries, FollowerProgress, LogIndex, LogPosition, Observation, RoleKind,
+    RoleObservation, ServerId, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -143,6 +143,12 @@ impl ServerState {
     /// Whether this server leads.
     pub fn is_leader(&self) -> bool {
         matches!(self.role, Role::Leader { .. })
+    }
+
+    /// Where the entry of the configuration in force stands; index and term 0 for the one that the
+    /// server started with.
+    pub fn configuration_position(&self) -> LogPosition {
+        self.log.position_at(self.configuration_index)
     }
 
     /// Whether the current term and vote are on disk.

@@ -148,7 +148,8 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         Property::NewestConfiguration
         | Property::OnePendingConfiguration
         | Property::QuorumOverlap
-        | Property::LeaderBelongs => (!scope.changes.is_empty(), CHANGES_LISTED),
+        | Property::LeaderBelongs
+        | Property::ExpectedConfiguration => (!scope.changes.is_empty(), CHANGES_LISTED),
         Property::OrderlyTransfer => {
             (scope.transfers > 0 || !scope.changes.is_empty(), "transfers = 1 or more")
         }

@@ -176,7 +176,7 @@ fn any_input(g: &mut Gen) -> Input {
         9 => Input::TransferLeadership { to: any_server(g) },
         10 => Input::ChangeMembership {
             change: any_change(g, u64::MAX),
-            expected: Option::arbitrary(g).map(LogIndex),
+            expected: bool::arbitrary(g).then(|| any_position(g)),
         },
         7 => Input::Restart { torn: Option::arbitrary(g) },
         _ => Input::Deliver { from: any_server(g), message: any_message(g) },
@@ -213,7 +213,7 @@ fn any_refusal(g: &mut Gen) -> Refusal {
         3 => Refusal::TransferUnderWay { to: server },
         4 => Refusal::NotAnotherVoter { server },
         5 => Refusal::ChangePending { index },
-        6 => Refusal::OtherConfiguration { index },
+        6 => Refusal::OtherConfiguration { position: any_position(g) },
         7 => Refusal::NothingCommittedInTerm,
         8 => Refusal::NoVoters,
         9 => Refusal::UnknownServer { server },
