@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kontiki_model::actor::servers;
 use kontiki_model::cluster::Cluster;
 use kontiki_model::environment::{Environment, Turn, another_configuration};
-use kontiki_model::server::{RaftServer, ServerState, Write};
+use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Envelope, Input, MembershipChange, Output, ServerId};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -124,6 +124,7 @@ impl Atlas {
 
 /// What a driver may come with at any time, sensible or not.
 fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
+    let incarnation = state.incarnation;
     let mut inputs = vec![
         Input::ElectionTimeout,
         Input::HeartbeatTimeout,
@@ -135,11 +136,19 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
         Input::TransferExpired,
         Input::Restart { torn: None },
         Input::Restart { torn: Some(0) },
-        Input::HardStateWritten { term: state.term, vote: state.vote },
-        Input::EntriesWritten { leader_term: state.term, index: state.log.last_index() },
+        Input::DiskStalled,
+        Input::HardStateWritten { incarnation, term: state.term, vote: state.vote },
+        Input::EntriesWritten {
+            incarnation,
+            leader_term: state.term,
+            index: state.log.last_index(),
+        },
     ];
-    // A completion that comes before that of an older write.
-    inputs.extend(state.writes.iter().map(Write::completion));
+    // A completion that comes before that of an older write, and one of an earlier incarnation, of
+    // a write that is lost.
+    for incarnation in [incarnation, incarnation.wrapping_sub(1)] {
+        inputs.extend(state.writes.iter().map(|write| write.completion(incarnation)));
+    }
     let expecting = |change: &MembershipChange, expected| Input::ChangeMembership {
         change: change.clone(),
         expected,

@@ -145,6 +145,7 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
         && raft.configuration_index() == observation.configuration_index
         && raft.configuration_position() == configuration_position
         && raft.transfers_to() == transfers_to
+        && raft.disk_stalls() == observation.disk_stalls
         && !raft.is_stopped()
 }
 
@@ -172,6 +173,8 @@ fn state_lines(of: &Observation) -> Vec<String> {
         format!("vote on disk: {}", vote(of.durable_vote)),
         format!("log: {}", if log.is_empty() { "empty".to_string() } else { log.join(", ") }),
         format!("configuration: {} at {}", of.configuration, of.configuration_index),
+        format!("incarnation: {}", of.incarnation),
+        format!("disk makes no progress: {}", of.disk_stalls),
         format!("durable up to: {}", of.durable_index),
         format!("commit: {}", of.commit_index),
         format!("applied: {}", of.applied_index),

@@ -6,7 +6,7 @@
 //! implementation must turn them away.
 
 use kontiki::core::Rejection;
-use kontiki_model::server::{Role, ServerState, Write};
+use kontiki_model::server::{Role, ServerState};
 use kontiki_specs::{AppendOutcome, Entry, Input, LogPosition, Message, ServerId, Term};
 
 /// Why an input makes no sense to a server.
@@ -45,8 +45,7 @@ impl Nonsense {
 pub fn reasons_to_reject(state: &ServerState, input: &Input) -> Vec<Nonsense> {
     let reasons = match input {
         Input::HardStateWritten { .. } | Input::EntriesWritten { .. } => {
-            let expected = state.writes.first().map(Write::completion);
-            vec![(expected.as_ref() != Some(input), Nonsense::UnexpectedCompletion)]
+            vec![(state.completion().as_ref() != Some(input), Nonsense::UnexpectedCompletion)]
         }
         Input::Deliver { from, message } => vec![
             (contradicts_committed(state, message), Nonsense::ContradictsCommitted),

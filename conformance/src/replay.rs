@@ -7,7 +7,7 @@ use crate::ill_formed::ill_formed;
 use crate::implementation::{Failure, Implementation, Memory, config};
 use crate::nonsense::reasons_to_reject;
 use kontiki::core::StartError;
-use kontiki_model::server::{ServerState, Write};
+use kontiki_model::server::ServerState;
 use kontiki_specs::{Input, Output, ServerId};
 use rustc_hash::FxHashSet;
 
@@ -183,7 +183,8 @@ impl Replay<'_> {
                 outputs: Vec::new(),
                 observation: Box::new(self.recovered(model, done, torn).observe()),
             };
-            let config = config(self.atlas.scope(), model.id, self.memory);
+            let mut config = config(self.atlas.scope(), model.id, self.memory);
+            config.incarnation = model.incarnation;
             let found = match Implementation::recover(config, disk) {
                 Ok(recovered) => observed(&recovered, Vec::new()),
                 Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
@@ -208,7 +209,7 @@ impl Replay<'_> {
             write.tear(written, &mut disk);
         }
         match self.atlas.server(model.id) {
-            Some(server) => server.recover(disk),
+            Some(server) => server.recover(disk, model.incarnation),
             None => model.clone(), // Every state is of a server of the scope.
         }
     }
@@ -263,5 +264,5 @@ fn react(implementation: &mut Implementation, before: &Implementation, input: &I
 }
 
 fn completions(model: &ServerState, done: usize) -> impl Iterator<Item = Input> + '_ {
-    model.writes.iter().take(done).map(Write::completion)
+    model.writes.iter().take(done).map(|write| write.completion(model.incarnation))
 }

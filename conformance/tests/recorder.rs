@@ -28,10 +28,12 @@ impl Logged {
         for write in writes {
             self.raft.store_mut().write(&write);
             let completion = match write {
-                Output::WriteHardState { term, vote } => Input::HardStateWritten { term, vote },
-                Output::WriteEntries { leader_term, entries, .. } => {
+                Output::WriteHardState { incarnation, term, vote } => {
+                    Input::HardStateWritten { incarnation, term, vote }
+                }
+                Output::WriteEntries { incarnation, leader_term, entries, .. } => {
                     let index = entries.last_index().unwrap_or_default();
-                    Input::EntriesWritten { leader_term, index }
+                    Input::EntriesWritten { incarnation, leader_term, index }
                 }
                 _ => continue,
             };

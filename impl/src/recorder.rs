@@ -112,6 +112,7 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         window: config.limits.window_entries,
         restarts: 0,
         disk: Disk::Asynchronous,
+        disk_stalls: true,
         pre_vote: config.pre_vote,
         leader_contact: config.leader_contact,
         check_quorum: config.check_quorum,

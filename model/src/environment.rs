@@ -4,7 +4,7 @@
 //! limits are here: an election timeout is longer than the minimum one, so it cannot come while
 //! leader contact lasts (E8).
 
-use crate::server::{RaftServer, Role, ServerState, Write};
+use crate::server::{RaftServer, Role, ServerState};
 use bytes::Bytes;
 use kontiki_specs::scope::{Disk, Scope};
 use kontiki_specs::{Input, LogIndex, LogPosition, MembershipChange, Output, ServerId, Term};
@@ -24,6 +24,8 @@ pub struct Environment {
     pub write_limit: u64,
     /// Whether a server may crash at all. How often is counted for the cluster.
     pub may_restart: bool,
+    /// Whether drivers may say that a disk makes no progress.
+    pub disk_stalls: bool,
     /// Whether a write is complete in the step that issues it.
     pub synchronous_disk: bool,
     /// Whether heartbeats are ever due. The network loses nothing for good, so that entries arrive
@@ -82,6 +84,7 @@ impl Environment {
             log_limit: LogIndex(scope.log),
             write_limit: scope.terms * (2 + scope.log),
             may_restart: scope.restarts > 0,
+            disk_stalls: scope.disk_stalls,
             synchronous_disk: scope.disk == Disk::Synchronous,
         }
     }
@@ -90,7 +93,14 @@ impl Environment {
     /// is for the rules to look at: what they make nothing of costs nothing.
     pub fn events(&self, server: &RaftServer, state: &ServerState) -> Vec<Input> {
         let mut events = Vec::new();
-        events.extend(state.writes.first().map(Write::completion));
+        events.extend(state.completion());
+        if let Some(earlier) = state.incarnation.checked_sub(1) {
+            // One that comes late, of a write that was lost.
+            events.extend(state.writes.first().map(|write| write.completion(earlier)));
+        }
+        if self.disk_stalls && !state.writes.is_empty() && !state.disk_stalls {
+            events.push(Input::DiskStalled);
+        }
         if matches!(state.role, Role::Follower { leader_contact: true, .. }) {
             events.push(Input::LeaderContactExpired);
         } else if state.term < self.last_term {
@@ -137,9 +147,8 @@ impl Environment {
         let (after, outputs) = server.step(state, &input);
         let mut turn = Turn { steps: vec![(input, outputs, after)] };
         while self.synchronous_disk
-            && let Some(write) = turn.after().writes.first()
+            && let Some(input) = turn.after().completion()
         {
-            let input = write.completion();
             let (after, outputs) = server.step(turn.after(), &input);
             turn.steps.push((input, outputs, after));
         }

@@ -145,7 +145,10 @@ impl Moment {
         }
         let outputs = self.steps.iter().flat_map(|(_, outputs, _)| outputs);
         lines.extend(outputs.filter_map(|output| match output {
-            Output::RoleChanged { .. } => None,
+            // What is said of these already, and what is the driver's.
+            Output::RoleChanged { .. }
+            | Output::LeaderChanged { .. }
+            | Output::ResetElectionTimer { .. } => None,
             output => Some(output.to_string()),
         }));
         if lines.is_empty() {
@@ -174,6 +177,8 @@ fn differences(before: &ServerState, after: &ServerState) -> Vec<String> {
     note("applied", before.applied_index.to_string(), after.applied_index.to_string());
     note("disk", disk(before), disk(after));
     note("waiting for", writes(before), writes(after));
+    let progress = |state: &ServerState| if state.disk_stalls { "no" } else { "yes" }.to_string();
+    note("disk makes progress", progress(before), progress(after));
     lines
 }
 
@@ -258,7 +263,7 @@ fn role(role: &Role) -> String {
                 };
                 let catch_up = match known.catch_up {
                     None => String::new(),
-                    Some(CatchUp::Done) => " caught up".to_string(),
+                    Some(CatchUp::Done { goal }) => format!(" caught up to {goal}"),
                     Some(CatchUp::Round { number, goal, long }) => {
                         format!(" {}round {number} to {goal}", if long { "long " } else { "" })
                     }

@@ -118,16 +118,17 @@ fn input() -> impl Strategy<Value = Option<Input>> {
         1 => Just(Some(Input::HeartbeatTimeout)),
         1 => Just(Some(Input::LeaderContactExpired)),
         1 => Just(Some(Input::QuorumContactExpired)),
+        1 => Just(Some(Input::DiskStalled)),
         2 => operator().prop_map(Some),
         1 => (0_usize..3).prop_map(|count| {
             Some(Input::Propose { commands: vec![Bytes::from_static(b"command"); count] })
         }),
         1 => prop::option::of(0_u64..3).prop_map(|torn| Some(Input::Restart { torn })),
         1 => (term(), prop::option::of(1_u64..4)).prop_map(|(term, vote)| {
-            Some(Input::HardStateWritten { term, vote: vote.map(ServerId) })
+            Some(Input::HardStateWritten { incarnation: 0, term, vote: vote.map(ServerId) })
         }),
         1 => (term(), number()).prop_map(|(leader_term, index)| {
-            Some(Input::EntriesWritten { leader_term, index: LogIndex(index) })
+            Some(Input::EntriesWritten { incarnation: 0, leader_term, index: LogIndex(index) })
         }),
     ]
 }
@@ -164,7 +165,7 @@ proptest! {
         let server = servers(&Scope::parse("any", "test", &text).unwrap(), None).remove(0);
         let mut state = server.boot();
         for input in inputs {
-            let oldest = || state.writes.first().map(|write| write.completion());
+            let oldest = || state.completion();
             let Some(input) = input.or_else(oldest) else { continue };
             let (after, outputs) = server.step(&state, &input);
             prop_assert_eq!(&server.step(&state, &input), &(after.clone(), outputs.clone()));

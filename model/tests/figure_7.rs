@@ -28,7 +28,7 @@ fn server(id: u64, terms: &[u64], current: u64) -> ServerState {
     });
     let log = Log::from_entries(entries.collect());
     let voters = Arc::new(Configuration::of_voters((1..=3).map(ServerId)));
-    ServerState::recover(ServerId(id), Disk { term: Term(current), vote: None, log }, &voters)
+    ServerState::recover(ServerId(id), Disk { term: Term(current), vote: None, log }, &voters, 0)
 }
 
 /// Three servers: the leader to be, a follower of the figure, and one with the leader's log, so

@@ -25,7 +25,7 @@ pub enum Input {
     /// The minimum election timeout has passed since the server last heard from a leader (E8).
     LeaderContactExpired,
     /// An election timeout has passed since the leader last looked who answers it (rule E9), and
-    /// how quickly its learners catch up (rule M5).
+    /// how quickly its learners catch up and whether they keep up (rule M5).
     QuorumContactExpired,
     /// An election timeout has passed since leadership was to be transferred (rule E10).
     TransferExpired,
@@ -50,6 +50,8 @@ pub enum Input {
     },
     /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteHardState`].
     HardStateWritten {
+        /// The incarnation in which the write was issued.
+        incarnation: u64,
         /// The term that was written.
         term: Term,
         /// The vote that was written.
@@ -57,11 +59,16 @@ pub enum Input {
     },
     /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteEntries`].
     EntriesWritten {
+        /// The incarnation in which the write was issued.
+        incarnation: u64,
         /// The term in which the write was issued.
         leader_term: Term,
         /// The last index that was written.
         index: LogIndex,
     },
+    /// The oldest outstanding write has been under way for longer than the driver puts up with
+    /// (rule E12). It may be said again, and means nothing while no write is outstanding.
+    DiskStalled,
     /// The server crashes and starts again from its disk. Writes not yet complete are lost.
     Restart {
         /// Of the oldest outstanding write, if that is of entries, only part was lost: what it
@@ -92,15 +99,16 @@ impl fmt::Display for Input {
             Input::TransferLeadership { to } => {
                 write!(f, "an operator asks that {to} lead")
             }
-            Input::HardStateWritten { term, vote: Some(vote) } => {
+            Input::HardStateWritten { term, vote: Some(vote), .. } => {
                 write!(f, "disk has written term {term} and the vote for {vote}")
             }
-            Input::HardStateWritten { term, vote: None } => {
+            Input::HardStateWritten { term, vote: None, .. } => {
                 write!(f, "disk has written term {term}")
             }
-            Input::EntriesWritten { leader_term, index } => {
+            Input::EntriesWritten { leader_term, index, .. } => {
                 write!(f, "disk has written entries up to {index}, issued in term {leader_term}")
             }
+            Input::DiskStalled => write!(f, "disk makes no progress"),
             Input::Restart { torn: None } => write!(f, "crashes and restarts from its disk"),
             Input::Restart { torn: Some(entries) } => {
                 write!(f, "crashes, {entries} entries into a write, and restarts from its disk")

@@ -22,6 +22,10 @@ pub struct Observation {
     pub configuration: Configuration,
     /// The index of its entry; 0 for the one that the server was started with.
     pub configuration_index: LogIndex,
+    /// How often the server has started again. No two incarnations share a write.
+    pub incarnation: u64,
+    /// Whether the disk makes no progress, as far as the driver has said (rule E12).
+    pub disk_stalls: bool,
     /// The log is known to be durable up to this index.
     pub durable_index: LogIndex,
     /// The log is known to be committed up to this index.
@@ -94,8 +98,13 @@ pub enum CatchUp {
         /// Whether an election timeout has passed in it.
         long: bool,
     },
-    /// A round was over within an election timeout.
-    Done,
+    /// A round was over within an election timeout, and since then the learner keeps up.
+    Done {
+        /// What the leader's log held when the last election timeout began, or the last round: if
+        /// the learner does not hold the log up to here when the next begins, it has to catch up
+        /// again.
+        goal: LogIndex,
+    },
 }
 
 /// How a leader sends entries to one follower.

@@ -20,6 +20,8 @@ pub enum Output {
     },
     /// Make term and vote durable (rule E3), then say so by `Input::HardStateWritten`.
     WriteHardState {
+        /// The incarnation in which the write is issued; names it together with what it writes.
+        incarnation: u64,
         /// The current term.
         term: Term,
         /// The vote in that term.
@@ -28,7 +30,10 @@ pub enum Output {
     /// Drop what the disk's log holds from `first_index` on, append `entries` there, make that
     /// durable, then say so by `Input::EntriesWritten`.
     WriteEntries {
-        /// The term in which the write is issued; names it together with the last index.
+        /// The incarnation in which the write is issued: how often the server has started again.
+        incarnation: u64,
+        /// The term in which the write is issued; names it together with the incarnation and the
+        /// last index.
         leader_term: Term,
         /// The index of the first entry.
         first_index: LogIndex,
@@ -48,7 +53,23 @@ pub enum Output {
         /// Where the last of them stands.
         last_index: LogIndex,
     },
-    /// A learner has caught up: it may be made a voter (rule M5).
+    /// Entries were dropped from the log, because the leader has others in their place. A client that
+    /// waits for one of them is to be told that its command may not have happened: it will not, here,
+    /// but another server may still hold it.
+    Truncated {
+        /// The first of them.
+        first_index: LogIndex,
+        /// The last of them.
+        last_index: LogIndex,
+    },
+    /// A change of membership is complete: a configuration that is not joint is known to be
+    /// committed. Said at every member, and again after a restart.
+    ChangeCompleted {
+        /// Where the configuration stands.
+        position: LogPosition,
+    },
+    /// A learner has caught up: it may be made a voter as long as it keeps up (rule M5). One that
+    /// falls behind begins anew, and this is said again when it has caught up.
     CaughtUp {
         /// The learner.
         server: ServerId,
@@ -59,6 +80,22 @@ pub enum Output {
         /// The learner.
         server: ServerId,
     },
+    /// The leader hands over from now on (rule E10).
+    TransferBegun {
+        /// Who is to lead.
+        to: ServerId,
+    },
+    /// The transfer has taken too long. The leader takes requests again.
+    TransferGivenUp {
+        /// Who was to lead.
+        to: ServerId,
+    },
+    /// The server does not lead any more, which is how a transfer ends well. Who leads instead,
+    /// `LeaderChanged` will tell.
+    TransferEnded {
+        /// Who was to lead.
+        to: ServerId,
+    },
     /// A request of a client or an operator was refused. It certainly has not been carried out.
     Refused {
         /// Why.
@@ -68,6 +105,20 @@ pub enum Output {
     RoleChanged {
         /// The new role.
         role: RoleKind,
+    },
+    /// The server knows another leader than before, or the same in another term, or none any more.
+    LeaderChanged {
+        /// The current term.
+        term: Term,
+        /// Who leads in it, as far as the server knows.
+        leader: Option<ServerId>,
+    },
+    /// Begin to wait for an election timeout anew, for a time drawn at random (rule E1): the server
+    /// has heard from a leader, has given its vote, seeks election, or leads no more.
+    ResetElectionTimer {
+        /// It has heard from a leader, and rule E8 is on: begin to wait for the minimum election
+        /// timeout anew, too, and when that has passed give it `Input::LeaderContactExpired`.
+        leader_contact: bool,
     },
 }
 
@@ -218,10 +269,10 @@ impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Output::Send { to, message } => write!(f, "sends {to}: {message}"),
-            Output::WriteHardState { term, vote: Some(vote) } => {
+            Output::WriteHardState { term, vote: Some(vote), .. } => {
                 write!(f, "writes term {term} and its vote for {vote}")
             }
-            Output::WriteHardState { term, vote: None } => write!(f, "writes term {term}"),
+            Output::WriteHardState { term, vote: None, .. } => write!(f, "writes term {term}"),
             Output::WriteEntries { entries, .. } => match &**entries {
                 [] => write!(f, "writes no entries"),
                 [entry] => write!(f, "writes {entry}"),
@@ -241,7 +292,29 @@ impl fmt::Display for Output {
             Output::CaughtUp { server } => write!(f, "{server} has caught up"),
             Output::TooSlow { server } => write!(f, "{server} is too slow to catch up"),
             Output::Refused { refusal } => write!(f, "refuses: {refusal}"),
+            Output::Truncated { first_index, last_index } if first_index == last_index => {
+                write!(f, "drops entry {first_index}")
+            }
+            Output::Truncated { first_index, last_index } => {
+                write!(f, "drops entries {first_index} to {last_index}")
+            }
+            Output::ChangeCompleted { position } => {
+                write!(f, "knows the configuration at {position} to be committed")
+            }
+            Output::TransferBegun { to } => write!(f, "begins to hand over to {to}"),
+            Output::TransferGivenUp { to } => write!(f, "gives up handing over to {to}"),
+            Output::TransferEnded { to } => write!(f, "leads no more; {to} was to lead"),
             Output::RoleChanged { role } => write!(f, "becomes {role}"),
+            Output::LeaderChanged { term, leader: Some(leader) } => {
+                write!(f, "knows {leader} to lead in term {term}")
+            }
+            Output::LeaderChanged { leader: None, .. } => write!(f, "knows no leader"),
+            Output::ResetElectionTimer { leader_contact: false } => {
+                write!(f, "resets its election timer")
+            }
+            Output::ResetElectionTimer { leader_contact: true } => {
+                write!(f, "resets its timers of election and leader contact")
+            }
         }
     }
 }

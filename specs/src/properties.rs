@@ -73,6 +73,8 @@ named! {
         CutOffRaisesNoTerm = "cut-off-raises-no-term",
         /// A leader goes on after a quorum check exactly if it has heard from a majority since the last one.
         LeaderHasMajority = "leader-has-majority",
+        /// A server whose disk makes no progress neither leads nor campaigns.
+        StalledDiskFollows = "stalled-disk-follows",
         /// The configuration in force at a server is the last in its log.
         NewestConfiguration = "newest-configuration",
         /// No log holds two configurations that are not committed.
@@ -83,6 +85,8 @@ named! {
         LeaderBelongs = "leader-belongs",
         /// A change of membership is accepted only for the configuration that it is meant for.
         ExpectedConfiguration = "expected-configuration",
+        /// A learner is made a voter only if it has caught up and keeps up: it lacks nothing that its leader held an election timeout ago.
+        PromotedWhenCaughtUp = "promoted-when-caught-up",
         /// A leader that transfers leadership takes nothing on, and tells a voter that holds its whole log to campaign.
         OrderlyTransfer = "orderly-transfer",
         /// From every state, every majority elects a leader, commits what its log holds, completes a change of membership, commits a new command, and hands leadership over.
@@ -127,6 +131,8 @@ named! {
         LeaderStepsDown = "leader-steps-down",
         /// A leader's quorum check succeeds.
         QuorumCheckPassed = "quorum-check-passed",
+        /// A leader gives way because its disk makes no progress.
+        LeaderGivesWay = "leader-gives-way",
         /// A configuration that was asked for is committed and not joint.
         ChangeCompleted = "change-completed",
         /// A configuration is truncated, so that the one before it is in force again.
@@ -155,6 +161,8 @@ named! {
         LearnerCaughtUp = "learner-caught-up",
         /// A learner is reported as too slow.
         LearnerTooSlow = "learner-too-slow",
+        /// A learner that had caught up has fallen behind and begins anew.
+        LearnerFallsBehind = "learner-falls-behind",
         /// A learner is made a voter, and the configuration with it as a voter is committed.
         LearnerPromoted = "learner-promoted",
         /// A server that was told to campaign is elected.

@@ -131,6 +131,8 @@ pub struct Scope {
     pub restarts: u64,
     /// How writes reach the disk.
     pub disk: Disk,
+    /// Whether drivers may say that a disk makes no progress (rule E12).
+    pub disk_stalls: bool,
     /// Whether servers ask for pre-votes before they campaign (rule E7).
     pub pre_vote: bool,
     /// Whether servers in contact with a leader ignore requests for votes (rule E8).

@@ -40,6 +40,8 @@ fn five_lines_are_a_scope() {
         Property::QuorumOverlap,
         Property::LeaderBelongs,
         Property::OrderlyTransfer,
+        Property::StalledDiskFollows,
+        Property::PromotedWhenCaughtUp,
     ];
     let properties: BTreeSet<_> =
         Property::ALL.iter().copied().filter(|property| !inapplicable.contains(property)).collect();
@@ -56,6 +58,7 @@ fn five_lines_are_a_scope() {
         window: 1,
         restarts: 0,
         disk: Disk::Synchronous,
+        disk_stalls: false,
         pre_vote: false,
         leader_contact: false,
         check_quorum: false,
@@ -74,7 +77,7 @@ fn five_lines_are_a_scope() {
 #[test]
 fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
-        log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nrestarts = 7\ndisk = \"asynchronous\"\npre-vote = true\nleader-contact = true\n\
+        log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
         check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\n\
         changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\n";
@@ -92,6 +95,7 @@ fn every_key_is_read() {
         window: 3,
         restarts: 7,
         disk: Disk::Asynchronous,
+        disk_stalls: true,
         pre_vote: true,
         leader_contact: true,
         check_quorum: true,

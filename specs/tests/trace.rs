@@ -46,6 +46,8 @@ fn campaign(server: ServerId) -> TraceStep {
             log: Vec::new(),
             configuration: Configuration::of_voters((1..=3).map(ServerId)),
             configuration_index: LogIndex::ZERO,
+            incarnation: 0,
+            disk_stalls: false,
             durable_index: LogIndex::ZERO,
             commit_index: LogIndex::ZERO,
             applied_index: LogIndex::ZERO,

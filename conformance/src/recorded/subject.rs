@@ -32,7 +32,9 @@ impl Subject for ImplementationSubject {
         let hard_state = HardState { term: shown.term, vote: shown.vote };
         let disk = MemoryStore::with(hard_state, shown.log.clone());
         // A disk that no server wrote is not started with; the comparison then tells.
-        if let Ok(started) = Implementation::recover(self.config.clone(), disk) {
+        let incarnation = before(shown.incarnation);
+        let config = Config { incarnation, ..self.config.clone() };
+        if let Ok(started) = Implementation::recover(config, disk) {
             self.implementation = started;
         }
     }
@@ -67,7 +69,7 @@ impl Subject for ModelSubject {
         if shown.log.iter().zip(1..).all(|(entry, index)| entry.index.0 == index) {
             let log = Log::from_entries(shown.log.clone());
             let disk = Disk { term: shown.term, vote: shown.vote, log };
-            self.state = self.server.recover(disk);
+            self.state = self.server.recover(disk, before(shown.incarnation));
         }
     }
 
@@ -80,4 +82,9 @@ impl Subject for ModelSubject {
         self.state = after;
         Reaction::Took { outputs, observation: Box::new(self.state.observe()) }
     }
+}
+
+/// The incarnation that the restart which a trace begins with puts an end to.
+fn before(incarnation: u64) -> u64 {
+    incarnation.wrapping_sub(1)
 }

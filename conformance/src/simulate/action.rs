@@ -78,6 +78,8 @@ pub enum Action {
     TransferExpired(ServerId),
     /// The oldest outstanding write of a server is complete.
     CompleteWrite(ServerId),
+    /// The oldest outstanding write of a server takes too long (rule E12).
+    DiskStalls(ServerId),
     /// A server goes down. What is not on its disk is gone.
     Crash {
         /// The server.
@@ -185,6 +187,7 @@ impl fmt::Display for Action {
             }
             Action::TransferExpired(server) => write!(f, "{server}: leadership transfer expires"),
             Action::CompleteWrite(server) => write!(f, "{server}: its oldest write is complete"),
+            Action::DiskStalls(server) => write!(f, "{server}: its disk makes no progress"),
             Action::Crash { server, torn: None } => write!(f, "{server} crashes"),
             Action::Crash { server, torn: Some(entries) } => {
                 write!(f, "{server} crashes, {entries} entries into its oldest write")

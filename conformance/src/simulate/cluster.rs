@@ -150,6 +150,7 @@ impl SimulatedCluster {
                     None => Ok(()),
                 }
             }
+            Action::DiskStalls(server) => self.step(server, Input::DiskStalled),
             Action::Crash { server, torn } => self.crash(server, torn),
             Action::Start(server) => self.start(server),
             Action::Cut { from, to } => {

@@ -43,6 +43,8 @@ counts! {
     writes_lost = "crashes with lost writes",
     /// Crashes that left part of a write.
     torn_writes = "torn writes",
+    /// Leaders and candidates that gave way because their disk made no progress (rule E12).
+    gave_way = "servers that gave way to a stalled disk",
     /// Times that a link was cut in a network that was whole.
     partitions = "partitions",
     /// Messages that arrived more than once.
@@ -143,6 +145,10 @@ impl Exercised {
                 let joint = matches!(change, MembershipChange::Replace { .. });
                 self.joint_changes += u64::from(joint);
                 self.changes_expected += u64::from(expected.is_some());
+            }
+            Input::DiskStalled => {
+                self.gave_way +=
+                    u64::from(taken.role != RoleKind::Follower && !taken.outputs.is_empty());
             }
             Input::TransferLeadership { .. } => self.transfers_begun += u64::from(taken_up),
             Input::TransferExpired => {

@@ -336,7 +336,7 @@ mod tests {
 
     fn write(first: u64, entries: Vec<Entry>) -> Output {
         let (leader_term, first_index) = (Term(9), LogIndex(first));
-        Output::WriteEntries { leader_term, first_index, entries: entries.into() }
+        Output::WriteEntries { incarnation: 0, leader_term, first_index, entries: entries.into() }
     }
 
     fn server(id: u64, disk: Vec<Entry>) -> Implementation {

@@ -116,6 +116,7 @@ impl Parameters {
             window: self.window,
             restarts: 7,
             disk: Disk::Asynchronous,
+            disk_stalls: true,
             pre_vote: self.pre_vote,
             leader_contact: self.leader_contact,
             check_quorum: self.check_quorum,

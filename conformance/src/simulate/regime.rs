@@ -23,10 +23,11 @@ pub(super) enum Class {
     ChangeMembership,
     Transfer,
     TransferExpires,
+    DiskStalls,
 }
 
 impl Class {
-    pub(super) const ALL: [Class; 14] = [
+    pub(super) const ALL: [Class; 15] = [
         Class::Deliver,
         Class::Duplicate,
         Class::Drop,
@@ -41,6 +42,7 @@ impl Class {
         Class::ChangeMembership,
         Class::Transfer,
         Class::TransferExpires,
+        Class::DiskStalls,
     ];
 }
 
@@ -80,16 +82,16 @@ pub(super) enum Partition {
 }
 
 /// Weights in the order of [`Class::ALL`].
-const CALM: [u32; 14] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 0, 2, 15, 1, 2];
-const LOSSY: [u32; 14] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 0, 2, 10, 1, 2];
-const SLOW_DISKS: [u32; 14] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 1, 2, 15, 1, 2];
-const CRASHING: [u32; 14] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 2, 6, 15, 1, 2];
-const ELECTIONS: [u32; 14] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 1, 2, 10, 4, 4];
-const CONTEST: [u32; 14] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 1, 4, 20, 4, 4];
-const STORM: [u32; 14] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 2, 5, 12, 3, 4];
+const CALM: [u32; 15] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 0, 2, 15, 1, 2, 0];
+const LOSSY: [u32; 15] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 0, 2, 10, 1, 2, 0];
+const SLOW_DISKS: [u32; 15] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 1, 2, 15, 1, 2, 3];
+const CRASHING: [u32; 15] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 2, 6, 15, 1, 2, 1];
+const ELECTIONS: [u32; 15] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 1, 2, 10, 4, 4, 1];
+const CONTEST: [u32; 15] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 1, 4, 20, 4, 4, 2];
+const STORM: [u32; 15] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 2, 5, 12, 3, 4, 2];
 
 impl Regime {
-    fn of(weights: [u32; 14], order: Order, partition: Partition) -> Regime {
+    fn of(weights: [u32; 15], order: Order, partition: Partition) -> Regime {
         Regime { weights, total: weights.iter().sum(), order, partition }
     }
 

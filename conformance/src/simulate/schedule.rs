@@ -121,6 +121,9 @@ impl Schedule {
             Class::CompleteWrite => self
                 .server(|server| cluster.is_writing(server), |rates| rates.disk)
                 .map(Action::CompleteWrite),
+            Class::DiskStalls => {
+                self.server(|server| cluster.is_writing(server), |_| 1).map(Action::DiskStalls)
+            }
             Class::Heartbeat => self
                 .server(|server| cluster.is_leader(server), |rates| rates.heartbeat)
                 .map(Action::HeartbeatTimeout),

@@ -56,7 +56,7 @@ impl Director {
         if self.steps.iter().any(|step| step.server == id) {
             return Err(self.error(StoryProblem::Started(id)));
         }
-        let started = self.server(id)?.recover(disk);
+        let started = self.server(id)?.recover(disk, 0);
         if let Some(state) = self.states.get_mut(place) {
             *state = started;
         }

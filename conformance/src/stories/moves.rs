@@ -2,7 +2,6 @@
 
 use super::{Director, StoryError, StoryProblem};
 use bytes::Bytes;
-use kontiki_model::server::Write;
 use kontiki_specs::{Input, MembershipChange, Message, ServerId};
 use std::str::FromStr;
 
@@ -87,7 +86,7 @@ impl Director {
 
     /// The oldest write of a server completes.
     pub fn complete_one_write(&mut self, server: u64) -> Result<(), StoryError> {
-        match self.state(server)?.writes.first().map(Write::completion) {
+        match self.state(server)?.completion() {
             Some(completion) => self.happen(ServerId(server), completion),
             None => Err(self.error(StoryProblem::NothingToWrite(ServerId(server)))),
         }

@@ -47,14 +47,14 @@ impl KontikiCluster {
                     Output::Send { to, message } => {
                         self.inboxes[place_of(to)].push_back((id(place), message));
                     }
-                    Output::WriteHardState { term, vote } => {
+                    Output::WriteHardState { incarnation, term, vote } => {
                         server.store_mut().write_hard_state(term, vote);
-                        self.completions.push_back(Input::HardStateWritten { term, vote });
+                        self.completions.push_back(Input::HardStateWritten { incarnation, term, vote });
                     }
-                    Output::WriteEntries { leader_term, first_index, entries } => {
+                    Output::WriteEntries { incarnation, leader_term, first_index, entries } => {
                         if let Some(index) = entries.last_index() {
                             server.store_mut().write_entries(first_index, entries);
-                            let completion = Input::EntriesWritten { leader_term, index };
+                            let completion = Input::EntriesWritten { incarnation, leader_term, index };
                             self.completions.push_back(completion);
                         }
                     }

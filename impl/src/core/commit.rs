@@ -39,6 +39,10 @@ impl<S: LogStore> Raft<S> {
             let take = |entries| outputs.push(Output::Apply { entries });
             self.log.pieces(&self.store, first, last, take)?;
             self.applied_index = last;
+            for index in self.configurations.completed(first, last) {
+                let position = self.log.position_at(index);
+                outputs.push(Output::ChangeCompleted { position });
+            }
         }
         let settled = self.applied_index.min(self.disk.durable_index);
         self.log.forget(settled, self.config.limits.recent_bytes);

@@ -12,6 +12,10 @@ pub struct Config {
     /// (rule M2): the same at every server that it was started with. A server that joins a running
     /// cluster has none, and waits until a leader sends it the log.
     pub bootstrap: Option<Configuration>,
+    /// Tells the writes of this start from those of every other: a number that no earlier start over
+    /// the same disk was given, if completions of its writes may still come. 0 unless changed, which
+    /// will do for a server whose process ends with it. [`kontiki_specs::Input::Restart`] adds 1.
+    pub incarnation: u64,
     /// Ask for pre-votes before campaigning (rule E7). On unless changed.
     pub pre_vote: bool,
     /// In contact with a leader, ignore requests for votes (rule E8). On unless changed.
@@ -67,6 +71,7 @@ impl Config {
         Config {
             id,
             bootstrap: Some(Configuration::of_voters(voters)),
+            incarnation: 0,
             pre_vote: true,
             leader_contact: true,
             check_quorum: true,

@@ -49,6 +49,20 @@ impl Configurations {
         before.map_or(&self.bootstrap, |(_, configuration)| configuration)
     }
 
+    /// Where configurations stand that are not joint, from one index to another, both included.
+    pub(crate) fn completed(
+        &self,
+        first: LogIndex,
+        last: LogIndex,
+    ) -> impl Iterator<Item = LogIndex> + '_ {
+        let from = self.in_log.iter().rposition(|(index, _)| *index < first);
+        let known = self.in_log.iter().skip(from.map_or(0, |before| before + 1));
+        let known = known.take_while(move |(index, _)| *index <= last);
+        known
+            .filter(|(_, configuration)| configuration.outgoing.is_empty())
+            .map(|(index, _)| *index)
+    }
+
     /// Entries were appended.
     pub(crate) fn note(&mut self, entries: &[Entry]) {
         for entry in entries {

@@ -1,7 +1,6 @@
 //! Contact: who has heard from whom (rules E8, E9).
 
 use super::Raft;
-use super::progress::Progress;
 use super::quorum::is_quorum;
 use super::role::{Follower, Role};
 use crate::storage::LogStore;
@@ -42,8 +41,9 @@ impl<S: LogStore> Raft<S> {
     /// E9: a leader that has not heard from a majority since the last check, itself counted, steps
     /// down. Any other listens anew. M5: an election timeout has passed for learners, too.
     pub(super) fn quorum_contact_expired(&mut self) {
+        let last_index = self.log.last_index();
         let Role::Leader(leader) = &mut self.role else { return };
-        leader.followers.iter_mut().for_each(Progress::round_grows_long);
+        leader.followers.iter_mut().for_each(|progress| progress.learner_is_timed(last_index));
         if !self.config.check_quorum {
             return;
         }

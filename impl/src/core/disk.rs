@@ -2,7 +2,7 @@
 //! L9, L11).
 
 use super::outputs::Outputs;
-use super::role::Role;
+use super::role::{Follower, Role};
 use super::{Raft, Rejection};
 use crate::storage::{HardState, LogStore, StoreError};
 use kontiki_specs::{AppendOutcome, Entries, Input, LogIndex, Message, Output, ServerId, Term};
@@ -17,6 +17,8 @@ pub(crate) struct Disk {
     pub(crate) durable_index: LogIndex,
     /// Issued and not complete, the oldest first.
     outstanding: VecDeque<Write>,
+    /// The oldest of them takes too long, the driver says (rule E12).
+    pub(crate) stalls: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +29,8 @@ enum Write {
 
 impl Disk {
     pub(crate) fn holding(hard_state: HardState, durable_index: LogIndex) -> Self {
-        Disk { hard_state, issued: hard_state, durable_index, outstanding: VecDeque::new() }
+        let (outstanding, stalls) = (VecDeque::new(), false);
+        Disk { hard_state, issued: hard_state, durable_index, outstanding, stalls }
     }
 
     /// The term in which entries were last issued, of those that are outstanding.
@@ -38,16 +41,18 @@ impl Disk {
         })
     }
 
-    /// Whether the input is the completion of the oldest outstanding write.
-    pub(crate) fn expects(&self, completion: &Input) -> Result<(), Rejection> {
+    /// Whether the input is the completion of the oldest outstanding write, issued in the current
+    /// incarnation: completions of an earlier one come late, of writes that are lost.
+    pub(crate) fn expects(&self, completion: &Input, current: u64) -> Result<(), Rejection> {
         let expected = match (self.outstanding.front(), completion) {
-            (Some(Write::HardState(oldest)), Input::HardStateWritten { term, vote }) => {
-                *oldest == HardState { term: *term, vote: *vote }
-            }
+            (
+                Some(Write::HardState(oldest)),
+                Input::HardStateWritten { incarnation, term, vote },
+            ) => *incarnation == current && *oldest == HardState { term: *term, vote: *vote },
             (
                 Some(Write::Entries { leader_term: issued, last_index }),
-                Input::EntriesWritten { leader_term, index },
-            ) => issued == leader_term && last_index == index,
+                Input::EntriesWritten { incarnation, leader_term, index },
+            ) => *incarnation == current && issued == leader_term && last_index == index,
             _ => false,
         };
         if expected { Ok(()) } else { Err(Rejection::UnexpectedCompletion) }
@@ -65,7 +70,8 @@ impl<S: LogStore> Raft<S> {
         if self.disk.issued != self.hard_state {
             self.disk.issued = self.hard_state;
             let HardState { term, vote } = self.hard_state;
-            outputs.push_write(Output::WriteHardState { term, vote });
+            let incarnation = self.config.incarnation;
+            outputs.push_write(Output::WriteHardState { incarnation, term, vote });
             self.disk.outstanding.push_back(Write::HardState(self.hard_state));
         }
     }
@@ -81,6 +87,7 @@ impl<S: LogStore> Raft<S> {
         let leader_term = self.hard_state.term;
         self.disk.outstanding.push_back(Write::Entries { leader_term, last_index });
         outputs.push_write(Output::WriteEntries {
+            incarnation: self.config.incarnation,
             leader_term,
             first_index,
             entries: entries.clone(),
@@ -100,6 +107,7 @@ impl<S: LogStore> Raft<S> {
     /// E3: the oldest write, of term and vote, is complete. If they are still the current ones,
     /// what waited for them happens now.
     pub(super) fn hard_state_written(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
+        self.disk.stalls = false;
         if let Some(Write::HardState(written)) = self.disk.outstanding.pop_front() {
             self.disk.hard_state = written;
         }
@@ -124,6 +132,7 @@ impl<S: LogStore> Raft<S> {
         index: LogIndex,
         outputs: &mut Outputs,
     ) {
+        self.disk.stalls = false;
         self.disk.outstanding.pop_front();
         if self.disk.latest_leader_term().is_some_and(|latest| latest != leader_term) {
             return;
@@ -138,6 +147,18 @@ impl<S: LogStore> Raft<S> {
                 }
             }
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+    }
+
+    /// E12: the disk makes no progress. Whoever leads or campaigns gives way, until a write is
+    /// complete.
+    pub(super) fn disk_stalled(&mut self) {
+        if self.disk.outstanding.is_empty() {
+            return;
+        }
+        self.disk.stalls = true;
+        if !matches!(self.role, Role::Follower(_)) {
+            self.role = Role::Follower(Follower::default());
         }
     }
 

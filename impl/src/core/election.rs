@@ -14,7 +14,7 @@ impl<S: LogStore> Raft<S> {
     /// E1: a server that may and does not lead seeks to, by asking first whether it could (E7) or at
     /// once.
     pub(super) fn election_timeout(&mut self, outputs: &mut Outputs) {
-        if self.role.is_leader() || !self.may_campaign() {
+        if self.role.is_leader() || !self.may_campaign() || self.disk.stalls {
             return;
         }
         if self.config.pre_vote {

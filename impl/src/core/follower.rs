@@ -4,7 +4,7 @@ use super::Raft;
 use super::outputs::Outputs;
 use super::role::{Follower, Role};
 use crate::storage::LogStore;
-use kontiki_specs::{AppendOutcome, Entries, LogIndex, LogPosition, Message, ServerId};
+use kontiki_specs::{AppendOutcome, Entries, LogIndex, LogPosition, Message, Output, ServerId};
 
 impl<S: LogStore> Raft<S> {
     /// L2: entries or a heartbeat of the leader of this term. E6: whoever sends them leads.
@@ -36,7 +36,9 @@ impl<S: LogStore> Raft<S> {
         let known = entries.iter().take_while(|entry| self.log.holds(entry.position())).count();
         let news = entries.part(known..entries.len());
         let Some(first) = news.first_index() else { return false };
-        if first <= self.log.last_index() {
+        let last_index = self.log.last_index();
+        if first <= last_index {
+            outputs.push(Output::Truncated { first_index: first, last_index });
             self.truncate(first);
         }
         self.append(news, outputs);

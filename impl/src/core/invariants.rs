@@ -28,6 +28,10 @@ impl<S: LogStore> Raft<S> {
             (self.log.last().term <= self.hard_state.term, "no entry is of a later term"),
             (self.disk.hard_state.term <= self.hard_state.term, "the term on disk is not later"),
             (
+                !self.disk.stalls || matches!(self.role, Role::Follower(_)),
+                "a server whose disk makes no progress follows",
+            ),
+            (
                 voted_for_itself || matches!(self.role, Role::Follower(_) | Role::PreCandidate(_)),
                 "who campaigns or leads has voted for itself",
             ),
@@ -104,9 +108,9 @@ mod tests {
         let outcome = AppendOutcome::Matched { index: LogIndex(1) };
         let inputs = [
             Input::ElectionTimeout,
-            Input::HardStateWritten { term, vote: Some(ServerId(1)) },
+            Input::HardStateWritten { incarnation: 0, term, vote: Some(ServerId(1)) },
             Input::Deliver { from, message: Message::RequestVoteReply { term, granted: true } },
-            Input::EntriesWritten { leader_term: term, index: LogIndex(1) },
+            Input::EntriesWritten { incarnation: 0, leader_term: term, index: LogIndex(1) },
             Input::Deliver { from, message: Message::AppendEntriesReply { term, outcome } },
             Input::Propose { commands: vec![b"x".as_slice().into()] },
         ];

@@ -70,7 +70,10 @@ impl<S: LogStore> Raft<S> {
 
     /// L12: keeps leadership, and has lost messages come to light.
     pub(super) fn heartbeat_timeout(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
-        self.for_each_follower(outputs, Progress::heartbeat)?;
+        self.for_each_follower(outputs, |progress, sender| {
+            progress.heartbeat(sender);
+            Ok(())
+        })?;
         self.tell_to_campaign(outputs);
         Ok(())
     }

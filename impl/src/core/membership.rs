@@ -8,8 +8,8 @@ use super::progress::{Mode, Progress};
 use super::role::{Follower, Leader, Role};
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{
-    CatchUp, Configuration, Entries, Entry, LogIndex, LogPosition, MembershipChange, Message,
-    Output, Payload, Refusal, ServerId,
+    Configuration, Entries, Entry, LogIndex, LogPosition, MembershipChange, Message, Output,
+    Payload, Refusal, ServerId,
 };
 use std::collections::BTreeSet;
 
@@ -86,7 +86,7 @@ impl<S: LogStore> Raft<S> {
         let now = &self.configurations.newest().voters;
         let done = |server: &ServerId| {
             let progress = leader.followers.iter().find(|progress| progress.id == *server);
-            progress.is_some_and(|progress| progress.catch_up == Some(CatchUp::Done))
+            progress.is_some_and(Progress::has_caught_up)
         };
         match next.voters.difference(now).find(|server| !done(server)) {
             Some(server) => Err(Refusal::NotCaughtUp { server: *server }),
@@ -164,16 +164,26 @@ impl<S: LogStore> Raft<S> {
             return self.append_configuration(configuration, outputs);
         }
         let committed = self.configurations.newest_index() <= self.commit_index;
-        let voters = &self.configurations.newest().voters;
         if !committed || votes_in(self.configurations.newest(), self.config.id) {
             return Ok(());
         }
-        if let Some(successor) = from.filter(|from| voters.contains(from))
+        if let Some(successor) = self.successor(leader, from)
             && leader.transfer.is_none_or(|to| to == successor)
         {
             self.send(successor, Message::TimeoutNow { term: self.hard_state.term }, outputs);
         }
         self.role = Role::Follower(Follower::default());
         Ok(())
+    }
+
+    /// M4: who is to lead after this server: the voter that has just been heard or another, one that
+    /// lacks nothing if there is one.
+    fn successor(&self, leader: &Leader, heard: Option<ServerId>) -> Option<ServerId> {
+        let voters = &self.configurations.newest().voters;
+        let last_index = self.log.last_index();
+        let lacks_nothing = |voter: &ServerId| leader.held_by(*voter) == last_index;
+        let heard = heard.filter(|from| voters.contains(from));
+        let best = heard.filter(lacks_nothing);
+        best.or_else(|| voters.iter().copied().find(lacks_nothing)).or(heard)
     }
 }

@@ -17,6 +17,7 @@ mod invariants;
 mod leader;
 mod log;
 mod membership;
+mod news;
 mod observe;
 mod outputs;
 mod pre_vote;
@@ -37,9 +38,10 @@ use crate::storage::{HardState, LogStore, StoreError};
 use configurations::Configurations;
 use disk::Disk;
 use kontiki_specs::{
-    Configuration, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Term,
+    Configuration, Input, LogIndex, LogPosition, Output, RoleKind, ServerId, Term,
 };
 use log::Log;
+use news::Before;
 use role::{Follower, Role};
 
 /// One Raft server.
@@ -100,7 +102,7 @@ impl<S: LogStore> Raft<S> {
         }
         self.screen(&input)?;
         let mark = outputs.mark();
-        let before = Before { role: self.role.kind(), answering: answering(&input) };
+        let before = self.before(&input);
         if let Err(failure) = self.take(input, outputs).and_then(|()| self.finish(before, outputs))
         {
             outputs.take_back(mark);
@@ -125,7 +127,7 @@ impl<S: LogStore> Raft<S> {
                 Ok(())
             }
             Input::TransferExpired => {
-                self.transfer_expired();
+                self.transfer_expired(outputs);
                 Ok(())
             }
             Input::ElectionTimeout => {
@@ -140,8 +142,12 @@ impl<S: LogStore> Raft<S> {
                 self.quorum_contact_expired();
                 Ok(())
             }
-            Input::EntriesWritten { leader_term, index } => {
+            Input::EntriesWritten { leader_term, index, .. } => {
                 self.entries_written(leader_term, index, outputs);
+                Ok(())
+            }
+            Input::DiskStalled => {
+                self.disk_stalled();
                 Ok(())
             }
             Input::Restart { .. } => Ok(()), // Taken care of before.
@@ -149,8 +155,8 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// What every step ends with: a change of membership goes on (M3, M4), term and vote are on
-    /// their way to disk, what is committed on its way to the state machine (L8), and the news of
-    /// a role.
+    /// their way to disk, what is committed on its way to the state machine (L8), and the news
+    /// is told.
     fn finish(&mut self, before: Before, outputs: &mut Outputs) -> Result<(), StoreError> {
         self.follow_up_change(before.answering, outputs)?;
         if before.answering.is_some() && before.answering == self.transfers_to() {
@@ -158,10 +164,7 @@ impl<S: LogStore> Raft<S> {
         }
         self.write_hard_state(outputs);
         self.apply(outputs)?;
-        let role = self.role.kind();
-        if role != before.role {
-            outputs.push(Output::RoleChanged { role });
-        }
+        self.tell_news(before, outputs);
         Ok(())
     }
 
@@ -172,6 +175,7 @@ impl<S: LogStore> Raft<S> {
         let (hard_state, log, configurations) = read(&self.config, &self.store)?;
         self.configurations = configurations;
         self.hard_state = hard_state;
+        self.config.incarnation = self.config.incarnation.wrapping_add(1);
         self.disk = Disk::holding(hard_state, log.last_index());
         self.log = log;
         self.commit_index = LogIndex::ZERO;
@@ -191,7 +195,7 @@ impl<S: LogStore> Raft<S> {
         self.config.id
     }
 
-    /// What the server was started with.
+    /// What the server was started with. [`Input::Restart`] begins the next incarnation.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -277,6 +281,11 @@ impl<S: LogStore> Raft<S> {
         self.disk.durable_index
     }
 
+    /// Whether the disk makes no progress, as far as the driver has said (rule E12).
+    pub fn disk_stalls(&self) -> bool {
+        self.disk.stalls
+    }
+
     /// Whether the store has failed. The server takes no step until it starts again; whatever its
     /// role was, it is a follower now.
     pub fn is_stopped(&self) -> bool {
@@ -286,20 +295,6 @@ impl<S: LogStore> Raft<S> {
     /// Ends the server and gives its store back.
     pub fn into_store(self) -> S {
         self.store
-    }
-}
-
-/// What is remembered of a step until it ends.
-struct Before {
-    role: RoleKind,
-    /// The follower whose answer the step is about.
-    answering: Option<ServerId>,
-}
-
-fn answering(input: &Input) -> Option<ServerId> {
-    match input {
-        Input::Deliver { from, message: Message::AppendEntriesReply { .. } } => Some(*from),
-        _ => None,
     }
 }
 
@@ -326,12 +321,14 @@ fn read(
 /// The input that says that a write is complete; `None` for an output that is no write.
 pub fn completion(output: &Output) -> Option<Input> {
     match output {
-        Output::WriteHardState { term, vote } => {
-            Some(Input::HardStateWritten { term: *term, vote: *vote })
+        Output::WriteHardState { incarnation, term, vote } => {
+            let (incarnation, term, vote) = (*incarnation, *term, *vote);
+            Some(Input::HardStateWritten { incarnation, term, vote })
         }
-        Output::WriteEntries { leader_term, first_index, entries } => {
+        Output::WriteEntries { incarnation, leader_term, first_index, entries } => {
             let index = entries.last_index().unwrap_or(first_index.previous());
-            Some(Input::EntriesWritten { leader_term: *leader_term, index })
+            let (incarnation, leader_term) = (*incarnation, *leader_term);
+            Some(Input::EntriesWritten { incarnation, leader_term, index })
         }
         _ => None,
     }

@@ -28,6 +28,8 @@ impl<S: LogStore> Raft<S> {
             log: self.log.entries_from(&self.store, first)?,
             configuration: self.configurations.newest().clone(),
             configuration_index: self.configurations.newest_index(),
+            incarnation: self.config.incarnation,
+            disk_stalls: self.disk.stalls,
             durable_index: self.disk.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,

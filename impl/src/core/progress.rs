@@ -71,10 +71,22 @@ impl Progress {
         }
     }
 
-    /// M5: an election timeout has passed.
-    pub(crate) fn round_grows_long(&mut self) {
-        if let Some(CatchUp::Round { long, .. }) = &mut self.catch_up {
-            *long = true;
+    /// M5: whether the learner may be made a voter now.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        matches!(self.catch_up, Some(CatchUp::Done { goal }) if self.match_index >= goal)
+    }
+
+    /// M5: an election timeout has passed: a round has taken long, and a learner that had caught up
+    /// still has if it holds what the leader held as the timeout began.
+    pub(crate) fn learner_is_timed(&mut self, last_index: LogIndex) {
+        let keeps_up = self.has_caught_up();
+        match &mut self.catch_up {
+            Some(CatchUp::Round { long, .. }) => *long = true,
+            Some(CatchUp::Done { goal }) if keeps_up => *goal = last_index,
+            Some(CatchUp::Done { .. }) => {
+                self.catch_up = Some(CatchUp::Round { number: 1, goal: last_index, long: false });
+            }
+            None => {}
         }
     }
 
@@ -86,7 +98,7 @@ impl Progress {
             return None;
         }
         if !long || self.match_index >= last_index {
-            self.catch_up = Some(CatchUp::Done);
+            self.catch_up = Some(CatchUp::Done { goal });
             return Some(Output::CaughtUp { server: self.id });
         }
         let was_last = number >= rounds;
@@ -95,17 +107,19 @@ impl Progress {
         was_last.then_some(Output::TooSlow { server: self.id })
     }
 
-    /// L12: a heartbeat, and the probe again where there is one.
-    pub(crate) fn heartbeat<S: LogStore>(
-        &mut self,
-        sender: &mut Sender<'_, S>,
-    ) -> Result<(), StoreError> {
-        let prev = sender.log.position_at(self.next_index.previous());
+    /// L12: asks whether all that was sent has arrived.
+    pub(crate) fn heartbeat<S: LogStore>(&self, sender: &mut Sender<'_, S>) {
+        let prev_index = self.asks_at().unwrap_or(self.next_index.previous());
+        let prev = sender.log.position_at(prev_index);
         sender.append_entries(self.id, prev, Entries::new());
-        match self.mode {
-            Mode::Probe => self.send(sender),
-            Mode::Pipeline { .. } => Ok(()),
-        }
+    }
+
+    /// L12: where a heartbeat asks for a probe that goes out right behind what is known to match:
+    /// at its first entry, for anything before would tell nothing.
+    fn asks_at(&self) -> Option<LogIndex> {
+        let probes_from_match =
+            self.mode == Mode::Probe && self.next_index == self.match_index.next();
+        probes_from_match.then_some(self.next_index)
     }
 
     /// L1, L9: sends what may be sent now: one message of a probe, or all that fits the window.
@@ -167,7 +181,7 @@ impl Progress {
     /// Whether that is news; if so, the probe to send is at the next index.
     pub(crate) fn mismatched(&mut self, prev_index: LogIndex, agreement: LogIndex) -> bool {
         let current = match self.mode {
-            Mode::Probe => prev_index.next() == self.next_index,
+            Mode::Probe => prev_index == self.asks_at().unwrap_or(self.next_index.previous()),
             Mode::Pipeline { .. } => prev_index < self.next_index,
         };
         if !current || prev_index <= self.match_index {

@@ -13,7 +13,7 @@ impl<S: LogStore> Raft<S> {
         match input {
             Input::Deliver { from, message } => self.screen_message(*from, message),
             Input::HardStateWritten { .. } | Input::EntriesWritten { .. } => {
-                self.disk.expects(input)
+                self.disk.expects(input, self.config.incarnation)
             }
             Input::ElectionTimeout if self.hard_state.term >= MAX_TERM => {
                 Err(Rejection::TermsExhausted)

@@ -19,6 +19,7 @@ impl<S: LogStore> Raft<S> {
                 }
                 None => {
                     leader.transfer = Some(to);
+                    outputs.push(Output::TransferBegun { to });
                     return self.tell_to_campaign(outputs);
                 }
             },
@@ -39,16 +40,18 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// E10: the transfer has taken too long, and the leader leads on.
-    pub(super) fn transfer_expired(&mut self) {
-        if let Role::Leader(leader) = &mut self.role {
-            leader.transfer = None;
+    pub(super) fn transfer_expired(&mut self, outputs: &mut Outputs) {
+        if let Role::Leader(leader) = &mut self.role
+            && let Some(to) = leader.transfer.take()
+        {
+            outputs.push(Output::TransferGivenUp { to });
         }
     }
 
     /// E10: the leader says to campaign: at once (no E7), and to be heard by those in contact with
     /// it (no E8).
     pub(super) fn timeout_now(&mut self) {
-        if !self.role.is_leader() && self.may_campaign() {
+        if !self.role.is_leader() && self.may_campaign() && !self.disk.stalls {
             self.campaign(true);
         }
     }

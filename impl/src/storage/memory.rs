@@ -30,7 +30,7 @@ impl MemoryStore {
     /// Carries out a write; any other output is left alone.
     pub fn write(&mut self, output: &Output) {
         match output {
-            Output::WriteHardState { term, vote } => {
+            Output::WriteHardState { term, vote, .. } => {
                 self.hard_state = HardState { term: *term, vote: *vote };
             }
             Output::WriteEntries { first_index, entries, .. } => {

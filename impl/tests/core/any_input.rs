@@ -115,15 +115,16 @@ fn input() -> impl Strategy<Value = Option<Input>> {
         1 => Just(Some(Input::HeartbeatTimeout)),
         1 => Just(Some(Input::LeaderContactExpired)),
         1 => Just(Some(Input::QuorumContactExpired)),
+        1 => Just(Some(Input::DiskStalled)),
         2 => operator().prop_map(Some),
         2 => vec(0_usize..300, 0..5)
             .prop_map(|sizes| Some(crate::support::propose(&sizes))),
         1 => Just(Some(Input::Restart { torn: None })),
         1 => (term(), option::of(0_u64..4)).prop_map(|(term, vote)| {
-            Some(Input::HardStateWritten { term, vote: vote.map(ServerId) })
+            Some(Input::HardStateWritten { incarnation: 0, term, vote: vote.map(ServerId) })
         }),
         1 => (term(), index())
-            .prop_map(|(leader_term, index)| Some(Input::EntriesWritten { leader_term, index })),
+            .prop_map(|(leader_term, index)| Some(Input::EntriesWritten { incarnation: 0, leader_term, index })),
     ]
 }
 

@@ -5,9 +5,11 @@
 
 mod any_input;
 mod cluster;
+mod heartbeats;
 mod limits;
 mod membership;
 mod nonsense;
+mod stalls;
 mod stores;
 mod support;
 mod transfer;

@@ -1,9 +1,12 @@
 //! Changes of membership as an operator sees them (M1 to M8, M10), in small clusters.
 
 use crate::cluster::Cluster;
-use crate::support::{S1, S2, at, config, deliver, leader, matched, refused, start, step, vote};
+use crate::support::{
+    S1, S2, at, config, deliver, leader, matched, propose, refused, start, step, vote,
+};
 use kontiki::core::quorum::quorum_index;
 use kontiki::core::{Config, Raft, Rejection, StepError};
+use kontiki::storage::MemoryStore;
 use kontiki::{
     AppendOutcome, Configuration, Entries, Entry, Input, LogIndex, LogPosition, MembershipChange,
     Message, Output, Payload, Refusal, RoleKind, ServerId, Term,
@@ -143,6 +146,7 @@ fn a_change_that_reached_nobody_is_taken_back() {
     cluster.elect(2);
     cluster.resume(1, true);
     assert_eq!(cluster.shown(1), "{S1 S2 S3 S4}", "as its disk has it");
+    cluster.heartbeat(2); // It does not answer this one: the term is not on its disk yet.
     cluster.heartbeat(2);
     assert_eq!(cluster.shown(1), "{S1 S2 S3}");
     assert_eq!(cluster.server(1).configuration_index(), LogIndex::ZERO);
@@ -279,6 +283,37 @@ fn a_learner_that_is_too_slow() {
     let change = MembershipChange::AddVoter(learner);
     let outputs = step(raft, Input::ChangeMembership { change, expected: None });
     assert!(outputs.iter().any(|output| matches!(output, Output::Proposed { .. })));
+}
+
+/// A learner that had caught up and was down since is not made a voter before it has caught up
+/// again.
+#[test]
+fn a_learner_that_falls_behind() {
+    let raft = &mut leader(config());
+    let learner = ServerId(4);
+    let change = MembershipChange::AddLearner(learner);
+    step(raft, Input::ChangeMembership { change, expected: None });
+    step(raft, deliver(S2, matched(1, 2)));
+    let caught_up = Output::CaughtUp { server: learner };
+    assert!(step(raft, deliver(learner, matched(1, 2))).contains(&caught_up));
+    let promote = |raft: &mut Raft<MemoryStore>| {
+        let change = MembershipChange::AddVoter(learner);
+        let outputs = step(raft, Input::ChangeMembership { change, expected: None });
+        outputs.contains(&Output::Refused { refusal: Refusal::NotCaughtUp { server: learner } })
+    };
+    for _ in 0..2 {
+        step(raft, propose(&[1]));
+        step(raft, deliver(S2, matched(1, raft.last_index().0)));
+        step(raft, Input::QuorumContactExpired);
+    }
+    assert!(promote(raft), "it lacks what was there an election timeout ago");
+    let last_index = raft.last_index().0;
+    assert!(step(raft, deliver(learner, matched(1, last_index))).contains(&caught_up));
+    // It keeps up, and lacks only what is new.
+    step(raft, Input::QuorumContactExpired);
+    step(raft, propose(&[1]));
+    step(raft, deliver(S2, matched(1, raft.last_index().0)));
+    assert!(!promote(raft));
 }
 
 /// A learner that came late has caught up when it lacks nothing, though nothing more is proposed.

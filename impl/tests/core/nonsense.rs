@@ -112,9 +112,10 @@ fn refusals_that_lead_nowhere() {
 #[test]
 fn completions_of_nothing() {
     let raft = &mut follower();
-    let written = Input::HardStateWritten { term: Term(2), vote: None };
+    let written = Input::HardStateWritten { incarnation: 0, term: Term(2), vote: None };
     rejects(raft, written, Rejection::UnexpectedCompletion);
-    let written = Input::EntriesWritten { leader_term: Term(2), index: LogIndex(2) };
+    let written =
+        Input::EntriesWritten { incarnation: 0, leader_term: Term(2), index: LogIndex(2) };
     rejects(raft, written, Rejection::UnexpectedCompletion);
 }
 

@@ -167,7 +167,7 @@ impl Tables {
         }
         let mut answers = SmallVec::new();
         for output in turn.outputs() {
-            let Output::Send { to, message } = output else { return None };
+            let Output::Send { to, message } = output else { continue };
             let envelope = Envelope { from: state.id, to: *to, message: message.clone() };
             answers.push(self.number_letter(envelope));
         }
@@ -255,7 +255,7 @@ impl StandIns<'_> {
                 }
                 Role::Leader { .. } => {
                     all.extend(self.as_leader(&state));
-                    if options.check_quorum {
+                    if options.check_quorum || self.tables.environment.disk_stalls {
                         all.extend(
                             self.as_follower(&ServerState { role: Role::FOLLOWER, ..state }),
                         );
@@ -367,7 +367,7 @@ impl StandIns<'_> {
     /// In each role of a later term.
     fn in_later_term(&self, state: &ServerState, term: Term) -> Vec<ServerState> {
         let disk = Disk { term, vote: None, log: state.log.clone() };
-        let mut follower = self.tables.server(state.id).recover(disk);
+        let mut follower = self.tables.server(state.id).recover(disk, state.incarnation);
         follower.configuration = Arc::clone(&state.configuration);
         follower.configuration_index = state.configuration_index;
         if !self.may_ever_vote(state.id) {
@@ -435,6 +435,7 @@ fn with_log(state: &ServerState, entries: &[Entry]) -> ServerState {
 fn with_writes_complete(state: &ServerState) -> ServerState {
     let mut caught_up = state.clone();
     caught_up.writes.clear();
+    caught_up.disk_stalls = false;
     caught_up.disk = Disk { term: state.term, vote: state.vote, log: state.log.clone() };
     caught_up.durable_index = state.log.last_index();
     caught_up

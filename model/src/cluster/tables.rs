@@ -184,7 +184,11 @@ impl Tables {
             return *number;
         }
         let number = next_number(self.states.len());
-        let hashes = self.renamings.iter().map(|names| wide_hash(&names.state(state))).collect();
+        // Which incarnation it is makes no difference to what happens next, only that a write is
+        // of the one that it is in.
+        let any_incarnation = ServerState { incarnation: 0, ..state.clone() };
+        let hash = |names: &Renaming| wide_hash(&names.state(&any_incarnation));
+        let hashes = self.renamings.iter().map(hash).collect();
         let local = LocalState { state: state.clone(), hashes, reached: false, events: None };
         self.states.push(local);
         self.state_numbers.insert(state.clone(), number);

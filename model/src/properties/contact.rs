@@ -4,7 +4,7 @@
 use super::quorum::{is_member, is_quorum, members};
 use super::steps::Judged;
 use crate::server::{Role, ServerState};
-use kontiki_specs::{Input, LogPosition, Message, ServerId};
+use kontiki_specs::{Input, LogPosition, Message, Output, ServerId};
 
 impl Judged<'_> {
     /// E6: a server that hears of a later term is a follower in it, unless it ignores a request
@@ -60,7 +60,13 @@ impl Judged<'_> {
         let ended = matches!(self.input, Input::LeaderContactExpired | Input::Restart { .. });
         let same_term = self.after.term == self.before.term;
         let kept = in_contact(self.before) && same_term && !seeks && !ended;
-        !self.server.options.leader_contact || in_contact(self.after) == (heard || kept)
+        let timed = self.resets_contact() == heard;
+        !self.server.options.leader_contact || (in_contact(self.after) == (heard || kept) && timed)
+    }
+
+    /// E8: whether the driver is told that contact begins.
+    fn resets_contact(&self) -> bool {
+        self.outputs.contains(&Output::ResetElectionTimer { leader_contact: true })
     }
 
     /// E7: with pre-vote, an election timeout by itself raises no term.

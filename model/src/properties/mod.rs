@@ -5,6 +5,7 @@
 //! that a broken rule shows in its effect.
 
 mod contact;
+mod learners;
 mod membership;
 mod quorum;
 mod recovery;

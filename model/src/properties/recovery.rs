@@ -181,9 +181,8 @@ impl Schedule<'_> {
     }
 
     fn complete_writes(&mut self, place: usize) {
-        while let Some(write) = self.states[place].writes.first() {
-            let (after, outputs) =
-                self.servers[place].step(&self.states[place], &write.completion());
+        while let Some(completion) = self.states[place].completion() {
+            let (after, outputs) = self.servers[place].step(&self.states[place], &completion);
             self.states[place] = after;
             self.post(place, outputs);
         }

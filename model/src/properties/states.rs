@@ -37,6 +37,7 @@ pub fn judge_state(cluster: &ClusterView<'_>) -> (PropertySet, GoalSet) {
     broken.insert_if(!cluster.leaders_are_complete(), P::LeaderCompleteness);
     broken.insert_if(!cluster.state_machines_agree(), P::StateMachineSafety);
     broken.insert_if(!cluster.committed_is_durable(), P::CommittedIsDurable);
+    broken.insert_if(!cluster.stalled_disks_follow(), P::StalledDiskFollows);
     cluster.judge_membership(&mut broken);
     (broken, cluster.goals())
 }
@@ -48,6 +49,12 @@ impl ClusterView<'_> {
 
     fn server(&self, id: ServerId) -> Option<&ServerState> {
         self.servers.iter().copied().find(|server| server.id == id)
+    }
+
+    /// E12: who cannot make anything durable neither leads nor stands in the way of others.
+    fn stalled_disks_follow(&self) -> bool {
+        let follows = |server: &ServerState| matches!(server.role, Role::Follower { .. });
+        self.servers.iter().all(|server| !server.disk_stalls || follows(server))
     }
 
     /// At most one leader a term.

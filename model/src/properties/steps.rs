@@ -35,7 +35,7 @@ pub(super) struct Judged<'a> {
     pub(super) server: &'a RaftServer,
     pub(super) before: &'a ServerState,
     pub(super) input: &'a Input,
-    outputs: &'a [Output],
+    pub(super) outputs: &'a [Output],
     pub(super) after: &'a ServerState,
 }
 
@@ -54,6 +54,7 @@ impl Judged<'_> {
         broken.insert_if(!self.leader_is_undisturbed(), P::UndisturbedLeader);
         broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
         broken.insert_if(!self.leader_has_majority(), P::LeaderHasMajority);
+        broken.insert_if(!self.promotion_is_timely(), P::PromotedWhenCaughtUp);
         broken.insert_if(!self.transfer_is_orderly(), P::OrderlyTransfer);
         broken.insert_if(!self.change_is_as_expected(), P::ExpectedConfiguration);
     }
@@ -167,16 +168,36 @@ impl Judged<'_> {
                 let holds = progress.get(&to).map(|known| known.match_index);
                 *transfer == Some(to) && holds == Some(self.after.log.last_index())
             }
-            _ => {
-                let from = self.delivered().map(|(from, _)| from);
-                self.before.is_leader() && from == Some(to)
-            }
+            _ => self.before.is_leader() && self.is_best_successor(to),
         };
         let votes = |to| self.after.configuration.voters.contains(&to);
         let mut sends = self.sends().filter(|(_, sent)| matches!(sent, Message::TimeoutNow { .. }));
         let takes = self.outputs.iter().any(|output| matches!(output, Output::Proposed { .. }));
         let transferring = matches!(self.before.role, Role::Leader { transfer: Some(_), .. });
         sends.all(|(to, _)| votes(to) && told(to)) && !(takes && transferring)
+    }
+
+    /// M4: whoever takes over from a leader that has no vote lacks nothing, or has just answered and
+    /// no voter lacks nothing.
+    fn is_best_successor(&self, to: ServerId) -> bool {
+        let Role::Leader { progress, .. } = &self.before.role else { return false };
+        let answer = |voter| match self.delivered() {
+            Some((from, Message::AppendEntriesReply { outcome, .. })) if from == voter => {
+                match outcome {
+                    AppendOutcome::Matched { index } => Some(*index),
+                    AppendOutcome::Mismatch { .. } => None,
+                }
+            }
+            _ => None,
+        };
+        let last_index = self.after.log.last_index();
+        let lacks_nothing = |voter: ServerId| {
+            let known = progress.get(&voter).map(|known| known.match_index);
+            known.max(answer(voter)) == Some(last_index)
+        };
+        let voters = &self.after.configuration.voters;
+        let has_answered = self.delivered().is_some_and(|(from, _)| from == to);
+        lacks_nothing(to) || (has_answered && !voters.iter().any(|voter| lacks_nothing(*voter)))
     }
 
     /// M10: a change that names a configuration is accepted only where the last configuration in the
@@ -208,6 +229,8 @@ impl Judged<'_> {
         }
         let promised = matches!(before.role, Role::PreCandidate { .. });
         goals.insert_if(promised && matches!(after.role, Role::Candidate { .. }), G::PreVoteWon);
+        let gives_way = *self.input == Input::DiskStalled && before.is_leader();
+        goals.insert_if(gives_way && !after.is_leader(), G::LeaderGivesWay);
         if *self.input == Input::QuorumContactExpired && before.is_leader() {
             goals.insert_if(!after.is_leader(), G::LeaderStepsDown);
             goals.insert_if(after.is_leader() && before != after, G::QuorumCheckPassed);
@@ -237,6 +260,7 @@ impl Judged<'_> {
             self.delivered().is_some_and(|(from, _)| !votes_in(&before.configuration, from));
         let deposed = before.is_leader() && after.term > before.term;
         goals.insert_if(deposed && outsider, G::RemovedServerDeposes);
+        goals.insert_if(self.learner_falls_behind(), G::LearnerFallsBehind);
         for output in self.outputs {
             goals.insert_if(matches!(output, Output::CaughtUp { .. }), G::LearnerCaughtUp);
             goals.insert_if(matches!(output, Output::TooSlow { .. }), G::LearnerTooSlow);

@@ -4,28 +4,57 @@
 //! wait for a disk is only what counts on it: a vote, an acknowledgement, the leader's own copy.
 
 use super::step::Step;
-use super::{Disk, Mutation, Write};
+use super::{Disk, Mutation, Role, Write};
 use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, ServerId, Term};
 use std::ops::Range;
 
 impl Step<'_> {
     /// Carries out the oldest write, if it is the one whose completion this is. A completion of
-    /// anything else says nothing.
+    /// anything else says nothing: one that comes late, of a write that a crash has lost, may be
+    /// like that of a write now, but for the incarnation that issued it. E12: a disk that has done
+    /// a write makes progress.
     pub(super) fn complete_oldest_write(&mut self, completion: &Input) -> bool {
-        let outstanding = self.state.writes.first().map(Write::completion);
-        if outstanding.as_ref() != Some(completion) {
-            return false;
+        let incarnation = self.state.incarnation;
+        let Some(write) = self.state.writes.first() else { return false };
+        if *completion == write.completion(incarnation) {
+            let write = self.state.writes.remove(0);
+            write.carry_out(&mut self.state.disk);
+            self.state.disk_stalls = false;
+            return true;
         }
-        let write = self.state.writes.remove(0);
-        write.carry_out(&mut self.state.disk);
-        true
+        // Believed, though nothing has been written.
+        self.mutated(Mutation::CompletionOfEarlierIncarnation)
+            && *completion == write.completion(incarnation.wrapping_sub(1))
+    }
+
+    /// E12: the disk does not do what it is asked to. Nothing that has to be durable will be, so
+    /// this server gives way to others.
+    pub(super) fn disk_stalled(&mut self) {
+        if self.state.writes.is_empty() {
+            return;
+        }
+        self.state.disk_stalls = true;
+        let follows = matches!(self.state.role, Role::Follower { .. });
+        if !follows && !self.mutated(Mutation::StalledDiskLeadsOn) {
+            self.state.role = Role::FOLLOWER;
+        }
+    }
+
+    /// E12: whether this server may not campaign, because its term and vote would not be written.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.state.disk_stalls && !self.mutated(Mutation::StalledDiskLeadsOn)
     }
 
     /// L9: a write of entries is complete. It makes the log durable up to `index` if it is the
     /// log of the leader that it was issued under. If entries were written under a later leader
     /// since, that write may replace these on disk, and its own completion will tell.
-    pub(super) fn entries_written(&mut self, leader_term: Term, index: LogIndex) {
-        if !self.complete_oldest_write(&Input::EntriesWritten { leader_term, index }) {
+    pub(super) fn entries_written(
+        &mut self,
+        completion: &Input,
+        leader_term: Term,
+        index: LogIndex,
+    ) {
+        if !self.complete_oldest_write(completion) {
             return;
         }
         let superseded = self.state.writes.iter().any(|write| {
@@ -70,7 +99,7 @@ impl Step<'_> {
 
     pub(super) fn known_leader(&self) -> Option<ServerId> {
         match self.state.role {
-            super::Role::Follower { leader, .. } => leader,
+            Role::Follower { leader, .. } => leader,
             _ => None,
         }
     }
@@ -89,7 +118,7 @@ impl Step<'_> {
             disk.term = disk.log.last().term;
             disk.vote = None;
         }
-        self.state = self.server.recover(disk);
+        self.state = self.server.recover(disk, self.state.incarnation.wrapping_add(1));
         self.restarted = true;
     }
 }
@@ -131,11 +160,14 @@ impl Write {
         }
     }
 
-    /// The input that says that the write is complete.
-    pub fn completion(&self) -> Input {
+    /// The input that says that the write is complete, if it was issued in this incarnation.
+    pub fn completion(&self, incarnation: u64) -> Input {
         match self {
-            Write::HardState { term, vote } => Input::HardStateWritten { term: *term, vote: *vote },
+            Write::HardState { term, vote } => {
+                Input::HardStateWritten { incarnation, term: *term, vote: *vote }
+            }
             Write::Entries { leader_term, first_index, entries } => Input::EntriesWritten {
+                incarnation,
                 leader_term: *leader_term,
                 index: entries.last().map_or(first_index.previous(), |entry| entry.index),
             },

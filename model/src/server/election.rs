@@ -10,7 +10,7 @@ impl Step<'_> {
     /// once, or by asking first whether it could (E7). A candidate whose votes were split tries
     /// again.
     pub(super) fn election_timeout(&mut self) {
-        if self.state.is_leader() || !self.may_campaign() {
+        if self.state.is_leader() || !self.may_campaign() || self.waits_for_disk() {
             return;
         }
         if self.server.options.pre_vote {
@@ -122,9 +122,15 @@ impl Step<'_> {
 
     /// E3: a write of term and vote is complete. If it is the current one, what waited for it
     /// happens now: a candidate asks for votes, a voter gives its answer.
-    pub(super) fn hard_state_written(&mut self, term: Term, vote: Option<ServerId>) {
-        let completed = self.complete_oldest_write(&Input::HardStateWritten { term, vote });
-        if !completed || (term, vote) != (self.state.term, self.state.vote) {
+    pub(super) fn hard_state_written(
+        &mut self,
+        completion: &Input,
+        term: Term,
+        vote: Option<ServerId>,
+    ) {
+        if !self.complete_oldest_write(completion)
+            || (term, vote) != (self.state.term, self.state.vote)
+        {
             return;
         }
         match vote {

@@ -2,18 +2,23 @@
 
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{CatchUp, Configuration, Output, Refusal, ServerId};
+use kontiki_specs::{CatchUp, Configuration, FollowerProgress, Output, Refusal, ServerId};
 
 impl Step<'_> {
-    /// M5: where learners have to catch up, only one that has may be made a voter.
+    /// M5: where learners have to catch up, only one that has, and that keeps up, may be made a
+    /// voter.
     pub(super) fn all_have_caught_up(&self, target: &Configuration) -> Result<(), Refusal> {
         let Role::Leader { progress, .. } = &self.state.role else { return Ok(()) };
         if self.server.options.catch_up_rounds == 0 {
             return Ok(());
         }
         let mut new = target.voters.difference(&self.state.configuration.voters).copied();
-        let lags = |server: &ServerId| {
-            progress.get(server).is_none_or(|known| known.catch_up != Some(CatchUp::Done))
+        let for_good = self.mutated(Mutation::CaughtUpForGood);
+        let lags = |server: &ServerId| match progress.get(server) {
+            Some(FollowerProgress {
+                match_index, catch_up: Some(CatchUp::Done { goal }), ..
+            }) => match_index < goal && !for_good,
+            _ => true,
         };
         new.find(lags).map_or(Ok(()), |server| Err(Refusal::NotCaughtUp { server }))
     }
@@ -36,12 +41,21 @@ impl Step<'_> {
         }
     }
 
-    /// M5: an election timeout has passed in every round that is under way.
-    pub(super) fn rounds_grow_long(&mut self) {
+    /// M5: an election timeout has passed, in every round that is under way, and for every learner
+    /// that has caught up. One that lacks what the leader held as it began has to do so again.
+    pub(super) fn learners_are_timed(&mut self) {
+        let for_good = self.mutated(Mutation::CaughtUpForGood);
+        let last_index = self.state.log.last_index();
         let Role::Leader { progress, .. } = &mut self.state.role else { return };
-        for known in progress.values_mut() {
-            if let Some(CatchUp::Round { long, .. }) = &mut known.catch_up {
-                *long = true;
+        for FollowerProgress { match_index, catch_up, .. } in progress.values_mut() {
+            match catch_up {
+                Some(CatchUp::Round { long, .. }) => *long = true,
+                Some(CatchUp::Done { goal }) if *match_index >= *goal => *goal = last_index,
+                Some(CatchUp::Done { goal }) if for_good => *goal = last_index,
+                Some(CatchUp::Done { .. }) => {
+                    *catch_up = Some(CatchUp::Round { number: 1, goal: last_index, long: false });
+                }
+                None => {}
             }
         }
     }
@@ -61,7 +75,7 @@ impl Step<'_> {
         let holds_all = progress.match_index == goal_of_next; // The next round would be over at once.
         let next = |number| CatchUp::Round { number, goal: goal_of_next, long: false };
         let (state, news) = match (long && !holds_all, number < rounds) {
-            (false, _) => (CatchUp::Done, Some(Output::CaughtUp { server: follower })),
+            (false, _) => (CatchUp::Done { goal }, Some(Output::CaughtUp { server: follower })),
             (true, true) => (next(number + 1), None),
             (true, false) => (next(1), Some(Output::TooSlow { server: follower })),
         };

@@ -321,8 +321,7 @@ impl Step<'_> {
     }
 
     /// M4: a leader that is not among the voters steps down when that is committed. It hands over
-    /// to the voter whose acknowledgement has committed it, who is alive and holds it, unless it is
-    /// handing over to another already.
+    /// to a voter, unless it is handing over to another already.
     pub(super) fn step_down_outside(&mut self, input: &Input) {
         let Configuration { voters, outgoing, .. } = &*self.state.configuration;
         let committed = self.state.configuration_index <= self.state.commit_index;
@@ -334,17 +333,33 @@ impl Step<'_> {
         {
             return;
         }
-        let transfer = match self.state.role {
-            Role::Leader { transfer, .. } => transfer,
-            _ => None,
-        };
-        if let Input::Deliver { from, .. } = input
-            && voters.contains(from)
-            && transfer.is_none_or(|to| to == *from)
+        let asked_for = self.state.transfers_to();
+        if let Some(successor) = self.successor(input)
+            && asked_for.is_none_or(|to| to == successor)
         {
-            self.send(*from, Message::TimeoutNow { term: self.state.term });
+            self.send(successor, Message::TimeoutNow { term: self.state.term });
         }
         self.state.role = Role::FOLLOWER;
+    }
+
+    /// M4: who leads after a leader that has no vote. The voter whose acknowledgement this step is
+    /// about is alive, but may lack entries; another may lack none.
+    fn successor(&self, input: &Input) -> Option<ServerId> {
+        let Role::Leader { progress, .. } = &self.state.role else { return None };
+        let answers = match input {
+            Input::Deliver { from, .. } => Some(*from),
+            _ => None,
+        };
+        let voters = &self.state.configuration.voters;
+        let answering = answers.filter(|from| voters.contains(from));
+        let last_index = self.state.log.last_index();
+        let lacks_nothing = |voter: &ServerId| {
+            progress.get(voter).is_some_and(|known| known.match_index == last_index)
+        };
+        answering
+            .filter(lacks_nothing)
+            .or_else(|| voters.iter().copied().find(lacks_nothing))
+            .or(answering)
     }
 }
 

@@ -12,6 +12,7 @@ mod learners;
 mod log;
 mod membership;
 mod mutation;
+mod news;
 mod pre_vote;
 mod replication;
 mod state;
@@ -67,12 +68,12 @@ pub struct Options {
 impl RaftServer {
     /// The server as it starts for the first time (rule E1).
     pub fn boot(&self) -> ServerState {
-        self.recover(Disk::default())
+        self.recover(Disk::default(), 0)
     }
 
-    /// The server as it starts with what its disk holds.
-    pub fn recover(&self, disk: Disk) -> ServerState {
-        ServerState::recover(self.id, disk, &self.bootstrap)
+    /// The server as it starts with what its disk holds, in an incarnation of its own.
+    pub fn recover(&self, disk: Disk, incarnation: u64) -> ServerState {
+        ServerState::recover(self.id, disk, &self.bootstrap, incarnation)
     }
 
     /// What the server does when `input` happens to it. Any input is possible in any state; one
@@ -91,15 +92,18 @@ impl RaftServer {
                 step.change_membership(change, *expected);
             }
             Input::TransferLeadership { to } => step.transfer_leadership(*to),
-            Input::HardStateWritten { term, vote } => step.hard_state_written(*term, *vote),
-            Input::EntriesWritten { leader_term, index } => {
-                step.entries_written(*leader_term, *index);
+            Input::HardStateWritten { term, vote, .. } => {
+                step.hard_state_written(input, *term, *vote);
             }
+            Input::EntriesWritten { leader_term, index, .. } => {
+                step.entries_written(input, *leader_term, *index);
+            }
+            Input::DiskStalled => step.disk_stalled(),
             Input::Restart { torn } => step.restart(*torn),
         }
         step.leave_joint();
         step.step_down_outside(input);
         step.hand_over(input);
-        step.finish()
+        step.finish(input)
     }
 }

@@ -65,6 +65,8 @@ mutations! {
     NoLeaderContact = "no-leader-contact",
     /// Breaks E9.
     NoCheckQuorum = "no-check-quorum",
+    /// Breaks E12.
+    StalledDiskLeadsOn = "stalled-disk-leads-on",
     /// Breaks L2.
     SkipConsistencyCheck = "skip-consistency-check",
     /// Breaks L3.
@@ -93,6 +95,10 @@ mutations! {
     HintNeverAdvances = "hint-never-advances",
     /// Breaks L8.
     ApplyBeforeCommit = "apply-before-commit",
+    /// Breaks L11.
+    CompletionOfEarlierIncarnation = "completion-of-earlier-incarnation",
+    /// Breaks L12.
+    LostProbeNotRepeated = "lost-probe-not-repeated",
     /// Breaks M1.
     DirectSwitch = "direct-switch",
     /// Breaks M1.
@@ -121,6 +127,8 @@ mutations! {
     LearnerCounts = "learner-counts",
     /// Breaks M5.
     UnawarePromotedLearnerRefusesVote = "unaware-promoted-learner-refuses-vote",
+    /// Breaks M5.
+    CaughtUpForGood = "caught-up-for-good",
     /// Breaks M6.
     SingleChangeWithoutOwnCommit = "single-change-without-own-commit",
     /// Breaks M7.

@@ -47,16 +47,25 @@ impl Step<'_> {
 
     /// L12: heartbeats keep leadership. They carry no entries, so that they pass where entries
     /// are too much. The answer to one repairs a lost acknowledgement, its refusal a lost request.
-    /// A probe that has had no answer is sent again.
     pub(super) fn heartbeat_timeout(&mut self) {
         let Role::Leader { progress, .. } = &self.state.role else { return };
         for (follower, progress) in progress.clone() {
-            self.send_append(follower, progress.next_index.previous(), &[]);
-            if progress.mode == ReplicationMode::Probe {
-                self.send_entries(follower);
-            }
+            let prev_index = if self.is_probed_from_match(&progress) {
+                progress.next_index
+            } else {
+                progress.next_index.previous()
+            };
+            self.send_append(follower, prev_index, &[]);
         }
         self.tell_to_campaign();
+    }
+
+    /// L12: whether a follower is probed right behind what it is known to hold. That it holds this
+    /// is nothing new, so what a heartbeat asks is whether the first entry of the probe has arrived.
+    fn is_probed_from_match(&self, progress: &FollowerProgress) -> bool {
+        progress.mode == ReplicationMode::Probe
+            && progress.next_index == progress.match_index.next()
+            && !self.mutated(Mutation::LostProbeNotRepeated)
     }
 
     /// L1: sends entries from the follower's next index on, at most a batch in a message. A probe
@@ -200,15 +209,19 @@ impl Step<'_> {
     /// L2, L10: a leader whose request was refused goes back to where the logs may agree and
     /// probes there. It steps over its own entries of terms later than the hint's, and never to
     /// or below what is known to match, nor forward, whatever the hint. A refusal of anything but
-    /// the probe under way is late.
+    /// the probe under way, or of the heartbeat that asks for it (L12), is late.
     pub(super) fn mismatch(&mut self, follower: ServerId, prev_index: LogIndex, hint: LogPosition) {
         let agreement = self.last_not_later(hint).index;
         let never_advances = self.mutated(Mutation::HintNeverAdvances);
-        let Some(progress) = self.progress_of(follower) else { return };
-        let current = match progress.mode {
-            ReplicationMode::Probe => prev_index.next() == progress.next_index,
-            ReplicationMode::Pipeline => prev_index < progress.next_index,
+        let Some(known) = self.progress_of(follower).copied() else { return };
+        let current = match known.mode {
+            ReplicationMode::Probe if self.is_probed_from_match(&known) => {
+                prev_index == known.next_index
+            }
+            ReplicationMode::Probe => prev_index.next() == known.next_index,
+            ReplicationMode::Pipeline => prev_index < known.next_index,
         };
+        let Some(progress) = self.progress_of(follower) else { return };
         if !current || prev_index <= progress.match_index {
             return;
         }

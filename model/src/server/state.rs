@@ -2,7 +2,7 @@
 
 use super::Log;
 use kontiki_specs::{
-    Configuration, Entries, FollowerProgress, LogIndex, LogPosition, Observation, RoleKind,
+    Configuration, Entries, FollowerProgress, Input, LogIndex, LogPosition, Observation, RoleKind,
     RoleObservation, ServerId, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,10 @@ pub struct ServerState {
     pub disk: Disk,
     /// Writes issued and not complete, the oldest first. The disk does them in order.
     pub writes: Vec<Write>,
+    /// Whether the disk makes no progress, as far as the driver has said (rule E12).
+    pub disk_stalls: bool,
+    /// How often it has started again. A write belongs to the incarnation that issued it.
+    pub incarnation: u64,
 }
 
 /// What a server does, with what it needs for it. A role's knowledge ends with the role.
@@ -120,7 +124,12 @@ pub enum Write {
 impl ServerState {
     /// A server that starts with what its disk holds (rules E1, E3): a follower that knows of no
     /// leader and of no commit. `bootstrap` is in force if the log holds no configuration.
-    pub fn recover(id: ServerId, disk: Disk, bootstrap: &Arc<Configuration>) -> Self {
+    pub fn recover(
+        id: ServerId,
+        disk: Disk,
+        bootstrap: &Arc<Configuration>,
+        incarnation: u64,
+    ) -> Self {
         let newest = disk.log.newest_configuration(disk.log.last_index());
         let (configuration_index, configuration) =
             newest.unwrap_or_else(|| (LogIndex::ZERO, Arc::clone(bootstrap)));
@@ -137,6 +146,25 @@ impl ServerState {
             role: Role::FOLLOWER,
             disk,
             writes: Vec::new(),
+            disk_stalls: false,
+            incarnation,
+        }
+    }
+
+    /// The leader of the current term, if this server knows it.
+    pub fn leader(&self) -> Option<ServerId> {
+        match self.role {
+            Role::Leader { .. } => Some(self.id),
+            Role::Follower { leader, .. } => leader,
+            Role::PreCandidate { .. } | Role::Candidate { .. } => None,
+        }
+    }
+
+    /// Who is to lead next, while this server leads and hands over (rule E10).
+    pub fn transfers_to(&self) -> Option<ServerId> {
+        match self.role {
+            Role::Leader { transfer, .. } => transfer,
+            _ => None,
         }
     }
 
@@ -149,6 +177,11 @@ impl ServerState {
     /// server started with.
     pub fn configuration_position(&self) -> LogPosition {
         self.log.position_at(self.configuration_index)
+    }
+
+    /// The input that says that the oldest outstanding write is complete.
+    pub fn completion(&self) -> Option<Input> {
+        self.writes.first().map(|write| write.completion(self.incarnation))
     }
 
     /// Whether the current term and vote are on disk.
@@ -166,6 +199,8 @@ impl ServerState {
             log: self.log.entries().to_vec(),
             configuration: (*self.configuration).clone(),
             configuration_index: self.configuration_index,
+            incarnation: self.incarnation,
+            disk_stalls: self.disk_stalls,
             durable_index: self.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,

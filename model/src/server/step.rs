@@ -1,12 +1,14 @@
 //! One step of a server: the state being changed, and what it puts out.
 
 use super::{Mutation, RaftServer, ServerState, Write};
-use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Message, Output, Payload, ServerId};
+use kontiki_specs::{
+    Entries, Entry, Input, LogIndex, LogPosition, Message, Output, Payload, ServerId,
+};
 
 /// A step under way. The rules are methods of this type, in the files beside this one.
 pub(super) struct Step<'a> {
     pub(super) server: &'a RaftServer,
-    before: &'a ServerState,
+    pub(super) before: &'a ServerState,
     pub(super) state: ServerState,
     /// The first index at which this step has changed the log.
     changed_from: Option<LogIndex>,
@@ -50,6 +52,10 @@ impl<'a> Step<'a> {
 
     /// Replaces the end of the log from `first` on.
     pub(super) fn replace_log_from(&mut self, first: LogIndex, entries: &[Entry]) {
+        let last_index = self.state.log.last_index();
+        if first <= last_index {
+            self.output(Output::Truncated { first_index: first, last_index });
+        }
         self.state.log.replace_from(first, entries);
         self.log_changed(first);
     }
@@ -62,16 +68,17 @@ impl<'a> Step<'a> {
 
     /// Issues the writes that the step has made necessary, term and vote before entries, so that
     /// entries on disk always find the term they were accepted in there too.
-    pub(super) fn finish(mut self) -> (ServerState, Vec<Output>) {
+    pub(super) fn finish(mut self, input: &Input) -> (ServerState, Vec<Output>) {
         let mut outputs = Vec::new();
-        let ServerState { term, vote, .. } = self.state;
+        let ServerState { term, vote, incarnation, .. } = self.state;
         if (term, vote) != (self.before.term, self.before.vote) && !self.restarted {
-            outputs.push(Output::WriteHardState { term, vote });
+            outputs.push(Output::WriteHardState { incarnation, term, vote });
             self.state.writes.push(Write::HardState { term, vote });
         }
         if let Some(first_index) = self.changed_from {
             let entries = Entries::from(self.state.log.from(first_index));
             outputs.push(Output::WriteEntries {
+                incarnation,
                 leader_term: term,
                 first_index,
                 entries: entries.clone(),
@@ -80,9 +87,8 @@ impl<'a> Step<'a> {
         }
         outputs.append(&mut self.sent);
         outputs.extend(self.apply());
-        let role = self.state.role.kind();
-        if role != self.before.role.kind() && !self.restarted {
-            outputs.push(Output::RoleChanged { role });
+        if !self.restarted {
+            outputs.extend(self.news(input));
         }
         (self.state, outputs)
     }

@@ -17,6 +17,7 @@ impl Step<'_> {
             }
             Role::Leader { transfer, .. } => {
                 *transfer = Some(to);
+                self.output(Output::TransferBegun { to });
                 self.tell_to_campaign();
                 return;
             }
@@ -52,15 +53,17 @@ impl Step<'_> {
         if self.mutated(Mutation::TransferNeverAborts) {
             return;
         }
-        if let Role::Leader { transfer, .. } = &mut self.state.role {
-            *transfer = None;
+        if let Role::Leader { transfer, .. } = &mut self.state.role
+            && let Some(to) = transfer.take()
+        {
+            self.output(Output::TransferGivenUp { to });
         }
     }
 
     /// E10: told so by its leader, a server campaigns at once: without asking first (E7), and
     /// however recently it has heard from that leader (E8).
     pub(super) fn timeout_now(&mut self) {
-        if !self.state.is_leader() && self.may_campaign() {
+        if !self.state.is_leader() && self.may_campaign() && !self.waits_for_disk() {
             self.campaign(true);
         }
     }

@@ -135,6 +135,7 @@ fn needs(what: String, need: &str) -> ScopeFlaw {
     ScopeFlaw::new(what, format!("set {need}, or take the name out of the list"))
 }
 
+const STALLS: &str = "disk = \"asynchronous\" and disk-stalls = true";
 const CHANGES_LISTED: &str = "changes = [...], a list of at least one";
 
 /// What the scope would have to set for the property to apply to it.
@@ -150,6 +151,10 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         | Property::QuorumOverlap
         | Property::LeaderBelongs
         | Property::ExpectedConfiguration => (!scope.changes.is_empty(), CHANGES_LISTED),
+        Property::StalledDiskFollows => (scope.disk_stalls, STALLS),
+        Property::PromotedWhenCaughtUp => {
+            (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more")
+        }
         Property::OrderlyTransfer => {
             (scope.transfers > 0 || !scope.changes.is_empty(), "transfers = 1 or more")
         }
@@ -170,6 +175,7 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         Goal::LeaderStepsDown | Goal::QuorumCheckPassed => {
             (scope.check_quorum, "check-quorum = true")
         }
+        Goal::LeaderGivesWay => (scope.disk_stalls, STALLS),
         Goal::RestartWithVote | Goal::RestartWithEntries => (crashes, CRASHES),
         Goal::CommandCommitted | Goal::CommandCommittedEverywhere => {
             (scope.commands != Some(0), "commands = 1 or more")
@@ -187,7 +193,7 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         | Goal::OutsideLeaderStepsDown
         | Goal::RemovedServerCampaigns
         | Goal::LearnerPromoted => (!scope.changes.is_empty(), CHANGES_LISTED),
-        Goal::LearnerCaughtUp | Goal::LearnerTooSlow => {
+        Goal::LearnerCaughtUp | Goal::LearnerTooSlow | Goal::LearnerFallsBehind => {
             (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more")
         }
         Goal::TransferGivenUp => (scope.transfers > 0, "transfers = 1 or more"),

@@ -60,6 +60,7 @@ fn any_scope(g: &mut Gen) -> Scope {
         window: 1 + u64::arbitrary(g) % 65_536,
         restarts: u64::arbitrary(g) % 8,
         disk: kontiki_specs::scope::Disk::Asynchronous,
+        disk_stalls: bool::arbitrary(g),
         pre_vote: bool::arbitrary(g),
         leader_contact: bool::arbitrary(g),
         check_quorum: bool::arbitrary(g),
@@ -170,9 +171,18 @@ fn any_input(g: &mut Gen) -> Input {
         2 => Input::LeaderContactExpired,
         3 => Input::QuorumContactExpired,
         4 => Input::Propose { commands: few(g, any_bytes) },
-        5 => Input::HardStateWritten { term: any_term(g), vote: any_vote(g) },
-        6 => Input::EntriesWritten { leader_term: any_term(g), index: any_index(g) },
+        5 => Input::HardStateWritten {
+            incarnation: u64::arbitrary(g),
+            term: any_term(g),
+            vote: any_vote(g),
+        },
+        6 => Input::EntriesWritten {
+            incarnation: u64::arbitrary(g),
+            leader_term: any_term(g),
+            index: any_index(g),
+        },
         8 => Input::TransferExpired,
+        11 => Input::DiskStalled,
         9 => Input::TransferLeadership { to: any_server(g) },
         10 => Input::ChangeMembership {
             change: any_change(g, u64::MAX),
@@ -184,9 +194,21 @@ fn any_input(g: &mut Gen) -> Input {
 }
 
 fn any_output(g: &mut Gen) -> Output {
-    match u8::arbitrary(g) % 9 {
-        0 => Output::WriteHardState { term: any_term(g), vote: any_vote(g) },
+    match u8::arbitrary(g) % 15 {
+        8 => Output::ChangeCompleted { position: any_position(g) },
+        9 => Output::Truncated { first_index: any_index(g), last_index: any_index(g) },
+        10 => Output::TransferBegun { to: any_server(g) },
+        11 => Output::TransferGivenUp { to: any_server(g) },
+        12 => Output::TransferEnded { to: any_server(g) },
+        13 => Output::LeaderChanged { term: any_term(g), leader: any_vote(g) },
+        14 => Output::ResetElectionTimer { leader_contact: bool::arbitrary(g) },
+        0 => Output::WriteHardState {
+            incarnation: u64::arbitrary(g),
+            term: any_term(g),
+            vote: any_vote(g),
+        },
         1 => Output::WriteEntries {
+            incarnation: u64::arbitrary(g),
             leader_term: any_term(g),
             first_index: any_index(g),
             entries: few(g, any_entry).into(),
@@ -242,7 +264,8 @@ fn any_progress(g: &mut Gen) -> BTreeMap<ServerId, FollowerProgress> {
             goal: any_index(g),
             long: bool::arbitrary(g),
         };
-        let catch_up = pick(g, &[None, Some(CatchUp::Done), Some(round)], None);
+        let catch_up =
+            pick(g, &[None, Some(CatchUp::Done { goal: LogIndex(1) }), Some(round)], None);
         (any_server(g), FollowerProgress { match_index, next_index, mode, catch_up })
     });
     progress.into_iter().collect()
@@ -267,6 +290,8 @@ fn any_observation(g: &mut Gen) -> Observation {
         durable_term: any_term(g),
         durable_vote: any_vote(g),
         log: few(g, any_entry),
+        incarnation: u64::arbitrary(g),
+        disk_stalls: bool::arbitrary(g),
         configuration: any_configuration(g),
         configuration_index: any_index(g),
         durable_index: any_index(g),

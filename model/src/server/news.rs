@@ -1,0 +1,64 @@
+//! What a step tells its driver of the server besides what the rules send: what a driver would
+//! otherwise have to look for after every step.
+
+use super::Role;
+use super::step::Step;
+use kontiki_specs::{Input, Message, Output, Payload, RoleKind};
+
+impl Step<'_> {
+    /// What has changed in this step, for whoever wants to know, and which timer begins anew.
+    pub(super) fn news(&self, input: &Input) -> Vec<Output> {
+        let (before, after) = (self.before, &self.state);
+        let mut news: Vec<Output> = self.changes_completed();
+        let role = after.role.kind();
+        if role != before.role.kind() {
+            news.push(Output::RoleChanged { role });
+        }
+        if let Some(to) = before.transfers_to()
+            && role != RoleKind::Leader
+        {
+            news.push(Output::TransferEnded { to });
+        }
+        let leader = after.leader();
+        let known = |of: &super::ServerState| of.leader().map(|leader| (leader, of.term));
+        if known(before) != known(after) {
+            news.push(Output::LeaderChanged { term: after.term, leader });
+        }
+        news.extend(self.election_timer(input));
+        news
+    }
+
+    /// M7: what is committed in this step and completes a change.
+    fn changes_completed(&self) -> Vec<Output> {
+        let committed = self.state.log.up_to(self.state.applied_index).iter();
+        let new = committed.filter(|entry| entry.index > self.before.applied_index);
+        let complete = new.filter(|entry| match &entry.payload {
+            Payload::Configuration(configuration) => configuration.outgoing.is_empty(),
+            _ => false,
+        });
+        complete.map(|entry| Output::ChangeCompleted { position: entry.position() }).collect()
+    }
+
+    /// E1, E8: a server that does not lead waits for a whole election timeout from when it last
+    /// heard from a leader, gave its vote, sought election, or led.
+    fn election_timer(&self, input: &Input) -> Option<Output> {
+        let (before, after) = (self.before, &self.state);
+        if after.is_leader() {
+            return None;
+        }
+        let (hears, votes) = match input {
+            Input::Deliver { message: Message::AppendEntries { term, .. }, .. } => {
+                (*term == after.term, false)
+            }
+            Input::Deliver { from, message: Message::RequestVote { term, .. } } => {
+                (false, *term == after.term && after.vote == Some(*from))
+            }
+            _ => (false, false),
+        };
+        let seeks = matches!(after.role, Role::PreCandidate { .. } | Role::Candidate { .. })
+            && before.role.kind() != after.role.kind();
+        let begins = seeks || before.is_leader() || *input == Input::ElectionTimeout;
+        let leader_contact = hears && self.server.options.leader_contact;
+        (hears || votes || begins).then_some(Output::ResetElectionTimer { leader_contact })
+    }
+}
