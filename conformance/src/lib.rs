@@ -5,6 +5,7 @@ pub mod divergence;
 pub mod ill_formed;
 pub mod implementation;
 pub mod nonsense;
+pub mod premise;
 pub mod record;
 pub mod recorded;
 pub mod replay;
