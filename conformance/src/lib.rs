@@ -2,6 +2,8 @@
 
 pub mod atlas;
 pub mod divergence;
+pub mod fields;
+pub mod hidden;
 pub mod ill_formed;
 pub mod implementation;
 pub mod nonsense;

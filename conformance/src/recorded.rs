@@ -4,7 +4,7 @@
 mod follow;
 mod subject;
 
-use crate::divergence::{Divergence, Reaction, agree};
+use crate::divergence::{Divergence, Occasion, Reaction, agree};
 use crate::implementation::Memory;
 use follow::{Follow, Observed};
 use kontiki::core::StartError;
@@ -108,7 +108,7 @@ fn compare<S: Subject>(
             let divergence = Divergence {
                 server: recorded.0.server,
                 path: follow.path(number),
-                input: recorded.0.input.clone(),
+                at: Occasion::Input(recorded.0.input.clone()),
                 expected,
                 found,
             };

@@ -2,6 +2,7 @@
 
 use crate::atlas::Atlas;
 use crate::divergence::Divergence;
+use crate::hidden::HiddenState;
 use crate::implementation::Memory;
 use crate::premise::{Refutation, refute};
 use crate::replay::{ReplayReport, replay};
@@ -35,10 +36,7 @@ pub enum Verdict {
         states: u64,
     },
     /// The implementation has more states than show.
-    Hides {
-        /// Pairs of a state of the model and one of the implementation.
-        pairs: u64,
-    },
+    Hides(Box<HiddenState>),
 }
 
 impl Verdict {
@@ -55,6 +53,9 @@ impl Verdict {
             )),
             Verdict::Diverges(divergence) => {
                 Some(format!("model and implementation differ.\n{divergence}"))
+            }
+            Verdict::Hides(hidden) => {
+                Some(format!("the implementation holds what does not show.\n{hidden}"))
             }
             _ => None,
         }
@@ -74,7 +75,9 @@ impl fmt::Display for Verdict {
             }
             Verdict::Miscounted { pinned } => write!(f, "TRANSITIONS DIFFER: {pinned} pinned"),
             Verdict::Incomplete { states } => write!(f, "INCOMPLETE: {states} states come to"),
-            Verdict::Hides { pairs } => write!(f, "HIDDEN STATE: {pairs} pairs"),
+            Verdict::Hides(hidden) => {
+                write!(f, "HIDDEN STATE after {} steps", hidden.paths[1].len())
+            }
         }
     }
 }
@@ -143,11 +146,11 @@ fn judge(scope: &Scope, report: &ScopeReport) -> Verdict {
         if let Some(divergence) = &replay.divergence {
             return Verdict::Diverges(Box::new(divergence.clone()));
         }
+        if let Some(hidden) = &replay.hidden {
+            return Verdict::Hides(Box::new(hidden.clone()));
+        }
         if replay.states != report.states {
             return Verdict::Incomplete { states: replay.states };
-        }
-        if replay.pairs != replay.states {
-            return Verdict::Hides { pairs: replay.pairs };
         }
     }
     match scope.local_transitions {

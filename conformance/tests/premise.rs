@@ -23,7 +23,7 @@ fn whatever_was_ever_sent_makes_sense() {
     for text in [
         "servers = 2\nterms = 2\nlog = 2",
         "servers = 2\nterms = 2\nlog = 1\nrestarts = 1\ndisk = 'asynchronous'",
-        "servers = 3\nterms = 2\nlog = 1\nheartbeats = false",
+        "servers = 3\nterms = 1\nlog = 2\nheartbeats = false",
         "servers = 2\nterms = 2\nlog = 1\npre-vote = true\nleader-contact = true",
         "servers = 2\nterms = 2\nlog = 3\ncommands = 0\nheartbeats = false\nchanges = ['remove 1']",
         "servers = 2\nterms = 2\nlog = 2\ncommands = 0\nheartbeats = false\ntransfers = 1",
