@@ -1,5 +1,6 @@
 //! Where model and implementation differ, made readable.
 
+use crate::fields::{fields, only_one_has};
 use crate::implementation::{Failure, Implementation};
 use crate::nonsense::Nonsense;
 use kontiki::core::Rejection;
@@ -29,6 +30,27 @@ pub enum Reaction {
     },
 }
 
+/// Where two servers differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// In what they do at an input.
+    Input(Input),
+    /// In the state that they are in already, once the implementation keeps as little in memory as
+    /// it may.
+    MemoryReleased,
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Occasion::Input(input) => write!(f, "{input}"),
+            Occasion::MemoryReleased => {
+                write!(f, "nothing more happens: it shows another state once memory is released")
+            }
+        }
+    }
+}
+
 /// The first difference that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Divergence {
@@ -36,8 +58,8 @@ pub struct Divergence {
     pub server: ServerId,
     /// The inputs that led there from the server's first start.
     pub path: Vec<Input>,
-    /// The input at which the two differ.
-    pub input: Input,
+    /// Where the two differ after that.
+    pub at: Occasion,
     /// What is expected: what the model did, or what the trace says.
     pub expected: Reaction,
     /// What was done instead.
@@ -47,10 +69,8 @@ pub struct Divergence {
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} after {} steps:", self.server, self.path.len())?;
-        for (number, input) in (1..).zip(&self.path) {
-            writeln!(f, "  {number:>3}. {input}")?;
-        }
-        writeln!(f, "   >>> {}", self.input)?;
+        write!(f, "{}", numbered(&self.path))?;
+        writeln!(f, "   >>> {}", self.at)?;
         writeln!(f, "what was expected (-) and what came instead (+):")?;
         for line in self.differing_lines() {
             writeln!(f, "  {line}")?;
@@ -59,17 +79,17 @@ impl fmt::Display for Divergence {
     }
 }
 
+/// Inputs, a line for each with its number.
+pub(crate) fn numbered(path: &[Input]) -> String {
+    (1..).zip(path).map(|(number, input): (u64, _)| format!("  {number:>3}. {input}\n")).collect()
+}
+
 impl Divergence {
     /// What only one side has, in words; where words do not tell them apart, to the last field;
     /// and where that does not either, everything in its order.
     fn differing_lines(&self) -> Vec<String> {
         for in_full in [false, true] {
-            let (expected, found) = (self.expected.lines(in_full), self.found.lines(in_full));
-            let missing = expected.iter().filter(|line| !found.contains(line));
-            let surplus = found.iter().filter(|line| !expected.contains(line));
-            let missing = missing.map(|line| format!("- {line}"));
-            let lines: Vec<String> =
-                missing.chain(surplus.map(|line| format!("+ {line}"))).collect();
+            let lines = only_one_has(&self.expected.lines(in_full), &self.found.lines(in_full));
             if !lines.is_empty() {
                 return lines;
             }
@@ -89,17 +109,19 @@ impl Reaction {
                     false => output.to_string(),
                 });
                 let state = match in_full {
-                    true => vec![format!("{observation:?}")],
+                    true => fields(observation),
                     false => state_lines(observation),
                 };
                 outputs.chain(state).collect()
             }
-            Reaction::Rejected(rejection) | Reaction::Failed(Failure::Rejected(rejection)) => {
-                vec![format!("turns it away: {rejection}")]
+            Reaction::Rejected(rejection) => {
+                vec![Failure::Rejected(*rejection).to_string()]
             }
-            Reaction::Failed(Failure::Broken(why)) => vec![format!("stops: {why}")],
+            Reaction::Failed(failure) => vec![failure.to_string()],
             Reaction::MustReject { reasons } => {
-                vec![format!("turns it away, as no honest cluster comes to this: {reasons:?}")]
+                let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                let reasons = reasons.join(", and ");
+                vec![format!("turns it away, as no honest cluster comes to this: {reasons}")]
             }
         }
     }
@@ -178,6 +200,6 @@ fn state_lines(of: &Observation) -> Vec<String> {
         format!("durable up to: {}", of.durable_index),
         format!("commit: {}", of.commit_index),
         format!("applied: {}", of.applied_index),
-        format!("role: {:?}", of.role),
+        format!("role: {}", of.role),
     ]
 }

@@ -5,6 +5,7 @@ use kontiki::storage::{MemoryStore, StoreError};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Entries, Entry, Input, LogIndex, Observation, Output, ServerId};
 use std::collections::VecDeque;
+use std::fmt;
 
 /// A server of the implementation with a disk that does what it is told: writes complete when
 /// their completion is the input, in order, and a restart loses the others.
@@ -77,6 +78,15 @@ pub enum Failure {
     Rejected(Rejection),
     /// Its store failed, which the comparison never makes it do.
     Broken(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Rejected(rejection) => write!(f, "turns it away: {rejection}"),
+            Failure::Broken(why) => write!(f, "stops: {why}"),
+        }
+    }
 }
 
 impl Implementation {

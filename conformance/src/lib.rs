@@ -2,9 +2,12 @@
 
 pub mod atlas;
 pub mod divergence;
+pub mod fields;
+pub mod hidden;
 pub mod ill_formed;
 pub mod implementation;
 pub mod nonsense;
+pub mod premise;
 pub mod record;
 pub mod recorded;
 pub mod replay;

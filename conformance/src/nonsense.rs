@@ -3,11 +3,13 @@
 //! A scope's messages are all well formed, but an atlas pairs every message of a scope with every
 //! state of its receiver, and some pairs can only come about if another server breaks its
 //! promises. The model, which defines what honest servers do, takes them as they come. The
-//! implementation must turn them away.
+//! implementation must turn them away. That honest clusters never come to such a pair is not taken
+//! on trust: [`crate::premise`] looks.
 
 use kontiki::core::Rejection;
 use kontiki_model::server::{Role, ServerState};
 use kontiki_specs::{AppendOutcome, Entry, Input, LogPosition, Message, ServerId, Term};
+use std::fmt;
 
 /// Why an input makes no sense to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,19 @@ pub enum Nonsense {
     SecondLeader,
     /// Nobody holds what the leader does not.
     AcknowledgesUnsent,
+}
+
+impl fmt::Display for Nonsense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Nonsense::UnexpectedCompletion => {
+                "it completes what is not the oldest outstanding write"
+            }
+            Nonsense::ContradictsCommitted => "its leader would lack what is committed",
+            Nonsense::SecondLeader => "two servers would act as leader in one term",
+            Nonsense::AcknowledgesUnsent => "its sender would hold what its leader does not",
+        })
+    }
 }
 
 impl Nonsense {

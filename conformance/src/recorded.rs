@@ -4,7 +4,7 @@
 mod follow;
 mod subject;
 
-use crate::divergence::{Divergence, Reaction, agree};
+use crate::divergence::{Divergence, Occasion, Reaction, agree};
 use crate::implementation::Memory;
 use follow::{Follow, Observed};
 use kontiki::core::StartError;
@@ -27,7 +27,7 @@ pub enum TraceFault {
     NoSteps,
     /// The header's scope cannot be run.
     #[error("the trace's scope cannot be run: {0}")]
-    Config(#[from] StartError),
+    Config(StartError),
     /// A message that its sender, whose steps are in the trace, has not sent before.
     #[error(
         "step {step}: {server} receives what {from} has not sent to it\n  steps are missing, or in another order than they happened in"
@@ -48,6 +48,13 @@ pub enum TraceFault {
         /// How they differ.
         divergence: Box<Divergence>,
     },
+}
+
+/// By hand: what `#[from]` marks is a source, and its text would be printed a second time.
+impl From<StartError> for TraceFault {
+    fn from(error: StartError) -> Self {
+        TraceFault::Config(error)
+    }
 }
 
 /// Replays a trace of the model on the implementation: all that the trace says must come out.
@@ -108,7 +115,7 @@ fn compare<S: Subject>(
             let divergence = Divergence {
                 server: recorded.0.server,
                 path: follow.path(number),
-                input: recorded.0.input.clone(),
+                at: Occasion::Input(recorded.0.input.clone()),
                 expected,
                 found,
             };

@@ -2,14 +2,15 @@
 //! everything after every input.
 
 use crate::atlas::Atlas;
-use crate::divergence::{Divergence, Reaction, agree, observed};
+use crate::divergence::{Divergence, Occasion, Reaction, agree, observed};
+use crate::hidden::HiddenState;
 use crate::ill_formed::ill_formed;
 use crate::implementation::{Failure, Implementation, Memory, config};
 use crate::nonsense::reasons_to_reject;
 use kontiki::core::StartError;
 use kontiki_model::server::ServerState;
 use kontiki_specs::{Input, Output, ServerId};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// What a replay found.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +18,8 @@ pub struct ReplayReport {
     /// States of the model's servers that were come to.
     pub states: u64,
     /// Pairs of a model state and the implementation's that were come to together, those that
-    /// differ only in what is kept in memory taken for one. More than there are states would mean
-    /// that the implementation hides something from the comparison.
+    /// differ only in what is kept in memory taken for one. One more than there are states means
+    /// that the implementation hides something from the comparison: replay ends there.
     pub pairs: u64,
     /// The same pairs, taken apart by what is kept in memory, too. All are replayed.
     pub memories: u64,
@@ -31,6 +32,8 @@ pub struct ReplayReport {
     pub crashes: u64,
     /// The first difference.
     pub divergence: Option<Divergence>,
+    /// What the implementation hides, if it does.
+    pub hidden: Option<HiddenState>,
 }
 
 /// A pair that was come to: the two servers, and from where.
@@ -45,6 +48,9 @@ struct Replay<'a> {
     memory: Memory,
     nodes: Vec<Node>,
     seen: FxHashSet<(ServerState, Implementation)>,
+    /// For each state of the model, the first pair with it that was gone on from, and the
+    /// implementation's state there with memory released.
+    first: FxHashMap<ServerState, (usize, Implementation)>,
     /// Pairs whose crashes have been compared; more than `seen`, where the scope ends.
     crashed: FxHashSet<(ServerState, Implementation)>,
     report: ReplayReport,
@@ -60,6 +66,7 @@ pub fn replay(atlas: &Atlas, memory: Memory) -> Result<ReplayReport, StartError>
         memory,
         nodes: Vec::new(),
         seen: FxHashSet::default(),
+        first: FxHashMap::default(),
         crashed: FxHashSet::default(),
         report: ReplayReport::default(),
     };
@@ -68,19 +75,18 @@ pub fn replay(atlas: &Atlas, memory: Memory) -> Result<ReplayReport, StartError>
         replay.arrive(server.boot(), implementation, None);
     }
     let mut next = 0;
-    while next < replay.nodes.len() && replay.report.divergence.is_none() {
+    while next < replay.nodes.len()
+        && replay.report.divergence.is_none()
+        && replay.report.hidden.is_none()
+    {
         if let Err(divergence) = replay.expand(next) {
             replay.report.divergence = Some(*divergence);
         }
         next += 1;
     }
     replay.report.memories = replay.nodes.len() as u64;
-    let released: FxHashSet<(&ServerState, Implementation)> = replay
-        .nodes
-        .iter()
-        .map(|node| (&node.model, node.implementation.with_memory_released()))
-        .collect();
-    replay.report.pairs = released.len() as u64;
+    let hidden = usize::from(replay.report.hidden.is_some());
+    replay.report.pairs = (replay.first.len() + hidden) as u64;
     let states: FxHashSet<&ServerState> = replay.nodes.iter().map(|node| &node.model).collect();
     replay.report.states = states.len() as u64;
     Ok(replay.report)
@@ -109,14 +115,16 @@ impl Replay<'_> {
             let found = react(&mut implementation, before, &input);
             self.report.rejected += 1;
             if !agree(&expected, &found) {
-                return Err(self.divergence(node, Vec::new(), input, expected, found));
+                let at = Occasion::Input(input);
+                return Err(self.divergence(node, Vec::new(), at, expected, found));
             }
         }
         Ok(())
     }
 
-    /// However little it keeps in memory, a server shows the same.
-    fn compare_released(&self, node: usize) -> Result<(), Box<Divergence>> {
+    /// However little it keeps in memory, a server shows the same; and what it does not show is
+    /// the same whichever way it comes to a state.
+    fn compare_released(&mut self, node: usize) -> Result<(), Box<Divergence>> {
         let Node { model, implementation, .. } = &self.nodes[node];
         let released = implementation.with_memory_released();
         let found = match released.raft().broken_invariant() {
@@ -125,11 +133,20 @@ impl Replay<'_> {
         };
         let outputs = Vec::new();
         let expected = Reaction::Took { outputs, observation: Box::new(model.observe()) };
-        if expected == found {
-            return Ok(());
+        if expected != found {
+            let at = Occasion::MemoryReleased;
+            return Err(self.divergence(node, Vec::new(), at, expected, found));
         }
-        let input = Input::HeartbeatTimeout; // Any: it is the state before it that differs.
-        Err(self.divergence(node, Vec::new(), input, expected, found))
+        if let Some((first, shown_before)) = self.first.get(model) {
+            if *shown_before != released {
+                let paths = [self.path_to(*first), self.path_to(node)];
+                let hidden = HiddenState::between(model.id, paths, shown_before, &released);
+                self.report.hidden = Some(hidden);
+            }
+        } else {
+            self.first.insert(model.clone(), (node, released));
+        }
+        Ok(())
     }
 
     /// Lets everything happen to a pair that can.
@@ -149,7 +166,8 @@ impl Replay<'_> {
                 let goes_on = !matches!(expected, Reaction::MustReject { .. });
                 let found = react(&mut implementation, &self.nodes[node].implementation, &input);
                 if !agree(&expected, &found) {
-                    return Err(self.divergence(node, taken, input, expected, found));
+                    let at = Occasion::Input(input);
+                    return Err(self.divergence(node, taken, at, expected, found));
                 }
                 if !goes_on {
                     self.report.rejected += 1;
@@ -192,8 +210,8 @@ impl Replay<'_> {
             if expected != found {
                 let path = completions(model, done);
                 let taken = taken.iter().cloned().chain(path).collect();
-                let input = Input::Restart { torn };
-                return Err(self.divergence(node, taken, input, expected, found));
+                let at = Occasion::Input(Input::Restart { torn });
+                return Err(self.divergence(node, taken, at, expected, found));
             }
         }
         Ok(())
@@ -218,19 +236,26 @@ impl Replay<'_> {
         &self,
         node: usize,
         taken: Vec<Input>,
-        input: Input,
+        at: Occasion,
         expected: Reaction,
         found: Reaction,
     ) -> Box<Divergence> {
-        let mut path = vec![taken];
+        let mut path = self.path_to(node);
+        path.extend(taken);
+        let server = self.nodes[node].model.id;
+        Box::new(Divergence { server, path, at, expected, found })
+    }
+
+    /// The inputs that led to a pair from the server's first start.
+    fn path_to(&self, node: usize) -> Vec<Input> {
+        let mut path = Vec::new();
         let mut at = node;
         while let Some((from, inputs)) = &self.nodes[at].arrival {
             path.push(inputs.clone());
             at = *from;
         }
         path.reverse();
-        let server = self.nodes[node].model.id;
-        Box::new(Divergence { server, path: path.concat(), input, expected, found })
+        path.concat()
     }
 }
 

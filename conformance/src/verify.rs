@@ -2,7 +2,9 @@
 
 use crate::atlas::Atlas;
 use crate::divergence::Divergence;
+use crate::hidden::HiddenState;
 use crate::implementation::Memory;
+use crate::premise::{Refutation, refute};
 use crate::replay::{ReplayReport, replay};
 use kontiki::core::StartError;
 use kontiki_model::check::{CheckReport, CheckRow, Progress, check};
@@ -19,6 +21,8 @@ pub enum Verdict {
     Holds,
     /// The model does not keep them, or is not the one that was pinned.
     Model(kontiki_model::check::Verdict),
+    /// A server of an honest cluster would have to turn a message away.
+    Refuted(Box<Refutation>),
     /// The implementation does something else.
     Diverges(Box<Divergence>),
     /// There are not as many transitions as the scope file pins.
@@ -32,16 +36,29 @@ pub enum Verdict {
         states: u64,
     },
     /// The implementation has more states than show.
-    Hides {
-        /// Pairs of a state of the model and one of the implementation.
-        pairs: u64,
-    },
+    Hides(Box<HiddenState>),
 }
 
 impl Verdict {
     /// Whether this is what one wants.
     pub fn is_good(&self) -> bool {
         *self == Verdict::Holds
+    }
+
+    /// What was found, told at length, where there is more to it than [`Verdict::to_string`] says.
+    pub fn details(&self) -> Option<String> {
+        match self {
+            Verdict::Refuted(refutation) => Some(format!(
+                "what can happen is taken for what no honest cluster comes to, {refutation}"
+            )),
+            Verdict::Diverges(divergence) => {
+                Some(format!("model and implementation differ.\n{divergence}"))
+            }
+            Verdict::Hides(hidden) => {
+                Some(format!("the implementation holds what does not show.\n{hidden}"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -50,12 +67,17 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Holds => write!(f, "holds"),
             Verdict::Model(verdict) => write!(f, "{verdict}"),
+            Verdict::Refuted(refutation) => {
+                write!(f, "MUST REJECT what can happen after {} steps", refutation.steps)
+            }
             Verdict::Diverges(divergence) => {
                 write!(f, "DIVERGES after {} steps", divergence.path.len())
             }
             Verdict::Miscounted { pinned } => write!(f, "TRANSITIONS DIFFER: {pinned} pinned"),
             Verdict::Incomplete { states } => write!(f, "INCOMPLETE: {states} states come to"),
-            Verdict::Hides { pairs } => write!(f, "HIDDEN STATE: {pairs} pairs"),
+            Verdict::Hides(hidden) => {
+                write!(f, "HIDDEN STATE after {} steps", hidden.paths[1].len())
+            }
         }
     }
 }
@@ -66,6 +88,9 @@ pub struct ScopeReport {
     pub check: CheckReport,
     /// How it all ended.
     pub verdict: Verdict,
+    /// Pairs of a server's state and a message that met in the cluster: none of them is such that
+    /// the message would have to be turned away.
+    pub meetings: u64,
     /// States that a single server comes to.
     pub states: u64,
     /// What can happen to a server in them: the size of the atlas.
@@ -76,16 +101,20 @@ pub struct ScopeReport {
     pub replay_time: Duration,
 }
 
-/// Checks a scope, records its atlas and replays it. Calls `progress` some times a second while
-/// the model is checked.
+/// Checks a scope, looks whether it bears out the comparison's premise, records its atlas and
+/// replays it. Calls `progress` some times a second while the model is checked.
 ///
 /// # Errors
 /// If the implementation refuses the scope's configuration.
-pub fn verify(scope: &Scope, progress: impl FnMut(Progress)) -> Result<ScopeReport, StartError> {
-    let check = check(scope, None, Reductions::ALL, false, progress);
+pub fn verify(
+    scope: &Scope,
+    mut progress: impl FnMut(Progress),
+) -> Result<ScopeReport, StartError> {
+    let check = check(scope, None, Reductions::ALL, false, &mut progress);
     let started = Instant::now();
     let mut report = ScopeReport {
         verdict: Verdict::Holds,
+        meetings: 0,
         states: 0,
         transitions: 0,
         replays: Vec::new(),
@@ -94,6 +123,11 @@ pub fn verify(scope: &Scope, progress: impl FnMut(Progress)) -> Result<ScopeRepo
     };
     if !report.check.verdict.is_good() {
         report.verdict = Verdict::Model(report.check.verdict.clone());
+        return Ok(report);
+    }
+    report.meetings = report.check.cluster.meetings();
+    if let Some(refutation) = refute(&report.check.cluster, progress) {
+        report.verdict = Verdict::Refuted(Box::new(refutation));
         return Ok(report);
     }
     let atlas = Atlas::of(&report.check.cluster);
@@ -112,11 +146,11 @@ fn judge(scope: &Scope, report: &ScopeReport) -> Verdict {
         if let Some(divergence) = &replay.divergence {
             return Verdict::Diverges(Box::new(divergence.clone()));
         }
+        if let Some(hidden) = &replay.hidden {
+            return Verdict::Hides(Box::new(hidden.clone()));
+        }
         if replay.states != report.states {
             return Verdict::Incomplete { states: replay.states };
-        }
-        if replay.pairs != replay.states {
-            return Verdict::Hides { pairs: replay.pairs };
         }
     }
     match scope.local_transitions {
@@ -133,8 +167,10 @@ pub struct ScopeRow {
     pub check: CheckRow,
     /// How all of it ended, in words; `holds` is what one wants.
     pub conformance: String,
-    /// The first difference, in words.
-    pub divergence: Option<String>,
+    /// What was found, told at length.
+    pub finding: Option<String>,
+    /// Pairs of a server's state and a message that met in the cluster.
+    pub meetings: u64,
     /// States that a single server comes to.
     pub server_states: u64,
     /// What can happen to a server in them.
@@ -156,10 +192,8 @@ impl ScopeRow {
         ScopeRow {
             check: CheckRow::of(&report.check),
             conformance: report.verdict.to_string(),
-            divergence: match &report.verdict {
-                Verdict::Diverges(divergence) => Some(divergence.to_string()),
-                _ => None,
-            },
+            finding: report.verdict.details(),
+            meetings: report.meetings,
             server_states: report.states,
             local_transitions: report.transitions,
             replayed: sum(|replay| replay.transitions),

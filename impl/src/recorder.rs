@@ -36,7 +36,14 @@ pub enum RecorderError {
     Store(#[from] StoreError),
     /// The trace cannot be written.
     #[error("the trace cannot be written: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+}
+
+/// By hand: what `#[from]` marks is a source, and its text would be printed a second time.
+impl From<io::Error> for RecorderError {
+    fn from(error: io::Error) -> Self {
+        RecorderError::Io(error)
+    }
 }
 
 impl<W: Write> Recorder<W> {

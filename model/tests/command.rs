@@ -81,6 +81,29 @@ fn what_cannot_be_done_is_said() {
     }
 }
 
+/// What the operating system says is said once.
+#[test]
+fn files_that_cannot_be_read_or_written() {
+    let folder = format!("{}/folder.toml", env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(&folder).unwrap();
+    let small = scratch("small.toml", "servers = 1\nterms = 1\nlog = 1\n").unwrap();
+    let small = small.to_str().unwrap();
+    for arguments in [
+        vec!["check", "no/such.toml"],
+        vec!["check", &folder],
+        vec!["simulate", "no/such.toml"],
+        vec!["explore", "no/such.toml"],
+        vec!["check", small, "--json", &folder],
+        vec!["check", small, "--json", "no/such/file.json"],
+    ] {
+        let output = run(&arguments).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {output:?}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(errors.matches("(os error ").count(), 1, "{arguments:?}: {errors}");
+        assert_eq!(errors.matches("error: ").count(), 1, "{arguments:?}: {errors}");
+    }
+}
+
 #[test]
 fn random_walks_find_a_broken_rule() {
     let traces = env!("CARGO_TARGET_TMPDIR");

@@ -3,6 +3,7 @@
 use crate::{Configuration, Entry, LogIndex, ServerId, Term};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// A server as seen from outside, after a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -115,4 +116,72 @@ pub enum ReplicationMode {
     Probe,
     /// The logs agree before `next_index`: entries are sent as they come.
     Pipeline,
+}
+
+/// As `a follower of S2, in contact`, or `a leader: S2 matches up to 3, next 4, probed; heard S2`.
+impl fmt::Display for RoleObservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RoleObservation::Follower { leader, leader_contact } => {
+                match leader {
+                    Some(leader) => write!(f, "a follower of {leader}")?,
+                    None => write!(f, "a follower that knows of no leader")?,
+                }
+                write!(f, "{}", if *leader_contact { ", in contact" } else { "" })
+            }
+            RoleObservation::PreCandidate { pre_votes } => {
+                write!(f, "a pre-candidate that {} would vote for", names(pre_votes))
+            }
+            RoleObservation::Candidate { votes, transfer } => {
+                let told = if *transfer { ", told to campaign," } else { "" };
+                write!(f, "a candidate{told} that {} voted for", names(votes))
+            }
+            RoleObservation::Leader { progress, heard, transfer } => {
+                let known = progress.iter().map(|(follower, known)| format!("{follower} {known}"));
+                let mut parts: Vec<String> = known.collect();
+                if !heard.is_empty() {
+                    parts.push(format!("heard {}", names(heard)));
+                }
+                parts.extend(transfer.map(|to| format!("handing over to {to}")));
+                let parts = parts.join("; ");
+                write!(f, "a leader{}{parts}", if parts.is_empty() { "" } else { ": " })
+            }
+        }
+    }
+}
+
+fn names(servers: &BTreeSet<ServerId>) -> String {
+    let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "nobody".to_string() } else { names.join(" and ") }
+}
+
+/// As `matches up to 3, next 4, probed`.
+impl fmt::Display for FollowerProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FollowerProgress { match_index, next_index, mode, catch_up } = self;
+        write!(f, "matches up to {match_index}, next {next_index}, {mode}")?;
+        catch_up.map_or(Ok(()), |catch_up| write!(f, ", {catch_up}"))
+    }
+}
+
+/// As `in round 2 to 5`.
+impl fmt::Display for CatchUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CatchUp::Round { number, goal, long } => {
+                let long = if *long { "long " } else { "" };
+                write!(f, "in {long}round {number} to {goal}")
+            }
+            CatchUp::Done => write!(f, "caught up"),
+        }
+    }
+}
+
+impl fmt::Display for ReplicationMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ReplicationMode::Probe => "probed",
+            ReplicationMode::Pipeline => "pipelined",
+        })
+    }
 }

@@ -16,6 +16,7 @@
 //! hyphens; a key that is not known is refused, and every error says where it is and what would
 //! be right.
 
+mod changes;
 mod error;
 mod limits;
 mod parse;
@@ -144,7 +145,7 @@ pub struct Scope {
     /// sent again; but followers hear of commits, and are in contact, by messages with entries only.
     pub heartbeats: bool,
     /// The changes of membership that operators ask for, each accepted at most once over the whole
-    /// cluster, in any order; at most 8.
+    /// cluster, in any order; at most 8. One that can never be taken is refused.
     pub changes: Vec<MembershipChange>,
     /// In how many rounds a learner must catch up before it may become a voter, 1 to 1000; 0, if the
     /// file does not say, makes any server a voter that operators ask for (rule M5).
@@ -177,7 +178,7 @@ impl Scope {
     /// If the file cannot be read, or as [`Scope::parse`].
     pub fn load(path: &Path) -> Result<Scope, ScopeError> {
         let origin = path.display().to_string();
-        let unreadable = |source| ScopeError::Unreadable { origin: origin.clone(), source };
+        let unreadable = |reason| ScopeError::Unreadable { origin: origin.clone(), reason };
         let mut bytes = Vec::new();
         let file = std::fs::File::open(path).map_err(unreadable)?;
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -217,11 +218,19 @@ impl Scope {
         Err(ScopeError::not_found(name_or_path, &names))
     }
 
-    /// Whether every bound is in its range and every property and goal can apply.
+    /// Whether every bound is in its range, every property and goal can apply, and every change of
+    /// membership can be taken.
     ///
     /// # Errors
     /// The first flaw found: what is wrong, and what would be right.
     pub fn check(&self) -> Result<(), ScopeFlaw> {
+        self.check_bounds()?;
+        changes::check(self)
+    }
+
+    /// The same but for the changes: in the header of a trace, a scope says under what servers have
+    /// run, and a simulation asks for changes of every kind.
+    pub(crate) fn check_bounds(&self) -> Result<(), ScopeFlaw> {
         limits::check(self)
     }
 }

@@ -84,13 +84,12 @@ fn each(
                 good = false;
             }
             Err(error) => {
-                eprintln!("error: {error}");
-                unreadable = Some(file);
+                // The last one is the command's own error.
+                if let Some(earlier) = unreadable.replace(error) {
+                    eprintln!("error: {earlier}");
+                }
             }
         }
     }
-    match unreadable {
-        Some(file) => anyhow::bail!("{} is no trace that can be compared", file.display()),
-        None => Ok(good),
-    }
+    unreadable.map_or(Ok(good), |error| Err(error.into()))
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use kontiki_conformance::simulate::{SimulationOptions, simulate};
-use kontiki_conformance::verify::{ScopeReport, ScopeRow, Verdict, verify};
+use kontiki_conformance::verify::{ScopeReport, ScopeRow, verify};
 use kontiki_model::console::{grouped, progress_bar, seconds, table, write_json};
 use kontiki_model::mutants::{self, MutantRow};
 use kontiki_specs::mutation_rows;
@@ -93,8 +93,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         })?;
         bar.finish_and_clear();
         eprintln!("{}: {}", scope.name, verified.verdict);
-        if let Verdict::Diverges(divergence) = &verified.verdict {
-            println!("\nIn scope {}, model and implementation differ.\n{divergence}", scope.name);
+        if let Some(details) = verified.verdict.details() {
+            println!("\nIn scope {}, {details}", scope.name);
         }
         report.all_is_well &= verified.verdict.is_good();
         collision += verified.check.collision_probability();

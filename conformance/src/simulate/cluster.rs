@@ -8,7 +8,7 @@ use super::network::Network;
 use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
 use super::taken::Taken;
-use crate::divergence::Divergence;
+use crate::divergence::{Divergence, Occasion};
 use crate::implementation::{Failure, Implementation, config};
 use crate::shadow::Shadow;
 use bytes::Bytes;
@@ -256,7 +256,7 @@ impl SimulatedCluster {
             return Err(Box::new(Problem::Divergence(Box::new(Divergence {
                 server,
                 path: Vec::new(),
-                input,
+                at: Occasion::Input(input),
                 expected: difference.expected,
                 found: difference.found,
             }))));
@@ -265,7 +265,7 @@ impl SimulatedCluster {
             Ok(outputs) => outputs,
             Err(failure) => {
                 let invariant = Invariant::HonestMessages;
-                let how = format!("{server} turns away that it {input}: {failure:?}");
+                let how = format!("{server} {input}, and {failure}");
                 return Err(Box::new(Problem::Broken { invariant, server, how }));
             }
         };

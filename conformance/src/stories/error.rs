@@ -13,7 +13,6 @@ pub struct StoryError {
     /// How many steps were taken before.
     pub steps: usize,
     /// What is wrong.
-    #[source]
     pub problem: Box<StoryProblem>,
 }
 

@@ -31,13 +31,26 @@ pub enum StartError {
 pub enum StepError {
     /// The input makes no sense. Nothing has changed and nothing is put out.
     #[error("rejected: {0}")]
-    Rejected(#[from] Rejection),
+    Rejected(Rejection),
     /// The store failed. The server has stopped: start it again when the store is whole.
     #[error("stopped: {0}")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// The store has failed before.
     #[error("the server has stopped because its store failed: start it again")]
     Stopped,
+}
+
+/// By hand: what `#[from]` marks is a source, and its text would be printed a second time.
+impl From<Rejection> for StepError {
+    fn from(rejection: Rejection) -> Self {
+        StepError::Rejected(rejection)
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        StepError::Store(error)
+    }
 }
 
 /// Why an input makes no sense.

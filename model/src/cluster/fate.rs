@@ -16,8 +16,10 @@
 //! stands in a second time with everybody as a voter, which is where most makes a difference; and
 //! a leader that may take a server in again may come to know nothing of it again.
 //!
-//! The argument leans on election safety: within a term, a server follows one leader. Where that
-//! is broken, it is reported.
+//! The argument leans on two properties. Election safety: within a term, a server follows one
+//! leader. And match indexes that only grow while a leader leads (`monotonic-match`): a leader's
+//! stand-ins begin with what it knows now, so one that came to know less could be told by a message
+//! that has been dropped. Scopes check both unless they list others, and report where one is broken.
 //!
 //! That the reduction is exact is shown by test: with it and without it the same server states
 //! are reached together.

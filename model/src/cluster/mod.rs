@@ -224,6 +224,41 @@ impl Cluster {
             .collect()
     }
 
+    /// How many pairs there are of a server's state and a message that met in a cluster explored so
+    /// far: the message could still make a difference there, and its receiver was in that state.
+    pub fn meetings(&self) -> u64 {
+        self.tables().looked_at().len() as u64
+    }
+
+    /// The first such pair that is `wanted`. Of those that differ only in the names of servers one
+    /// is looked at, so what is wanted must not depend on names.
+    pub fn find_meeting(
+        &self,
+        mut wanted: impl FnMut(&ServerState, &Envelope) -> bool,
+    ) -> Option<(ServerState, Envelope)> {
+        let tables = self.tables();
+        tables.looked_at().into_iter().find_map(|(state, letter)| {
+            let state = &tables.states[state as usize].state;
+            let envelope = &tables.letters[letter as usize].envelope;
+            wanted(state, envelope).then(|| (state.clone(), envelope.clone()))
+        })
+    }
+
+    /// The first pair in one state of the cluster that is `wanted`.
+    pub fn find_meeting_in(
+        &self,
+        state: &State,
+        mut wanted: impl FnMut(&ServerState, &Envelope) -> bool,
+    ) -> Option<(ServerState, Envelope)> {
+        let tables = self.tables();
+        state.letters.iter().find_map(|letter| {
+            let (_, receiver) = tables.ends(*letter);
+            let server = &tables.states[state.servers[receiver] as usize].state;
+            let envelope = &tables.letters[*letter as usize].envelope;
+            wanted(server, envelope).then(|| (server.clone(), envelope.clone()))
+        })
+    }
+
     /// What an action is for the server that it happens to.
     pub fn explain(&self, state: &State, action: Action) -> (ServerId, Input) {
         let mut tables = self.tables();

@@ -269,6 +269,13 @@ impl Tables {
         &self.moves[number as usize]
     }
 
+    /// Every delivery that was looked at, in an order that does not depend on the hashing.
+    pub(super) fn looked_at(&self) -> Vec<(StateNumber, LetterNumber)> {
+        let mut keys: Vec<u64> = self.deliveries.keys().copied().collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|key| ((key >> 32) as u32, (key & 0xffff_ffff) as u32)).collect()
+    }
+
     /// What may happen to a server besides messages, and what comes of it.
     pub(super) fn events(&mut self, of: StateNumber) -> &[(Input, Move)] {
         if self.states[of as usize].events.is_none() {

@@ -17,12 +17,13 @@ pub enum ScopeError {
         flaw: ScopeFlaw,
     },
     /// The file cannot be read.
-    #[error("{origin}: cannot be read: {source}")]
+    #[error("{origin}: cannot be read: {reason}")]
     Unreadable {
         /// The file.
         origin: String,
-        /// The operating system's reason.
-        source: io::Error,
+        /// The operating system's. It is in this error's own text, and so is no source of it: where
+        /// an error is printed with its sources, it would be there twice.
+        reason: io::Error,
     },
     /// The file is longer than [`super::MAX_BYTES`].
     #[error("{origin}: longer than {} bytes, so hardly a scope file", super::MAX_BYTES)]
@@ -49,20 +50,33 @@ pub struct ScopeFlaw {
     /// The key in question, so that its line can be found.
     key: &'static str,
     /// The element in question, if the key's value is a list.
-    item: Option<&'static str>,
+    element: Option<Element>,
+}
+
+/// One of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Element {
+    /// The one that says this.
+    Saying(&'static str),
+    /// The one in this place, from 0.
+    At(usize),
 }
 
 impl ScopeFlaw {
     pub(super) fn new(what: impl Into<String>, help: impl Into<String>) -> ScopeFlaw {
-        ScopeFlaw { what: what.into(), help: help.into(), key: "", item: None }
+        ScopeFlaw { what: what.into(), help: help.into(), key: "", element: None }
     }
 
     pub(super) fn at(self, key: &'static str) -> ScopeFlaw {
         ScopeFlaw { key, ..self }
     }
 
-    pub(super) fn item(self, item: &'static str) -> ScopeFlaw {
-        ScopeFlaw { item: Some(item), ..self }
+    pub(super) fn saying(self, text: &'static str) -> ScopeFlaw {
+        ScopeFlaw { element: Some(Element::Saying(text)), ..self }
+    }
+
+    pub(super) fn element(self, place: usize) -> ScopeFlaw {
+        ScopeFlaw { element: Some(Element::At(place)), ..self }
     }
 
     /// A word that should be one of `known`. `kind` and `kinds` name what it should be.
@@ -85,8 +99,8 @@ impl ScopeFlaw {
         &self.help
     }
 
-    pub(super) fn place(&self) -> (&'static str, Option<&'static str>) {
-        (self.key, self.item)
+    pub(super) fn place(&self) -> (&'static str, Option<Element>) {
+        (self.key, self.element)
     }
 }
 

@@ -94,12 +94,13 @@ fn check_changes(scope: &Scope) -> Result<(), ScopeFlaw> {
     let stranger = |change: &&MembershipChange| {
         named(change).into_iter().find(|server| !(1..=scope.servers).contains(&server.0))
     };
-    match scope.changes.iter().find_map(|change| Some((change, stranger(&change)?))) {
+    let mut changes = scope.changes.iter().enumerate();
+    match changes.find_map(|(place, change)| Some((place, change, stranger(&change)?))) {
         None => Ok(()),
-        Some((change, server)) => {
+        Some((place, change, server)) => {
             let what = format!("`{change}` names server {}, which is not there", server.0);
             let help = format!("servers are numbered from 1 to `servers` (here {})", scope.servers);
-            Err(ScopeFlaw::new(what, help).at("changes"))
+            Err(ScopeFlaw::new(what, help).at("changes").element(place))
         }
     }
 }
@@ -119,13 +120,13 @@ fn check_needs(scope: &Scope) -> Result<(), ScopeFlaw> {
     for property in &scope.properties {
         if let Some(need) = property_lacks(scope, *property) {
             let what = format!("property `{property}` says nothing in this scope without {need}");
-            return Err(needs(what, need).at("properties").item(property.name()));
+            return Err(needs(what, need).at("properties").saying(property.name()));
         }
     }
     for goal in &scope.sometimes {
         if let Some(need) = goal_lacks(scope, *goal) {
             let what = format!("goal `{goal}` cannot be reached in this scope without {need}");
-            return Err(needs(what, need).at("sometimes").item(goal.name()));
+            return Err(needs(what, need).at("sometimes").saying(goal.name()));
         }
     }
     Ok(())

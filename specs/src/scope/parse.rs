@@ -3,6 +3,7 @@
 //! The TOML tree is walked by hand, not deserialized, to know the line of everything and to say
 //! what would be right.
 
+use super::error::Element;
 use super::{Disk, Scope, ScopeError, ScopeFlaw, Suite, limits, printable};
 use crate::{Goal, MembershipChange, NotAChange, Property};
 use std::collections::BTreeSet;
@@ -125,11 +126,16 @@ impl<'a> File<'a> {
 
     /// The error for a flaw that knows its key.
     fn locate(&self, flaw: ScopeFlaw) -> ScopeError {
-        let (key, item) = flaw.place();
+        let (key, element) = flaw.place();
         let Some((place, value)) = self.field(key) else { return self.flawed(0, flaw) };
         let mut offset = place.start;
-        if let (Some(item), DeValue::Array(elements)) = (item, value.get_ref()) {
-            let element = elements.iter().find(|element| element.get_ref().as_str() == Some(item));
+        if let (Some(element), DeValue::Array(elements)) = (element, value.get_ref()) {
+            let element = match element {
+                Element::At(place) => elements.get(place),
+                Element::Saying(text) => {
+                    elements.iter().find(|element| element.get_ref().as_str() == Some(text))
+                }
+            };
             offset = element.map_or(offset, |element| element.span().start);
         }
         self.flawed(offset, flaw)

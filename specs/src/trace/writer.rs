@@ -44,7 +44,8 @@ impl<W: Write> TraceWriter<W> {
     /// # Errors
     /// Those of `to`, and `InvalidInput` if the scope is flawed.
     pub fn begin(header: &TraceHeader, to: W) -> io::Result<Self> {
-        header.scope.check().map_err(|flaw| io::Error::new(io::ErrorKind::InvalidInput, flaw))?;
+        let flawed = |flaw| io::Error::new(io::ErrorKind::InvalidInput, flaw);
+        header.scope.check_bounds().map_err(flawed)?;
         let first = HeaderOut {
             format: FORMAT,
             version: VERSION,
