@@ -4,10 +4,13 @@
 //! Properties are written against what servers know and have on disk, not against the rules, so
 //! that a broken rule shows in its effect.
 
+mod campaigns;
 mod contact;
+mod learners;
 mod membership;
 mod quorum;
 mod recovery;
+mod sending;
 mod sets;
 mod states;
 mod steps;

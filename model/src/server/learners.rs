@@ -38,6 +38,9 @@ impl Step<'_> {
 
     /// M5: an election timeout has passed in every round that is under way.
     pub(super) fn rounds_grow_long(&mut self) {
+        if self.mutated(Mutation::RoundNeverLong) {
+            return;
+        }
         let Role::Leader { progress, .. } = &mut self.state.role else { return };
         for known in progress.values_mut() {
             if let Some(CatchUp::Round { long, .. }) = &mut known.catch_up {
