@@ -172,7 +172,7 @@ impl fmt::Display for CatchUp {
                 let long = if *long { "long " } else { "" };
                 write!(f, "in {long}round {number} to {goal}")
             }
-            CatchUp::Done => write!(f, "caught up"),
+            CatchUp::Done { goal } => write!(f, "caught up to {goal}"),
         }
     }
 }

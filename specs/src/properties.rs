@@ -69,7 +69,7 @@ named! {
         LaterTermAdopted = "later-term-adopted",
         /// A vote request changes neither term nor vote of a server in contact with a leader, contact is remembered rightly, and no pre-vote promises what a vote would refuse.
         UndisturbedLeader = "undisturbed-leader",
-        /// With pre-vote, no election timeout by itself raises a term.
+        /// With pre-vote, a server that is not told to campaign raises its term only with the promises of a majority, of both halves of a joint configuration.
         CutOffRaisesNoTerm = "cut-off-raises-no-term",
         /// A leader goes on after a quorum check exactly if it has heard from a majority since the last one.
         LeaderHasMajority = "leader-has-majority",
@@ -89,6 +89,12 @@ named! {
         PromotedWhenCaughtUp = "promoted-when-caught-up",
         /// A leader that transfers leadership takes nothing on, and tells a voter that holds its whole log to campaign.
         OrderlyTransfer = "orderly-transfer",
+        /// A candidate says that it was told to campaign exactly if another server has told it to.
+        ToldToCampaign = "told-to-campaign",
+        /// A learner's rounds end, are counted and grow long as they should, and it has caught up only by a short one or with all it lacked.
+        CaughtUpInTime = "caught-up-in-time",
+        /// No message has more entries than a batch, no more than a window of them are under way to a follower, and a probe is one message.
+        WindowIsKept = "window-is-kept",
         /// From every state, every majority elects a leader, commits what its log holds, completes a change of membership, commits a new command, and hands leadership over.
         Recovery = "recovery",
     }
@@ -169,5 +175,13 @@ named! {
         TransferCompleted = "transfer-completed",
         /// A transfer of leadership is given up.
         TransferGivenUp = "transfer-given-up",
+        /// A leader steps down that has heard from a majority of one half of a joint configuration, and not of the other.
+        HalfNotHeard = "half-not-heard",
+        /// A pre-candidate has the promises of a majority of one half of a joint configuration, and not of the other.
+        HalfNotPromised = "half-not-promised",
+        /// A leader steps down that would have heard from enough if learners counted.
+        LearnersNotCounted = "learners-not-counted",
+        /// A leader that is transferring leadership steps down for want of a majority.
+        TransferCutOff = "transfer-cut-off",
     }
 }

@@ -44,6 +44,7 @@ fn five_lines_are_a_scope() {
         Property::OrderlyTransfer,
         Property::StalledDiskFollows,
         Property::PromotedWhenCaughtUp,
+        Property::CaughtUpInTime,
     ];
     let properties: BTreeSet<_> =
         Property::ALL.iter().copied().filter(|property| !inapplicable.contains(property)).collect();
@@ -121,7 +122,8 @@ fn every_key_is_read() {
 
 #[test]
 fn without_a_list_all_that_applies_is_checked() {
-    let text = format!("{BOUNDS}pre-vote = true\ncheck-quorum = true\nchanges = [\"remove 3\"]\n");
+    let rules = "pre-vote = true\ncheck-quorum = true\ncatch-up-rounds = 1\n";
+    let text = format!("{BOUNDS}{rules}changes = [\"remove 3\"]\n");
     let scope = Scope::parse("all", "all.toml", &text).unwrap();
     assert_eq!(scope.properties, Property::ALL.iter().copied().collect());
 }

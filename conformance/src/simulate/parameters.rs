@@ -100,6 +100,7 @@ impl Parameters {
             Property::UndisturbedLeader,
             Property::CutOffRaisesNoTerm,
             Property::LeaderHasMajority,
+            Property::CaughtUpInTime,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {

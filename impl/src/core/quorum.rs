@@ -75,6 +75,42 @@ mod tests {
         }
     }
 
+    /// One of the groups of 1 to 7 voters, alone and with every run of servers as the outgoing half,
+    /// and every set of servers that may have voted or may hold an entry.
+    fn small_groups() -> impl Iterator<Item = (Configuration, u8)> {
+        let run = |first: u64, end: u64| (first..end).map(ServerId).collect::<BTreeSet<_>>();
+        let halves = (0..8).flat_map(|first| (first..8).map(move |end| (first, end)));
+        let pairs = halves.flat_map(|outgoing| (1..8).map(move |voters| (voters, outgoing)));
+        pairs.flat_map(move |(voters, (first, end))| {
+            let configuration = Configuration {
+                voters: run(0, voters),
+                outgoing: run(first, end),
+                learners: run(voters.max(end), 8),
+            };
+            (0..=u8::MAX).map(move |set| (configuration.clone(), set))
+        })
+    }
+
+    /// Those in a set outnumber those that are not.
+    fn outnumber(half: &BTreeSet<ServerId>, set: u8) -> bool {
+        let (inside, outside): (Vec<u64>, Vec<u64>) =
+            half.iter().map(|server| server.0).partition(|server| set & (1 << server) != 0);
+        inside.len() > outside.len()
+    }
+
+    #[test]
+    fn in_every_small_group_a_quorum_outnumbers_the_rest_of_each_half() {
+        for (configuration, set) in small_groups() {
+            let Configuration { voters, outgoing, .. } = &configuration;
+            let due = outnumber(voters, set) && (outgoing.is_empty() || outnumber(outgoing, set));
+            let is_in = |server: ServerId| set & (1 << server.0) != 0;
+            assert_eq!(is_quorum(&configuration, is_in), due, "{configuration:?} {set:b}");
+            let held = |server| LogIndex(u64::from(is_in(server)));
+            let index = quorum_index(&configuration, held);
+            assert_eq!(index, LogIndex(u64::from(due)), "{configuration:?} {set:b}");
+        }
+    }
+
     quickcheck! {
         /// Half of the voters are not enough, any more are.
         fn a_majority_is_more_than_half(count: u8, voters: u8) -> bool {

@@ -104,3 +104,98 @@ fn end_of_run(
     }
     Ok(outside)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{HardState, MemoryStore};
+    use kontiki_specs::{Entry, Payload};
+    use quickcheck::{Arbitrary, Gen, quickcheck};
+
+    /// The terms of a log, one an entry: many, some of them over several entries, some left out.
+    #[derive(Clone, Debug)]
+    struct Terms(Vec<Term>);
+
+    impl Arbitrary for Terms {
+        fn arbitrary(g: &mut Gen) -> Terms {
+            let rises: Vec<u8> = Arbitrary::arbitrary(g);
+            let mut term = Term(1);
+            let terms = rises.into_iter().map(|rise| {
+                term.0 += u64::from(rise % 4).saturating_sub(1);
+                term
+            });
+            Terms(terms.collect())
+        }
+    }
+
+    impl Terms {
+        fn positions(&self) -> impl DoubleEndedIterator<Item = LogPosition> {
+            let numbered = self.0.iter().enumerate();
+            let numbered: Vec<_> =
+                numbered.map(|(place, term)| at(place as u64 + 1, *term)).collect();
+            numbered.into_iter()
+        }
+
+        fn runs(&self) -> TermRuns {
+            let mut runs = TermRuns::default();
+            self.positions().for_each(|position| runs.push(position));
+            runs
+        }
+
+        /// A bound on every index and every term, and beyond.
+        fn bounds(&self) -> impl Iterator<Item = LogPosition> {
+            let last_term = self.0.last().map_or(0, |term| term.0);
+            let indexes = 0..self.0.len() as u64 + 2;
+            indexes.flat_map(move |index| (0..last_term + 2).map(move |term| at(index, Term(term))))
+        }
+    }
+
+    fn at(index: u64, term: Term) -> LogPosition {
+        LogPosition { index: LogIndex(index), term }
+    }
+
+    quickcheck! {
+        /// Every index has the term that a plain list has there.
+        fn the_term_at_an_index_is_the_one_in_the_list(terms: Terms) -> bool {
+            let runs = terms.runs();
+            let listed = terms.positions().all(|at| runs.term_at(at.index) == Some(at.term));
+            listed
+                && runs.term_at(LogIndex::ZERO) == Some(Term::ZERO)
+                && runs.term_at(runs.last_index().next()).is_none()
+                && runs.last() == terms.positions().next_back().unwrap_or_default()
+        }
+
+        /// Of a plain list, read from its end, the first that is neither beyond nor later.
+        fn the_last_not_later_is_found_from_the_end(terms: Terms) -> bool {
+            let runs = terms.runs();
+            terms.bounds().all(|bound| {
+                let within = |at: &LogPosition| at.index <= bound.index && at.term <= bound.term;
+                let last = terms.positions().rev().find(within);
+                runs.last_not_later(bound) == last.unwrap_or_default()
+            })
+        }
+
+        /// What is cut is what a shorter list never had, and what is put behind it is at home there.
+        fn a_log_that_is_cut_is_as_one_that_ended_there(terms: Terms, cut: usize) -> bool {
+            let kept = cut % (terms.0.len() + 1);
+            let mut runs = terms.runs();
+            runs.truncate_from(LogIndex(kept as u64 + 1));
+            let mut shorter = Terms(terms.0[..kept].to_vec());
+            let same = runs == shorter.runs();
+            let later = terms.0.last().map_or(Term(1), |last| last.next());
+            shorter.0.push(later);
+            runs.push(at(kept as u64 + 1, later));
+            same && runs == shorter.runs()
+        }
+
+        /// What is found in a store by halves is what was put there one by one.
+        fn a_store_is_read_as_it_was_written(terms: Terms) -> bool {
+            let payload = Payload::Noop;
+            let entry = |at: LogPosition| {
+                Entry { index: at.index, term: at.term, payload: payload.clone() }
+            };
+            let log = terms.positions().map(entry).collect();
+            TermRuns::read(&MemoryStore::with(HardState::default(), log)).unwrap() == terms.runs()
+        }
+    }
+}

@@ -4,11 +4,14 @@
 //! Properties are written against what servers know and have on disk, not against the rules, so
 //! that a broken rule shows in its effect.
 
+mod campaigns;
 mod contact;
 mod learners;
 mod membership;
 mod quorum;
 mod recovery;
+mod rounds;
+mod sending;
 mod sets;
 mod states;
 mod steps;

@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 /// Whether the servers of which `is_in` is true are a majority of the voters, and of the outgoing
 /// voters if there are any.
 pub(super) fn is_quorum(configuration: &Configuration, is_in: impl Fn(ServerId) -> bool) -> bool {
-    let majority =
-        |of: &BTreeSet<ServerId>| of.iter().filter(|server| is_in(**server)).count() > of.len() / 2;
     let Configuration { voters, outgoing, .. } = configuration;
-    majority(voters) && (outgoing.is_empty() || majority(outgoing))
+    is_majority(voters, &is_in) && (outgoing.is_empty() || is_majority(outgoing, is_in))
+}
+
+/// Whether the servers of which `is_in` is true are more than half of these.
+pub(super) fn is_majority(of: &BTreeSet<ServerId>, is_in: impl Fn(ServerId) -> bool) -> bool {
+    of.iter().filter(|server| is_in(**server)).count() > of.len() / 2
 }
 
 /// Whether a server has a vote.

@@ -1,12 +1,14 @@
 //! Properties of a single step of a single server: what it may never do, whatever the others do.
 
-use super::quorum::{is_member, votes_in};
+use super::quorum::{is_majority, is_member, votes_in};
 use super::{GoalSet, PropertySet};
 use crate::environment::Turn;
 use crate::server::{RaftServer, Role, ServerState};
 use kontiki_specs::{
-    AppendOutcome, Entry, Goal, Input, LogIndex, Message, Output, Payload, Property, ServerId,
+    AppendOutcome, Configuration, Entry, Goal, Input, LogIndex, Message, Output, Payload, Property,
+    ServerId,
 };
+use std::collections::BTreeSet;
 
 /// What a step breaks and reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,10 +55,14 @@ impl Judged<'_> {
         broken.insert_if(!self.later_term_is_adopted(), P::LaterTermAdopted);
         broken.insert_if(!self.leader_is_undisturbed(), P::UndisturbedLeader);
         broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
+        broken.insert_if(!self.majority_has_promised(), P::CutOffRaisesNoTerm);
         broken.insert_if(!self.leader_has_majority(), P::LeaderHasMajority);
         broken.insert_if(!self.promotion_is_timely(), P::PromotedWhenCaughtUp);
         broken.insert_if(!self.transfer_is_orderly(), P::OrderlyTransfer);
         broken.insert_if(!self.change_is_as_expected(), P::ExpectedConfiguration);
+        broken.insert_if(!self.told_is_told(), P::ToldToCampaign);
+        broken.insert_if(!self.learners_catch_up_in_time(), P::CaughtUpInTime);
+        broken.insert_if(!self.window_is_kept(), P::WindowIsKept);
     }
 
     pub(super) fn is_restart(&self) -> bool {
@@ -236,6 +242,31 @@ impl Judged<'_> {
             goals.insert_if(after.is_leader() && before != after, G::QuorumCheckPassed);
         }
         self.reach_membership(goals);
+        self.reach_quorums(goals);
+    }
+
+    /// Servers that would have enough if less were asked for.
+    fn reach_quorums(&self, goals: &mut GoalSet) {
+        use Goal as G;
+        let Configuration { voters, outgoing, learners } = &*self.before.configuration;
+        let one_half = |of: &BTreeSet<ServerId>| {
+            let is_in = |server| of.contains(&server);
+            !outgoing.is_empty() && is_majority(voters, is_in) != is_majority(outgoing, is_in)
+        };
+        if let Role::PreCandidate { pre_votes } = &self.after.role {
+            goals.insert_if(one_half(pre_votes), G::HalfNotPromised);
+        }
+        if let Role::Leader { heard, transfer, .. } = &self.before.role
+            && *self.input == Input::QuorumContactExpired
+            && !self.after.is_leader()
+        {
+            let present = heard | &BTreeSet::from([self.before.id]);
+            goals.insert_if(one_half(&present), G::HalfNotHeard);
+            let with_learners = (voters | learners).intersection(&present).count();
+            let enough = outgoing.is_empty() && 2 * with_learners > voters.len();
+            goals.insert_if(enough, G::LearnersNotCounted);
+            goals.insert_if(transfer.is_some(), G::TransferCutOff);
+        }
     }
 
     fn reach_membership(&self, goals: &mut GoalSet) {

@@ -2,7 +2,8 @@
 
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{Message, ServerId};
+use kontiki_specs::{Configuration, Message, ServerId};
+use std::collections::BTreeSet;
 
 impl Step<'_> {
     /// E8: a server that has heard from a leader within the minimum election timeout ignores
@@ -21,10 +22,12 @@ impl Step<'_> {
             Message::RequestPreVote { .. } => true,
             _ => false,
         };
-        self.server.options.leader_contact
+        let options = &self.server.options;
+        options.leader_contact
             && in_contact
             && asks_for_vote
             && !self.mutated(Mutation::NoLeaderContact)
+            && (options.pre_vote || !self.mutated(Mutation::ContactNeedsPreVote))
     }
 
     /// E8: the minimum election timeout has passed without word from the leader.
@@ -54,9 +57,21 @@ impl Step<'_> {
         if let Role::Leader { heard, .. } = &mut self.state.role {
             let mut present = std::mem::take(heard);
             present.insert(self.state.id);
-            if !self.is_quorum(&present) && !self.mutated(Mutation::NoCheckQuorum) {
+            if !self.majority_is_present(&present) {
                 self.state.role = Role::FOLLOWER;
             }
+        }
+    }
+
+    /// E9, M1, M5: whether a leader that has heard from these may go on.
+    fn majority_is_present(&self, present: &BTreeSet<ServerId>) -> bool {
+        let Configuration { voters, learners, .. } = &*self.state.configuration;
+        let enough = |of: &BTreeSet<ServerId>| 2 * of.intersection(present).count() > voters.len();
+        match self.server.mutation {
+            Some(Mutation::NoCheckQuorum) => true,
+            Some(Mutation::QuorumCheckCountsLearners) => enough(&(voters | learners)),
+            Some(Mutation::QuorumCheckOfOneHalf) => enough(voters),
+            _ => self.is_quorum(present),
         }
     }
 }

@@ -16,7 +16,7 @@ impl Step<'_> {
         if self.server.options.pre_vote {
             self.ask_for_pre_votes();
         } else {
-            self.campaign(false);
+            self.campaign(self.mutated(Mutation::ClaimsToBeTold));
         }
     }
 

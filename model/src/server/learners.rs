@@ -45,11 +45,12 @@ impl Step<'_> {
     /// that has caught up. One that lacks what the leader held as it began has to do so again.
     pub(super) fn learners_are_timed(&mut self) {
         let for_good = self.mutated(Mutation::CaughtUpForGood);
+        let never_long = self.mutated(Mutation::RoundNeverLong);
         let last_index = self.state.log.last_index();
         let Role::Leader { progress, .. } = &mut self.state.role else { return };
         for FollowerProgress { match_index, catch_up, .. } in progress.values_mut() {
             match catch_up {
-                Some(CatchUp::Round { long, .. }) => *long = true,
+                Some(CatchUp::Round { long, .. }) => *long |= !never_long,
                 Some(CatchUp::Done { goal }) if *match_index >= *goal => *goal = last_index,
                 Some(CatchUp::Done { goal }) if for_good => *goal = last_index,
                 Some(CatchUp::Done { .. }) => {

@@ -367,3 +367,70 @@ fn listed_twice(servers: &[ServerId]) -> Option<ServerId> {
     let (mut seen, mut servers) = (BTreeSet::new(), servers.iter().copied());
     servers.find(|server| !seen.insert(*server))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::Environment;
+    use crate::server::{Options, RaftServer};
+    use kontiki_specs::scope::Scope;
+
+    fn run(first: u64, end: u64) -> BTreeSet<ServerId> {
+        (first..end).map(ServerId).collect()
+    }
+
+    fn server(bootstrap: Configuration) -> RaftServer {
+        let scope = Scope::find("first-steps").unwrap();
+        RaftServer {
+            id: ServerId(1),
+            bootstrap: Arc::new(bootstrap),
+            peers: run(2, 8),
+            environment: Environment::of(&scope),
+            options: Options {
+                pre_vote: false,
+                leader_contact: false,
+                check_quorum: false,
+                batch: 1,
+                window: 1,
+                catch_up_rounds: 0,
+            },
+            mutation: None,
+        }
+    }
+
+    /// Those in a set outnumber those that are not.
+    fn outnumber(half: &BTreeSet<ServerId>, set: &BTreeSet<ServerId>) -> bool {
+        let (inside, outside): (Vec<ServerId>, Vec<ServerId>) =
+            half.iter().partition(|server| set.contains(server));
+        inside.len() > outside.len()
+    }
+
+    /// One of the groups of 1 to 7 voters, alone and with every run of servers as the outgoing half.
+    fn small_groups() -> impl Iterator<Item = Configuration> {
+        let halves = (1..9).flat_map(|first| (first..9).map(move |end| (first, end)));
+        let pairs = halves.flat_map(|outgoing| (2..9).map(move |voters| (voters, outgoing)));
+        pairs.map(|(voters, (first, end))| Configuration {
+            voters: run(1, voters),
+            outgoing: run(first, end),
+            learners: run(voters.max(end), 9),
+        })
+    }
+
+    #[test]
+    fn in_every_small_group_a_quorum_outnumbers_the_rest_of_each_half() {
+        let sets: Vec<BTreeSet<ServerId>> = (0_u32..256)
+            .map(|set| (1..9).filter(|id| set & (1 << (id - 1)) != 0).map(ServerId).collect())
+            .collect();
+        for configuration in small_groups() {
+            let Configuration { voters, outgoing, .. } = &configuration;
+            let server = server(configuration.clone());
+            let state = server.boot();
+            let step = Step::new(&server, &state);
+            for set in &sets {
+                let due =
+                    outnumber(voters, set) && (outgoing.is_empty() || outnumber(outgoing, set));
+                assert_eq!(step.is_quorum(set), due, "{configuration:?} {set:?}");
+            }
+        }
+    }
+}

@@ -61,12 +61,20 @@ mutations! {
     PreVoteRaisesTerm = "pre-vote-raises-term",
     /// Breaks E7.
     PreVoteRefusalHidesTerm = "pre-vote-refusal-hides-term",
+    /// Breaks E7.
+    PreVoteOfOneHalf = "pre-vote-of-one-half",
     /// Breaks E8.
     NoLeaderContact = "no-leader-contact",
+    /// Breaks E8.
+    ContactNeedsPreVote = "contact-needs-pre-vote",
     /// Breaks E9.
     NoCheckQuorum = "no-check-quorum",
     /// Breaks E12.
     StalledDiskLeadsOn = "stalled-disk-leads-on",
+    /// Breaks E9.
+    QuorumCheckCountsLearners = "quorum-check-counts-learners",
+    /// Breaks E9.
+    QuorumCheckOfOneHalf = "quorum-check-of-one-half",
     /// Breaks L2.
     SkipConsistencyCheck = "skip-consistency-check",
     /// Breaks L3.
@@ -91,6 +99,8 @@ mutations! {
     LeaderCountsUndurableSelf = "leader-counts-undurable-self",
     /// Breaks L9's condition on completions.
     CompletionByIndexOnly = "completion-by-index-only",
+    /// Breaks L9's window.
+    WindowIsNotKept = "window-is-not-kept",
     /// Breaks L2.
     HintNeverAdvances = "hint-never-advances",
     /// Breaks L8.
@@ -129,6 +139,8 @@ mutations! {
     UnawarePromotedLearnerRefusesVote = "unaware-promoted-learner-refuses-vote",
     /// Breaks M5.
     CaughtUpForGood = "caught-up-for-good",
+    /// Breaks M5's rounds.
+    RoundNeverLong = "round-never-long",
     /// Breaks M6.
     SingleChangeWithoutOwnCommit = "single-change-without-own-commit",
     /// Breaks M7.
@@ -143,6 +155,8 @@ mutations! {
     TransferNeverAborts = "transfer-never-aborts",
     /// Breaks E10's exemption from E8.
     TransferRespectsContact = "transfer-respects-contact",
+    /// Breaks E10, and with it E8.
+    ClaimsToBeTold = "claims-to-be-told",
 }
 
 impl fmt::Display for Mutation {

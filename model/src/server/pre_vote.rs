@@ -46,9 +46,18 @@ impl Step<'_> {
         if let Role::PreCandidate { pre_votes } = &mut self.state.role {
             pre_votes.extend(counts.then_some(voter));
             let pre_votes = pre_votes.clone();
-            if self.is_quorum(&pre_votes) {
+            if self.is_promised(&pre_votes) {
                 self.campaign(false);
             }
         }
+    }
+
+    /// E7, M1: whether the promises of these are enough.
+    fn is_promised(&self, pre_votes: &BTreeSet<ServerId>) -> bool {
+        let outgoing = &self.state.configuration.outgoing;
+        if self.mutated(Mutation::PreVoteOfOneHalf) && !outgoing.is_empty() {
+            return 2 * outgoing.intersection(pre_votes).count() > outgoing.len();
+        }
+        self.is_quorum(pre_votes)
     }
 }

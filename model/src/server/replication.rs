@@ -73,12 +73,14 @@ impl Step<'_> {
     /// goes on, to the end of its log or of the window: so many entries may be under way (L9).
     pub(super) fn send_entries(&mut self, follower: ServerId) {
         let Options { batch, window, .. } = self.server.options;
+        let unbounded = self.mutated(Mutation::WindowIsNotKept);
         let log = self.state.log.clone();
         let Some(progress) = self.progress_of(follower) else { return };
         let (unsent, last) = match progress.mode {
             ReplicationMode::Probe => {
                 (progress.next_index, LogIndex(progress.next_index.previous().0 + batch))
             }
+            ReplicationMode::Pipeline if unbounded => (progress.next_index, log.last_index()),
             ReplicationMode::Pipeline => {
                 (progress.next_index, LogIndex(progress.match_index.0 + window))
             }

@@ -159,6 +159,7 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         Property::OrderlyTransfer => {
             (scope.transfers > 0 || !scope.changes.is_empty(), "transfers = 1 or more")
         }
+        Property::CaughtUpInTime => (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more"),
         _ => return None,
     };
     (!given).then_some(need)
@@ -173,10 +174,17 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
     let (given, need) = match goal {
         Goal::PreVoteWon => (scope.pre_vote, "pre-vote = true"),
         Goal::VoteRequestIgnored => (scope.leader_contact, "leader-contact = true"),
-        Goal::LeaderStepsDown | Goal::QuorumCheckPassed => {
-            (scope.check_quorum, "check-quorum = true")
+        Goal::LeaderStepsDown
+        | Goal::QuorumCheckPassed
+        | Goal::HalfNotHeard
+        | Goal::LearnersNotCounted
+            if !scope.check_quorum =>
+        {
+            (false, "check-quorum = true")
         }
         Goal::LeaderGivesWay => (scope.disk_stalls, STALLS),
+        Goal::TransferCutOff if scope.transfers > 0 => (scope.check_quorum, "check-quorum = true"),
+        Goal::HalfNotPromised if !scope.pre_vote => (false, "pre-vote = true"),
         Goal::RestartWithVote | Goal::RestartWithEntries => (crashes, CRASHES),
         Goal::CommandCommitted | Goal::CommandCommittedEverywhere => {
             (scope.commands != Some(0), "commands = 1 or more")
@@ -193,11 +201,16 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         | Goal::RemovedServerDeposes
         | Goal::OutsideLeaderStepsDown
         | Goal::RemovedServerCampaigns
+        | Goal::HalfNotHeard
+        | Goal::HalfNotPromised
+        | Goal::LearnersNotCounted
         | Goal::LearnerPromoted => (!scope.changes.is_empty(), CHANGES_LISTED),
         Goal::LearnerCaughtUp | Goal::LearnerTooSlow | Goal::LearnerFallsBehind => {
             (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more")
         }
-        Goal::TransferGivenUp => (scope.transfers > 0, "transfers = 1 or more"),
+        Goal::TransferGivenUp | Goal::TransferCutOff => {
+            (scope.transfers > 0, "transfers = 1 or more")
+        }
         Goal::TransferCompleted => {
             (scope.transfers > 0 || !scope.changes.is_empty(), "transfers = 1 or more")
         }
