@@ -7,7 +7,7 @@ use super::invariants::Invariants;
 use super::network::Network;
 use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
-use super::taken::Taken;
+use super::taken::{Taken, heirs};
 use crate::divergence::{Divergence, Occasion};
 use crate::implementation::{Failure, Implementation, config};
 use crate::shadow::Shadow;
@@ -247,6 +247,7 @@ impl SimulatedCluster {
         self.steps += 1;
         let raft = one.implementation.raft();
         let (role, transfers_to) = (raft.role(), raft.transfers_to());
+        let heirs = heirs(raft);
         let was_told = matches!(one.shadow.state().role, Role::Candidate { transfer: true, .. });
         let reaction = one.react(server, &input)?;
         if let Some(record) = &mut self.record {
@@ -269,8 +270,15 @@ impl SimulatedCluster {
                 return Err(Box::new(Problem::Broken { invariant, server, how }));
             }
         };
-        let taken =
-            Taken { place: at, role, transfers_to, was_told, input: &input, outputs: &outputs };
+        let taken = Taken {
+            place: at,
+            role,
+            transfers_to,
+            heirs: &heirs,
+            was_told,
+            input: &input,
+            outputs: &outputs,
+        };
         self.exercised.note(&taken, one.implementation.raft());
         for output in &outputs {
             if let Output::WriteEntries { first_index, .. } = output {

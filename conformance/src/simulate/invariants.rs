@@ -354,6 +354,7 @@ mod tests {
                 place: *place,
                 role: RoleKind::Follower,
                 transfers_to: None,
+                heirs: &[],
                 was_told: false,
                 input: &Input::HeartbeatTimeout,
                 outputs: std::slice::from_ref(output),

@@ -101,6 +101,7 @@ impl Parameters {
             Property::CutOffRaisesNoTerm,
             Property::LeaderHasMajority,
             Property::CaughtUpInTime,
+            Property::PromotedWhenCaughtUp,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {

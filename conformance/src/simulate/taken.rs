@@ -13,6 +13,8 @@ pub(super) struct Taken<'a> {
     pub(super) role: RoleKind,
     /// To whom it was handing leadership over before (rule E10).
     pub(super) transfers_to: Option<ServerId>,
+    /// Who was known to hold its whole log before, if it led without a vote (rule M4).
+    pub(super) heirs: &'a [ServerId],
     /// Whether it was campaigning because a leader had told it to (rule E10).
     pub(super) was_told: bool,
     pub(super) input: &'a Input,
@@ -21,8 +23,8 @@ pub(super) struct Taken<'a> {
 
 impl Taken<'_> {
     /// E10, M4: who is told to campaign is the voter that leadership goes to, holding the leader's
-    /// whole log, or the one whose answer has made a leader without a vote step down. A leader that
-    /// hands over takes nothing new. `raft` is the server after the step.
+    /// whole log, or one that holds the whole log of a leader without a vote, which steps down, or
+    /// whose answer has made it do so. A leader that hands over takes nothing new. `raft` is the server after the step.
     pub(super) fn transfers_in_order(&self, raft: &Raft<MemoryStore>) -> Result<(), String> {
         if let Some(to) = self.transfers_to.filter(|_| self.takes()) {
             return Err(format!("it takes something new while it hands over to {to}"));
@@ -32,7 +34,7 @@ impl Taken<'_> {
                 return raft.transfers_to() == Some(*to) && holds_all(raft, *to);
             }
             let answers = matches!(self.input, Input::Deliver { from, .. } if from == to);
-            self.role == RoleKind::Leader && answers
+            self.role == RoleKind::Leader && (answers || self.heirs.contains(to))
         };
         let mut tells = self.tells();
         match tells.find(|to| !told(to) || !raft.configuration().voters.contains(to)) {
@@ -57,11 +59,22 @@ impl Taken<'_> {
 
 /// Whether a follower is known to hold a leader's whole log.
 fn holds_all(leader: &Raft<MemoryStore>, follower: ServerId) -> bool {
+    who_holds_all(leader).contains(&follower)
+}
+
+/// Who is known to hold a leader's whole log.
+fn who_holds_all(leader: &Raft<MemoryStore>) -> Vec<ServerId> {
     let last_index = leader.last_index();
     match leader.observe_from(last_index).map(|seen| seen.role) {
         Ok(RoleObservation::Leader { progress, .. }) => {
-            progress.get(&follower).is_some_and(|known| known.match_index == last_index)
+            let all = progress.into_iter().filter(|(_, known)| known.match_index == last_index);
+            all.map(|(follower, _)| follower).collect()
         }
-        _ => false,
+        _ => Vec::new(),
     }
+}
+
+/// Who may take over from a server that leads without a vote, because they lack nothing.
+pub(super) fn heirs(raft: &Raft<MemoryStore>) -> Vec<ServerId> {
+    if raft.configuration().voters.contains(&raft.id()) { Vec::new() } else { who_holds_all(raft) }
 }

@@ -52,8 +52,11 @@ pub(super) fn bug_of_2015_avoided() -> Result<Story, StoryError> {
     cluster.change_membership(3, "remove 2")?;
     cluster.settle()?;
     cluster.reconnect(1);
-    cluster.heartbeat(3)?;
-    cluster.settle()?;
+    // S1 does not answer the first heartbeat: it has yet to write the term.
+    for _ in 0..2 {
+        cluster.heartbeat(3)?;
+        cluster.settle()?;
+    }
     Ok(cluster.finish())
 }
 
