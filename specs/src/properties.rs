@@ -63,6 +63,8 @@ named! {
         MonotonicMatch = "monotonic-match",
         /// A server asks for votes, grants one and acknowledges entries only as its disk justifies.
         JustifiedByDisk = "justified-by-disk",
+        /// A leader sends what its log holds: entries that follow one another and begin right after the position they are placed behind.
+        SentFromLog = "sent-from-log",
         /// A server that counts acknowledgements commits an entry of its own term.
         OwnTermCommit = "own-term-commit",
         /// A server that hears of a later term is a follower in it, unless it ignores a vote request for leader contact.
