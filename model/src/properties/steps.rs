@@ -3,9 +3,10 @@
 use super::quorum::{is_member, votes_in};
 use super::{GoalSet, PropertySet};
 use crate::environment::Turn;
-use crate::server::{RaftServer, Role, ServerState};
+use crate::server::{Options, RaftServer, Role, ServerState, entry_bytes};
 use kontiki_specs::{
-    AppendOutcome, Entry, Goal, Input, LogIndex, Message, Output, Payload, Property, ServerId,
+    AppendOutcome, Entry, Goal, Input, LogIndex, Message, Output, Payload, Property,
+    ReplicationMode, ServerId,
 };
 
 /// What a step breaks and reaches.
@@ -51,6 +52,7 @@ impl Judged<'_> {
         broken.insert_if(!self.own_term_is_counted(), P::OwnTermCommit);
         broken.insert_if(!self.sends().all(|sent| self.is_justified(sent)), P::JustifiedByDisk);
         broken.insert_if(!self.sends().all(|sent| self.is_from_log(sent)), P::SentFromLog);
+        broken.insert_if(!self.sends().all(|sent| self.is_within_limits(sent)), P::WithinLimits);
         broken.insert_if(!self.later_term_is_adopted(), P::LaterTermAdopted);
         broken.insert_if(!self.leader_is_undisturbed(), P::UndisturbedLeader);
         broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
@@ -153,6 +155,28 @@ impl Judged<'_> {
         let Message::AppendEntries { prev, entries, .. } = message else { return true };
         let log = &self.after.log;
         log.holds(*prev) && log.from(prev.index.next()).starts_with(entries)
+    }
+
+    /// L9: a message has no more entries and no more bytes than it may have, nor has what is under
+    /// way to whom it is sent, unless that is a single entry.
+    fn is_within_limits(&self, (to, message): (ServerId, &Message)) -> bool {
+        let Message::AppendEntries { entries, .. } = message else { return true };
+        let Options { batch, batch_bytes, window, window_bytes, .. } = self.server.options;
+        let within = |entries: &[Entry], most: u64, most_bytes: u64| {
+            let bytes: u64 = entries.iter().map(entry_bytes).sum();
+            entries.len() <= 1 || (entries.len() as u64 <= most && bytes <= most_bytes)
+        };
+        let under_way = match &self.after.role {
+            Role::Leader { progress, .. } => progress.get(&to).map_or(&[][..], |known| {
+                let sent = self.after.log.up_to(known.next_index.previous());
+                let matched = self.after.log.up_to(known.match_index).len();
+                let probes = known.mode == ReplicationMode::Probe;
+                sent.get(matched..).filter(|_| !probes).unwrap_or_default()
+            }),
+            _ => &[],
+        };
+        within(entries, batch, batch_bytes)
+            && (entries.is_empty() || within(under_way, window, window_bytes))
     }
 
     /// L8: what is handed over is the log from the last applied entry to the new one, each once.
