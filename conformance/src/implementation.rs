@@ -76,8 +76,8 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
 pub enum Failure {
     /// It turned the input away.
     Rejected(Rejection),
-    /// Its store failed, which the comparison never makes it do, or what it puts out or holds cannot
-    /// be right, whatever the model does.
+    /// Its store failed, which the comparison never makes it do, or what it puts out or holds
+    /// cannot be right, whatever the model does.
     Broken(String),
 }
 

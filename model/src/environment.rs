@@ -136,7 +136,8 @@ impl Environment {
         events
     }
 
-    /// What clients may propose to a leader that has room for `most` commands: one or two at a time.
+    /// What clients may propose to a leader that has room for so many commands: one or two at a
+    /// time.
     fn proposals(&self, most: u64) -> impl Iterator<Item = Input> {
         let (short, long) = (Bytes::from_static(SHORT), Bytes::from_static(LONG));
         let all = match self.two_sizes {

@@ -55,7 +55,7 @@ pub enum Survivors {
 const BATCHES: [u64; 5] = [1, 2, 3, 8, 64];
 const WINDOWS: [u64; 5] = [1, 2, 4, 16, 256];
 /// A command of a run has 32 bytes as an entry, or up to some hundreds more: so these are room for
-/// none of them, for one or two, and for a few. (A message or a window always has room for one.)
+/// none of them, for one to three, and for some. (A single entry goes all the same.)
 const BYTES: [Option<u64>; 5] = [None, None, Some(1), Some(100), Some(400)];
 const ROUNDS: [u64; 5] = [0, 0, 1, 3, 10];
 

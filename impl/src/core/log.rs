@@ -187,8 +187,8 @@ impl Log {
     }
 
     /// Entries from `first` on and not beyond `last`: at least one, and no more than are together
-    /// in memory, or than stay within `max_bytes` where they are read from the store. Both must be in
-    /// the log.
+    /// in memory, or than stay within `max_bytes` where they are read from the store. Both must be
+    /// in the log.
     fn piece(
         &self,
         store: &impl LogStore,

@@ -79,9 +79,9 @@ impl Step<'_> {
         }
     }
 
-    /// L9: what one message may carry, from an index on: a batch, which is limited in entries and in
-    /// bytes, and no more than there is room for in the window. Never nothing if there is an entry
-    /// and room for one: a single entry may have more bytes than any limit.
+    /// L9: what one message may carry, from an index on: a batch, which is limited in entries and
+    /// in bytes, and no more than there is room for in the window. Never nothing if there is an
+    /// entry and room for one: a single entry may have more bytes than any limit.
     fn batch(&self, first: LogIndex, room: u64, room_bytes: u64) -> Vec<Entry> {
         let Options { batch, batch_bytes, .. } = self.server.options;
         let most = usize::try_from(room.min(batch)).unwrap_or(usize::MAX);
