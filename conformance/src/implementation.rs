@@ -1,5 +1,6 @@
 //! The implementation as the comparison drives it: a server and its disk.
 
+use crate::consecutive::disorder;
 use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StartError, StepError, completion};
 use kontiki::storage::{MemoryStore, StoreError};
 use kontiki_specs::scope::Scope;
@@ -21,7 +22,7 @@ pub struct Implementation {
 /// How the implementation is run: ways in which it must do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Memory {
-    /// All of the log stays in memory. Limits count entries.
+    /// All of the log stays in memory.
     Warm,
     /// Only what is not yet durable and applied stays in memory; the rest is read from the store
     /// each time. A limit of one entry is given as one of one byte, which lets as much through.
@@ -36,8 +37,8 @@ impl Memory {
     pub const ALL: [Memory; 3] = [Memory::Warm, Memory::Cold, Memory::Scant];
 }
 
-/// What the implementation is told in a scope: the model's parameters. Limits in bytes are out of
-/// reach but for those that stand for one entry, because the model has none.
+/// What the implementation is told in a scope: the model's parameters. Limits in bytes that the
+/// scope does not have are out of reach, but for those that stand for one entry.
 pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
     let mut config = if id.0 <= scope.voters {
         Config::new(id, (1..=scope.voters).map(ServerId))
@@ -49,12 +50,12 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
     config.leader_contact = scope.leader_contact;
     config.check_quorum = scope.check_quorum;
     let beyond = 1 << 40;
-    let limits = |entries| match memory {
+    let limits = |entries, bytes: Option<u64>| match memory {
         Memory::Cold if entries == 1 => (beyond, 1),
-        Memory::Cold | Memory::Warm | Memory::Scant => (entries, beyond),
+        Memory::Cold | Memory::Warm | Memory::Scant => (entries, bytes.unwrap_or(beyond)),
     };
-    let (batch_entries, batch_bytes) = limits(scope.batch);
-    let (window_entries, window_bytes) = limits(scope.window);
+    let (batch_entries, batch_bytes) = limits(scope.batch, scope.batch_bytes);
+    let (window_entries, window_bytes) = limits(scope.window, scope.window_bytes);
     config.limits = Limits {
         batch_entries,
         batch_bytes,
@@ -76,7 +77,8 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
 pub enum Failure {
     /// It turned the input away.
     Rejected(Rejection),
-    /// Its store failed, which the comparison never makes it do.
+    /// Its store failed, which the comparison never makes it do, or what it puts out or holds
+    /// cannot be right, whatever the model does.
     Broken(String),
 }
 
@@ -110,7 +112,8 @@ impl Implementation {
     /// entries are handed over means nothing.
     ///
     /// # Errors
-    /// If the input is turned away: then nothing has changed.
+    /// If the input is turned away: then nothing has changed. If what is put out cannot be right:
+    /// then the server is of no use any more.
     pub fn step(&mut self, input: &Input) -> Result<Vec<Output>, Failure> {
         match input {
             Input::Restart { torn } => self.lose_writes(*torn),
@@ -132,6 +135,9 @@ impl Implementation {
             return Err(Failure::Broken(why.to_string()));
         }
         let outputs = join_applied(outputs.drain());
+        if let Some(wrong) = disorder(&outputs) {
+            return Err(Failure::Broken(wrong));
+        }
         self.writes.extend(outputs.iter().filter(|output| completion(output).is_some()).cloned());
         Ok(outputs)
     }

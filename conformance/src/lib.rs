@@ -1,6 +1,7 @@
 //! The comparison of Kontiki's implementation with its model: see `conformance/README.md`.
 
 pub mod atlas;
+pub mod consecutive;
 pub mod divergence;
 pub mod fields;
 pub mod hidden;

@@ -54,6 +54,8 @@ fn other_scopes_agree() {
     for text in [
         "servers = 1\nterms = 3\nlog = 4\nbatch = 2\ndisk = 'asynchronous'\nrestarts = 2",
         "servers = 2\nterms = 2\nlog = 3\nbatch = 3\nwindow = 2\ncommands = 2",
+        "servers = 1\nterms = 2\nlog = 4\nbatch = 2\nbatch-bytes = 1\ndisk = 'asynchronous'\nrestarts = 1",
+        "servers = 2\nterms = 1\nlog = 3\nbatch = 3\nwindow = 2\nbatch-bytes = 62\nwindow-bytes = 63",
         "servers = 2\nterms = 2\nlog = 2\nbatch = 2\ndisk = 'asynchronous'\nrestarts = 1",
         "servers = 3\nvoters = 2\nterms = 2\nlog = 2\npre-vote = true\ncheck-quorum = true",
         "servers = 2\nterms = 2\nlog = 1\npre-vote = true\nleader-contact = true\nrestarts = 1",

@@ -1,4 +1,4 @@
-//! The limits in bytes, which the model does not have, against a plain calculation.
+//! The limits in bytes, of which the model has those on messages, against a plain calculation.
 
 use kontiki::core::{Config, Outputs, Raft, completion};
 use kontiki::storage::MemoryStore;

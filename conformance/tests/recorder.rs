@@ -1,6 +1,6 @@
 //! What a server of the library logs of itself, the model confirms.
 
-use kontiki::core::{Config, Outputs, Raft};
+use kontiki::core::{Config, Limits, Outputs, Raft};
 use kontiki::storage::{HardState, MemoryStore};
 use kontiki::{
     AppendOutcome, Entry, Input, LogIndex, Message, Output, Payload, Recorder, RecorderError,
@@ -44,7 +44,7 @@ impl Logged {
 }
 
 /// Server 1 with three entries on its disk is elected, commits them in pieces, and steps down.
-fn recorded() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+fn recorded(limit: impl FnOnce(&mut Limits)) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let entry = |index| Entry {
         term: Term(1),
         index: LogIndex(index),
@@ -52,7 +52,9 @@ fn recorded() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     };
     let hard_state = HardState { term: Term(2), vote: None };
     let disk = MemoryStore::with(hard_state, (1..=3).map(entry).collect());
-    let raft = Raft::start(Config::new(IDS[0], IDS), disk)?;
+    let mut config = Config::new(IDS[0], IDS);
+    limit(&mut config.limits);
+    let raft = Raft::start(config, disk)?;
     let recorder = Recorder::begin(&raft, "A server elected after a restart", Vec::new())?;
     let mut server = Logged { raft, recorder, log: Vec::new() };
     let from = IDS[1];
@@ -76,13 +78,31 @@ fn recorded() -> Result<Vec<u8>, Box<dyn std::error::Error>> {
 
 #[test]
 fn the_model_confirms_what_a_server_logs() {
-    let trace = Trace::read(recorded().unwrap().as_slice()).unwrap();
+    let trace = Trace::read(recorded(|_| {}).unwrap().as_slice()).unwrap();
     assert_eq!(validate_trace(&trace).unwrap(), trace.steps.len() as u64);
     let mut forged = trace.clone();
     forged.steps[3].observation.commit_index = LogIndex(3);
     let fault = validate_trace(&forged).unwrap_err();
     assert!(matches!(fault, TraceFault::Diverges { step: 4, .. }), "{fault}");
     assert!(fault.to_string().contains("+ commit: 3"), "{fault}");
+}
+
+/// Limits in bytes go with the trace, and decide what the model sends.
+#[test]
+fn limits_in_bytes_are_part_of_a_trace() {
+    let small = |limits: &mut Limits| {
+        limits.batch_bytes = 30;
+        limits.window_bytes = 60;
+    };
+    let trace = Trace::read(recorded(small).unwrap().as_slice()).unwrap();
+    assert_eq!(validate_trace(&trace).unwrap(), trace.steps.len() as u64);
+    let without = |change: fn(&mut Trace)| {
+        let mut other = trace.clone();
+        change(&mut other);
+        validate_trace(&other).is_err()
+    };
+    assert!(without(|trace| trace.header.scope.batch_bytes = None));
+    assert!(without(|trace| trace.header.scope.window_bytes = None));
 }
 
 #[test]

@@ -73,6 +73,8 @@ const PARAMETERS: Parameters = Parameters {
     check_quorum: true,
     batch: 2,
     window: 4,
+    batch_bytes: Some(100),
+    window_bytes: None,
     catch_up_rounds: 0,
     memory: Memory::Cold,
     survivors: Survivors::All,

@@ -117,6 +117,8 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         commands: None,
         batch: config.limits.batch_entries,
         window: config.limits.window_entries,
+        batch_bytes: Some(config.limits.batch_bytes),
+        window_bytes: Some(config.limits.window_bytes),
         restarts: 0,
         disk: Disk::Asynchronous,
         disk_stalls: true,

@@ -49,6 +49,8 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         check_quorum: scope.check_quorum,
         batch: scope.batch.max(1),
         window: scope.window.max(1),
+        batch_bytes: scope.batch_bytes.unwrap_or(u64::MAX),
+        window_bytes: scope.window_bytes.unwrap_or(u64::MAX),
         catch_up_rounds: scope.catch_up_rounds,
     };
     all()

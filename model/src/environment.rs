@@ -11,6 +11,12 @@ use kontiki_specs::{Input, LogIndex, LogPosition, MembershipChange, Output, Serv
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// The command that clients propose.
+const SHORT: &[u8] = b"command";
+/// The other one, where there are two sizes. Its entry counts for as much as two of the short one
+/// (rule L9): so sums of either meet a limit to the byte.
+const LONG: &[u8] = b"as long as two entries of such command";
+
 /// The bounds of a scope, as far as they concern one server.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -31,6 +37,9 @@ pub struct Environment {
     /// Whether heartbeats are ever due. The network loses nothing for good, so that entries arrive
     /// without them; but followers hear of commits, and are in contact, by messages with entries only.
     pub heartbeats: bool,
+    /// Whether clients propose commands of two sizes, so that limits in bytes cut messages in
+    /// different places.
+    pub two_sizes: bool,
     /// What operators may ask for, each once in the list. How often is counted for the cluster.
     pub changes: Arc<[MembershipChange]>,
     /// Whether operators may ask for transfers of leadership, and to whom: any server. How often
@@ -83,6 +92,7 @@ impl Environment {
             last_term: Term(scope.terms),
             log_limit: LogIndex(scope.log),
             write_limit: scope.terms * (2 + scope.log),
+            two_sizes: scope.batch_bytes.is_some() || scope.window_bytes.is_some(),
             may_restart: scope.restarts > 0,
             disk_stalls: scope.disk_stalls,
             synchronous_disk: scope.disk == Disk::Synchronous,
@@ -118,12 +128,7 @@ impl Environment {
             events.extend(transfers.map(|to| Input::TransferLeadership { to: *to }));
         }
         let room = self.log_limit.0.saturating_sub(state.log.last_index().0);
-        for commands in 1..=room.min(server.options.batch).min(2) {
-            let command = Bytes::from_static(b"command");
-            events.push(Input::Propose {
-                commands: (0..commands).map(|_| command.clone()).collect(),
-            });
-        }
+        events.extend(self.proposals(room.min(server.options.batch)));
         if room > 0 && state.is_leader() {
             for expected in [None, Some(another_configuration(state))] {
                 events.extend(
@@ -139,6 +144,18 @@ impl Environment {
             events.extend(tears.map(|written| Input::Restart { torn: Some(written) }));
         }
         events
+    }
+
+    /// What clients may propose to a leader that has room for so many commands: one or two at a
+    /// time.
+    fn proposals(&self, most: u64) -> impl Iterator<Item = Input> {
+        let (short, long) = (Bytes::from_static(SHORT), Bytes::from_static(LONG));
+        let all = match self.two_sizes {
+            false => vec![vec![short.clone()], vec![short.clone(), short]],
+            true => vec![vec![short.clone()], vec![long.clone()], vec![short, long]],
+        };
+        let fits = move |commands: &Vec<Bytes>| commands.len() as u64 <= most;
+        all.into_iter().filter(fits).map(|commands| Input::Propose { commands })
     }
 
     /// Lets an input happen to a server; with a synchronous disk, also the completion of every

@@ -72,6 +72,7 @@ const SCOPES: &[&str] = &[
     "servers = 2\nterms = 2\nlog = 1\npre-vote = true\nrestarts = 1",
     "servers = 3\nterms = 1\nlog = 1\nrestarts = 1\ndisk = 'asynchronous'",
     "servers = 2\nterms = 2\nlog = 2\nbatch = 2\ncommands = 1",
+    "servers = 2\nterms = 2\nlog = 3\nbatch = 3\nbatch-bytes = 60\nwindow-bytes = 62\ncommands = 1\nheartbeats = false",
     "servers = 3\nterms = 1\nlog = 1\nleader-contact = true",
     "servers = 3\nterms = 1\nlog = 1\ncheck-quorum = true",
     "servers = 3\nterms = 1\nlog = 1\nvoters = 2",

@@ -63,6 +63,10 @@ named! {
         MonotonicMatch = "monotonic-match",
         /// A server asks for votes, grants one and acknowledges entries only as its disk justifies.
         JustifiedByDisk = "justified-by-disk",
+        /// A leader sends what its log holds: entries that follow one another and begin right after the position they are placed behind.
+        SentFromLog = "sent-from-log",
+        /// A message carries, and to a follower is under way, no more than the limits say in entries and in bytes, or a single entry.
+        WithinLimits = "within-limits",
         /// A server that counts acknowledgements commits an entry of its own term.
         OwnTermCommit = "own-term-commit",
         /// A server that hears of a later term is a follower in it, unless it ignores a vote request for leader contact.
@@ -93,8 +97,6 @@ named! {
         ToldToCampaign = "told-to-campaign",
         /// A learner's rounds end, are counted and grow long as they should, and it has caught up only by a short one or with all it lacked.
         CaughtUpInTime = "caught-up-in-time",
-        /// No message has more entries than a batch, no more than a window of them are under way to a follower, and a probe is one message.
-        WindowIsKept = "window-is-kept",
         /// From every state, every majority elects a leader, commits what its log holds, completes a change of membership, commits a new command, and hands leadership over.
         Recovery = "recovery",
     }

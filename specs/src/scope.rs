@@ -128,6 +128,16 @@ pub struct Scope {
     /// The most entries that may be under way to one follower, 1 to 65 536; if the file does not say,
     /// as many as there are.
     pub window: u64,
+    /// The most bytes of entries that one message carries, 1 or more; a larger entry goes alone
+    /// (rule L9). If the file does not say, only `batch` limits messages. With this or
+    /// `window-bytes`, clients propose commands of two sizes, so that messages are cut in different
+    /// places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_bytes: Option<u64>,
+    /// The most bytes of entries that may be under way to one follower, 1 or more; one entry may
+    /// be, whatever its size (rule L9). If the file does not say, only `window` limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_bytes: Option<u64>,
     /// How many crashes there are in all, over the whole cluster, 0 to 7.
     pub restarts: u64,
     /// How writes reach the disk.

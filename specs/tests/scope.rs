@@ -59,6 +59,8 @@ fn five_lines_are_a_scope() {
         commands: None,
         batch: 1,
         window: 1,
+        batch_bytes: None,
+        window_bytes: None,
         restarts: 0,
         disk: Disk::Synchronous,
         disk_stalls: false,
@@ -80,7 +82,8 @@ fn five_lines_are_a_scope() {
 #[test]
 fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
-        log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
+        log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nbatch-bytes = 88\n\
+        window-bytes = 0x100_0000_0000\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
         check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\n\
         changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\n";
@@ -96,6 +99,8 @@ fn every_key_is_read() {
         commands: Some(0),
         batch: 15,
         window: 3,
+        batch_bytes: Some(88),
+        window_bytes: Some(1 << 40),
         restarts: 7,
         disk: Disk::Asynchronous,
         disk_stalls: true,
@@ -239,6 +244,8 @@ fn bounds_out_of_range() {
         "my.toml:4: `unique-states` is 0",
         &["1 or more (leave the key out"],
     );
+    refused("batch-bytes = 0\n", "my.toml:4: `batch-bytes` is 0, which is out", &["is 1 or more"]);
+    refused("window-bytes = 0\n", "my.toml:4: `window-bytes` is 0, which is", &["is 1 or more"]);
     refused("voters = 0\n", "my.toml:4: `voters` is 0", &["from 1 to `servers` (here 3)"]);
     refused("voters = 4\n", "my.toml:4: `voters` is 4, but there are only 3 servers", &["here 3"]);
     for (text, start, range) in [

@@ -12,7 +12,9 @@ use super::taken::Taken;
 use crate::implementation::Implementation;
 use kontiki::core::Raft;
 use kontiki::storage::{HardState, LogStore, MemoryStore};
-use kontiki_specs::{Entry, Input, LogIndex, LogPosition, Output, RoleKind, ServerId, Term};
+use kontiki_specs::{
+    Entry, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Term,
+};
 use std::collections::BTreeMap;
 
 /// What the cluster has done so far, as far as it must be remembered.
@@ -132,6 +134,7 @@ impl Invariants {
                 _ => {}
             }
         }
+        self.sent_is_from_log(place, outputs)?;
         self.applied_is_committed(place, raft)?;
         taken.transfers_in_order(raft).map_err(|how| (Invariant::OrderlyTransfer, how))?;
         self.note_commits(history, quorums);
@@ -191,6 +194,23 @@ impl Invariants {
         }
         log.extend_from_slice(entries);
         self.memberships.writes(place, first, entries);
+        Ok(())
+    }
+
+    /// What is sent to be appended is what stands in the sender's log right behind that position.
+    fn sent_is_from_log(&self, place: usize, outputs: &[Output]) -> Result<(), Broken> {
+        let Some(log) = self.logs.get(place) else { return Ok(()) };
+        for output in outputs {
+            let Output::Send { to, message } = output else { continue };
+            let Message::AppendEntries { prev, entries, .. } = message else { continue };
+            let behind = usize::try_from(prev.index.0).unwrap_or(usize::MAX);
+            let here = log.get(..behind).and_then(|before| before.last()).map(Entry::position);
+            let is_next = log.get(behind..).is_some_and(|next| next.starts_with(entries));
+            if here.unwrap_or_default() != *prev || !is_next {
+                let how = format!("it has other entries there than it sends to {to}: {message}");
+                return Err((Invariant::SentFromLog, how));
+            }
+        }
         Ok(())
     }
 
@@ -403,6 +423,36 @@ mod tests {
         // In order, but the server does not say that it is committed.
         let found = broken(&cluster(), &[(0, apply(1))]);
         assert_eq!(found, Some(Invariant::AppliedInOrder));
+    }
+
+    #[test]
+    fn what_is_sent_is_what_the_log_holds() {
+        let log = [entry(1, 1, b"a"), entry(2, 1, b"b"), entry(3, 2, b"c")];
+        let sends = |prev: LogPosition, entries: &[Entry]| {
+            let (term, commit_index) = (Term(9), LogIndex::ZERO);
+            let entries = entries.into();
+            let message = Message::AppendEntries { term, prev, entries, commit_index };
+            let send = Output::Send { to: ServerId(2), message };
+            broken(&cluster(), &[(0, write(1, log.to_vec())), (0, send)])
+        };
+        let first = log[0].position();
+        for (prev, entries) in
+            [(LogPosition::default(), &log[..]), (first, &log[1..2]), (log[2].position(), &[])]
+        {
+            assert_eq!(sends(prev, entries), None);
+        }
+        let lacks_one = [log[0].clone(), log[2].clone()];
+        let other = [entry(2, 1, b"x")];
+        let beyond = LogPosition { index: LogIndex(4), term: Term(2) };
+        for (prev, entries) in [
+            (LogPosition::default(), &lacks_one[..]),
+            (first, &log[2..]),
+            (first, &other),
+            (LogPosition { term: Term(2), ..first }, &log[1..]),
+            (beyond, &[]),
+        ] {
+            assert_eq!(sends(prev, entries), Some(Invariant::SentFromLog));
+        }
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub struct Parameters {
     pub batch: u64,
     /// The most entries under way to one follower.
     pub window: u64,
+    /// The most bytes of entries in one message, if they are limited.
+    pub batch_bytes: Option<u64>,
+    /// The most bytes under way to one follower, if they are limited.
+    pub window_bytes: Option<u64>,
     /// In how many rounds learners must catch up before they may become voters; 0 if they need not.
     pub catch_up_rounds: u64,
     /// How much of the log stays in memory.
@@ -50,25 +54,35 @@ pub enum Survivors {
 
 const BATCHES: [u64; 5] = [1, 2, 3, 8, 64];
 const WINDOWS: [u64; 5] = [1, 2, 4, 16, 256];
+/// A command of a run has 32 bytes as an entry, or up to some hundreds more: so these are room for
+/// none of them, for one to three, and for some. (A single entry goes all the same.)
+const BYTES: [Option<u64>; 5] = [None, None, Some(1), Some(100), Some(400)];
 const ROUNDS: [u64; 5] = [0, 0, 1, 3, 10];
+
+fn one_of<T: Copy>(values: [T; 5], random: &mut StdRng) -> T {
+    values[random.random_range(0..values.len())]
+}
 
 impl Parameters {
     /// Draws all but the number of servers. Each of the rules that can be chosen is on more often
     /// than not, because that is how clusters are run.
     pub fn draw(servers: u64, random: &mut StdRng) -> Parameters {
-        let mut one_of = |values: [u64; 5]| values[random.random_range(0..values.len())];
-        let (batch, window, catch_up_rounds) = (one_of(BATCHES), one_of(WINDOWS), one_of(ROUNDS));
+        let (batch, window) = (one_of(BATCHES, random), one_of(WINDOWS, random));
+        let (batch_bytes, window_bytes) = (one_of(BYTES, random), one_of(BYTES, random));
+        let catch_up_rounds = one_of(ROUNDS, random);
         let leader_contact = random.random_ratio(3, 4);
         Parameters {
             servers,
             voters: if random.random() { servers } else { random.random_range(1..=servers) },
             batch,
             window,
+            batch_bytes,
+            window_bytes,
             catch_up_rounds,
             pre_vote: random.random_ratio(3, 4),
             leader_contact,
             check_quorum: leader_contact || random.random(),
-            memory: if random.random() { Memory::Warm } else { Memory::Cold },
+            memory: Memory::ALL[random.random_range(0..Memory::ALL.len())],
             survivors: match random.random_range(0..4) {
                 0 => Survivors::Few { lowest_go: true },
                 1 => Survivors::Few { lowest_go: false },
@@ -87,6 +101,8 @@ impl Parameters {
             check_quorum: true,
             batch: 2,
             window: 4,
+            batch_bytes: None,
+            window_bytes: None,
             catch_up_rounds: 0,
             memory: Memory::Cold,
             survivors: Survivors::All,
@@ -116,6 +132,8 @@ impl Parameters {
             commands: None,
             batch: self.batch,
             window: self.window,
+            batch_bytes: self.batch_bytes,
+            window_bytes: self.window_bytes,
             restarts: 7,
             disk: Disk::Asynchronous,
             disk_stalls: true,
@@ -137,19 +155,29 @@ impl Parameters {
 impl fmt::Display for Parameters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let on = |on: bool| if on { "on" } else { "off" };
+        let in_bytes = |limit: Option<u64>| match limit {
+            Some(bytes) => format!(" and {bytes} bytes"),
+            None => String::new(),
+        };
         write!(
             f,
             "{} servers, {} of them voters at first, pre-vote {}, leader contact {}, check-quorum {}, \
-             batch {}, window {}, {} catch-up rounds, {} memory, {}",
+             batch {}{}, window {}{}, {} catch-up rounds, {} memory, {}",
             self.servers,
             self.voters,
             on(self.pre_vote),
             on(self.leader_contact),
             on(self.check_quorum),
             self.batch,
+            in_bytes(self.batch_bytes),
             self.window,
+            in_bytes(self.window_bytes),
             self.catch_up_rounds,
-            if self.memory == Memory::Warm { "warm" } else { "cold" },
+            match self.memory {
+                Memory::Warm => "warm",
+                Memory::Cold => "cold",
+                Memory::Scant => "scant",
+            },
             match self.survivors {
                 Survivors::All => "all up at the end",
                 Survivors::Few { lowest_go: true } => "few up at the end, of high ids",

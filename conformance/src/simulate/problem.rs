@@ -67,6 +67,9 @@ pub enum Invariant {
     LeaderBelongs,
     /// Only who may be is told to campaign, and who hands over takes nothing new (rule E10).
     OrderlyTransfer,
+    /// The entries of a message are those of the sender's log right behind the position that they
+    /// are placed behind.
+    SentFromLog,
     /// What each server says must hold of itself.
     OwnInvariant,
     /// No server is sent what no honest cluster sends.
@@ -99,6 +102,9 @@ impl fmt::Display for Invariant {
             Invariant::QuorumOverlap => "quorums that could elect in one term share a server",
             Invariant::LeaderBelongs => "no leader knows that it has no vote any more",
             Invariant::OrderlyTransfer => "leadership is handed over in order",
+            Invariant::SentFromLog => {
+                "the entries of a message are the next ones of the sender's log"
+            }
             Invariant::OwnInvariant => "a server's own invariants hold",
             Invariant::HonestMessages => "no server is sent what no honest cluster sends",
             Invariant::StartFromDisk => {

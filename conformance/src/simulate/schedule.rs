@@ -14,10 +14,12 @@ use std::ops::RangeInclusive;
 const REGIME_ACTIONS: RangeInclusive<u32> = 100..=600;
 /// How many proposals there are in a run: logs stay short enough to be compared often.
 const PROPOSALS: RangeInclusive<u32> = 5..=80;
-/// Commands are proposed so many at a time.
-const COMMANDS: RangeInclusive<u64> = 1..=3;
-/// Bytes in a command, besides its number.
-const COMMAND_BYTES: RangeInclusive<u64> = 0..=40;
+/// Commands are proposed so many at a time, and now and then many.
+const COMMANDS: [RangeInclusive<u64>; 2] = [1..=3, 4..=20];
+/// Bytes in a command, besides its number; now and then more than limits in bytes have room for.
+const COMMAND_BYTES: [RangeInclusive<u64>; 2] = [0..=40, 41..=500];
+/// How often it is not now and then.
+const USUAL: (u32, u32) = (15, 16);
 /// How fast the clock or the disk of one server may be against another's.
 const RATES: RangeInclusive<u32> = 1..=8;
 /// How often another class is drawn when nothing of the first can happen.
@@ -218,9 +220,16 @@ impl Schedule {
         }
         let server = self.asked(cluster)?;
         self.proposals_left -= 1;
-        let commands = self.random.random_range(COMMANDS);
-        let bytes = self.random.random_range(COMMAND_BYTES);
+        let commands = self.few_or_many(COMMANDS);
+        let bytes = self.few_or_many(COMMAND_BYTES);
         Some(Action::Propose { server, commands, bytes })
+    }
+
+    /// A number from the first range as a rule, from the second now and then.
+    fn few_or_many(&mut self, [few, many]: [RangeInclusive<u64>; 2]) -> u64 {
+        let (usual, all) = USUAL;
+        let range = if self.random.random_ratio(usual, all) { few } else { many };
+        self.random.random_range(range)
     }
 
     /// A crash, half of the time one that tears the write under way if there is one to tear.

@@ -37,7 +37,7 @@ impl<S: LogStore> Raft<S> {
         let (first, last) = (self.applied_index.next(), self.commit_index);
         if first <= last {
             let take = |entries| outputs.push(Output::Apply { entries });
-            self.log.pieces(&self.store, first, last, take)?;
+            self.log.pieces(&self.store, first, last, self.config.limits.batch_bytes, take)?;
             self.applied_index = last;
             for index in self.configurations.completed(first, last) {
                 let position = self.log.position_at(index);

@@ -35,7 +35,8 @@ pub struct Config {
 pub struct Limits {
     /// The most entries in one message.
     pub batch_entries: u64,
-    /// The most bytes of entries in one message; a larger entry goes alone.
+    /// The most bytes of entries in one message, and read from the store at a time; a larger entry
+    /// goes alone.
     pub batch_bytes: u64,
     /// The most entries under way to one follower (rule L9).
     pub window_entries: u64,

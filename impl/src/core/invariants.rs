@@ -4,6 +4,7 @@ use super::Raft;
 use super::configurations::members;
 use super::progress::{Mode, Progress};
 use super::role::{Leader, Role};
+use super::sizes::Sizes;
 use crate::storage::LogStore;
 use kontiki_specs::{CatchUp, LogIndex};
 
@@ -12,7 +13,11 @@ impl<S: LogStore> Raft<S> {
     /// for simulators. It takes time in proportion to the entries in memory.
     pub fn broken_invariant(&self) -> Option<&'static str> {
         let in_memory = || self.log.broken_invariant(self.disk.durable_index);
-        self.broken_at_once().or_else(in_memory)
+        let sums = || match &self.role {
+            Role::Leader(leader) => leader.broken_sum(),
+            _ => None,
+        };
+        self.broken_at_once().or_else(in_memory).or_else(sums)
     }
 
     /// As [`Raft::broken_invariant`], as far as it is seen at once: where debug assertions are on,
@@ -59,6 +64,15 @@ impl Leader {
             return Some("the sizes that wait are those of the leader's unsettled entries");
         }
         self.followers.iter().find_map(|progress| progress.broken_invariant(last_index))
+    }
+
+    fn broken_sum(&self) -> Option<&'static str> {
+        let under_way = self.followers.iter().filter_map(|progress| match &progress.mode {
+            Mode::Pipeline { in_flight } => Some(in_flight),
+            Mode::Probe => None,
+        });
+        let all_add_up = under_way.chain([&self.unsettled]).all(Sizes::add_up);
+        (!all_add_up).then_some("the bytes under way or waiting are the sum of their sizes")
     }
 }
 

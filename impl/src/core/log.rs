@@ -167,17 +167,19 @@ impl Log {
         Ok(batch.into())
     }
 
-    /// Hands over the entries from `first` to `last` piece by piece, in order.
+    /// Hands over the entries from `first` to `last` piece by piece, in order. No more than
+    /// `read_bytes` are read from the store at a time, or one entry.
     pub(crate) fn pieces(
         &self,
         store: &impl LogStore,
         first: LogIndex,
         last: LogIndex,
+        read_bytes: u64,
         mut take: impl FnMut(Entries),
     ) -> Result<(), StoreError> {
         let mut next = first;
         while next <= last {
-            let piece = self.piece(store, next, last, READ_BYTES)?;
+            let piece = self.piece(store, next, last, read_bytes)?;
             next = LogIndex(next.0 + piece.len() as u64);
             take(piece);
         }
@@ -185,7 +187,8 @@ impl Log {
     }
 
     /// Entries from `first` on and not beyond `last`: at least one, and no more than are together
-    /// in memory or are read at once. Both must be in the log.
+    /// in memory, or than stay within `max_bytes` where they are read from the store. Both must be
+    /// in the log.
     fn piece(
         &self,
         store: &impl LogStore,
@@ -195,7 +198,7 @@ impl Log {
     ) -> Result<Entries, StoreError> {
         if first < self.first_recent {
             let last = last.min(self.first_recent.previous());
-            let read = store.entries(first, last, max_bytes.min(READ_BYTES))?;
+            let read = store.entries(first, last, max_bytes)?;
             return self.is_ours(&read, first, last).map(|()| read);
         }
         match self.recent.get(self.place(first)) {
@@ -234,24 +237,22 @@ impl Log {
         self.recent.partition_point(|piece| piece.last_index < index)
     }
 
-    /// The entries from an index on, the oldest first.
+    /// The entries from an index on, the oldest first, read so many bytes at a time.
     pub(crate) fn entries_from(
         &self,
         store: &impl LogStore,
         first: LogIndex,
+        read_bytes: u64,
     ) -> Result<Vec<Entry>, StoreError> {
         let mut all = Vec::new();
         let take = |piece: Entries| all.extend_from_slice(&piece);
-        self.pieces(store, first.max(LogIndex(1)), self.last_index(), take)?;
+        self.pieces(store, first.max(LogIndex(1)), self.last_index(), read_bytes, take)?;
         Ok(all)
     }
 }
 
 /// How many of the newest pieces are looked at before a search through all of them.
 const NEWEST: usize = 4;
-
-/// How much is read from the store at a time.
-const READ_BYTES: u64 = 1 << 20;
 
 /// How many of the entries, from the first on, stay within a limit; at least one.
 fn count_within(entries: &[Entry], max_bytes: u64) -> usize {

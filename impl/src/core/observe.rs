@@ -25,7 +25,7 @@ impl<S: LogStore> Raft<S> {
             vote: self.hard_state.vote,
             durable_term: self.disk.hard_state.term,
             durable_vote: self.disk.hard_state.vote,
-            log: self.log.entries_from(&self.store, first)?,
+            log: self.log.entries_from(&self.store, first, self.config.limits.batch_bytes)?,
             configuration: self.configurations.newest().clone(),
             configuration_index: self.configurations.newest_index(),
             incarnation: self.config.incarnation,

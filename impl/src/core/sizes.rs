@@ -42,6 +42,11 @@ impl Sizes {
         }));
     }
 
+    /// Whether the bytes are the sum of the sizes. It takes time in proportion to the entries.
+    pub(crate) fn add_up(&self) -> bool {
+        self.sizes.iter().copied().map(u64::from).sum::<u64>() == self.bytes
+    }
+
     /// Takes off the first `count` entries, or all.
     pub(crate) fn pop(&mut self, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.sizes.len());

@@ -111,6 +111,108 @@ fn the_window_is_limited_in_bytes() {
     assert_eq!(counts(&step(raft, propose(&[1]))), [0; 0]);
 }
 
+/// The entries of each message to server 3: they follow one another, from message to message, too.
+fn runs(outputs: &[Output], first: u64) -> Vec<usize> {
+    let sent = sent_to(outputs, S3);
+    let indexes = sent.iter().flat_map(|entries| entries.iter().map(|entry| entry.index.0));
+    let indexes: Vec<u64> = indexes.collect();
+    assert!(indexes.iter().copied().eq(first..first + indexes.len() as u64), "{indexes:?}");
+    sent.iter().map(|entries| entries.len()).collect()
+}
+
+/// A leader of whose six entries server 3 has the first two, and what it sends to it then. They
+/// count as 24, 31, 62, 31, 31 and 62 bytes; some are in memory, others in the store.
+fn sent_after_two(
+    recent_bytes: u64,
+    limit: impl FnOnce(&mut Limits),
+) -> (Raft<MemoryStore>, Vec<Output>) {
+    let mut raft = leader(with(|limits| {
+        limits.recent_bytes = recent_bytes;
+        limit(limits);
+    }));
+    for size in [7, 38, 7, 7, 38] {
+        step(&mut raft, propose(&[size]));
+        let last = raft.last_index().0;
+        step(&mut raft, deliver(S2, matched(1, last)));
+    }
+    assert_eq!(raft.commit_index(), LogIndex(6));
+    let outputs = step(&mut raft, deliver(S3, matched(1, 2)));
+    (raft, outputs)
+}
+
+/// In memory alone, in the store alone, and across both, wherever the border lies.
+const RECENT_BYTES: [u64; 5] = [0, 62, 93, 124, u64::MAX];
+
+#[test]
+fn batches_are_cut_by_bytes_wherever_entries_are() {
+    for recent_bytes in RECENT_BYTES {
+        for (batch_bytes, expected) in [
+            (1, &[1, 1, 1, 1][..]),
+            (92, &[1, 2, 1]),
+            (93, &[2, 2]),
+            (123, &[2, 2]),
+            (124, &[3, 1]),
+            (186, &[4]),
+        ] {
+            let (_, outputs) =
+                sent_after_two(recent_bytes, |limits| limits.batch_bytes = batch_bytes);
+            assert_eq!(runs(&outputs, 3), expected, "{recent_bytes} recent, {batch_bytes} a batch");
+        }
+        // The limit in entries comes first.
+        let (_, outputs) = sent_after_two(recent_bytes, |limits| {
+            limits.batch_bytes = 124;
+            limits.batch_entries = 2;
+        });
+        assert_eq!(runs(&outputs, 3), [2, 2], "{recent_bytes} recent");
+    }
+}
+
+#[test]
+fn the_window_is_limited_in_bytes_over_several_messages() {
+    for recent_bytes in RECENT_BYTES {
+        let (mut raft, outputs) = sent_after_two(recent_bytes, |limits| {
+            limits.batch_bytes = 93;
+            limits.window_bytes = 124;
+        });
+        assert_eq!(runs(&outputs, 3), [2, 1], "the window is full to the byte");
+        assert_eq!(runs(&step(&mut raft, deliver(S3, matched(1, 3))), 6), [1], "62 for 62");
+        let (mut raft, outputs) = sent_after_two(recent_bytes, |limits| limits.window_bytes = 123);
+        assert_eq!(runs(&outputs, 3), [2], "the third does not fit");
+        assert_eq!(
+            runs(&step(&mut raft, deliver(S3, matched(1, 3))), 5),
+            [1],
+            "31 and 31 are there"
+        );
+        assert_eq!(runs(&step(&mut raft, deliver(S3, matched(1, 4))), 6), [1]);
+    }
+}
+
+/// A log that is read in several pieces by the limits that are the default.
+#[test]
+fn a_log_of_several_mebibytes_is_applied_in_full_after_a_restart() {
+    const ENTRIES: u64 = 40;
+    let command =
+        |index| Entry { payload: Payload::Command(vec![b'x'; 100_000].into()), ..entry(index, 1) };
+    let log: Vec<Entry> = (1..=ENTRIES).map(command).collect();
+    assert!(log.iter().map(entry_bytes).sum::<u64>() > 3 * Limits::default().batch_bytes);
+    let hard_state = HardState { term: Term(1), vote: None };
+    let mut raft = Raft::start(config(), MemoryStore::with(hard_state, log.clone())).unwrap();
+    for _ in 0..2 {
+        let heartbeat = append(1, at(ENTRIES, 1), &[], ENTRIES);
+        let outputs = step(&mut raft, deliver(S2, heartbeat));
+        let pieces = outputs.iter().filter_map(|output| match output {
+            Output::Apply { entries } => Some(entries),
+            _ => None,
+        });
+        assert!(pieces.clone().count() > 3, "in pieces");
+        assert!(pieces.flat_map(|entries| entries.iter()).eq(&log), "all of them, in order");
+        assert_eq!(raft.applied_index(), LogIndex(ENTRIES));
+        assert_eq!(raft.observe().unwrap().log, log);
+        step(&mut raft, Input::Restart { torn: None });
+        assert_eq!(raft.applied_index(), LogIndex::ZERO);
+    }
+}
+
 #[test]
 fn a_refused_request_empties_the_window() {
     let raft = &mut leader(with(|limits| limits.window_entries = 2));

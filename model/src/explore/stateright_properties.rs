@@ -50,7 +50,7 @@ pub fn stateright_properties<M: Model<State: Judged>>(
 ) -> Vec<stateright::Property<M>> {
     type Condition<M> = fn(&M, &<M as Model>::State) -> bool;
     let unbroken: [Condition<M>; PROPERTIES] = functions!(
-        unbroken: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28
+        unbroken: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29
     );
     let reached: [Condition<M>; GOALS] = functions!(
         reached: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29

@@ -1,42 +1,44 @@
 //! A property of a step in which a leader sends entries: L9 and L10.
 
 use super::steps::Judged;
-use crate::server::{Options, Role};
-use kontiki_specs::{Entry, FollowerProgress, LogIndex, Message, ReplicationMode, ServerId};
+use crate::server::{Options, Role, entry_bytes};
+use kontiki_specs::{Entry, FollowerProgress, Message, ReplicationMode, ServerId};
 
 impl Judged<'_> {
-    /// L9: a message holds no more than a batch; in pipeline no more than a window is under way. L10:
-    /// a probe is one message.
-    pub(super) fn window_is_kept(&self) -> bool {
-        let within = |entries: &[Entry]| entries.len() as u64 <= self.server.options.batch;
-        let batches = self.sends().filter_map(|(_, sent)| entries_of(sent)).all(within);
-        let Role::Leader { progress, .. } = &self.after.role else { return batches };
-        let followed = |(follower, known): (&ServerId, &FollowerProgress)| match known.mode {
-            ReplicationMode::Probe => self.entries_to(*follower).count() <= 1,
-            ReplicationMode::Pipeline => self.is_within_window(*follower, known),
-        };
-        batches && progress.iter().all(followed)
+    /// L9: no message carries more than a batch, and to a follower in pipeline no more than a window
+    /// comes to be under way, in entries and in bytes; a single entry may have any size. L10: a
+    /// probe is one message.
+    pub(super) fn sending_is_within_limits(&self) -> bool {
+        let Options { batch, batch_bytes, .. } = self.server.options;
+        let mut batches = self.sends().filter_map(|(_, sent)| entries_of(sent));
+        if !batches.all(|entries| is_within(entries, batch, batch_bytes)) {
+            return false;
+        }
+        let Role::Leader { progress, .. } = &self.after.role else { return true };
+        progress.iter().all(|(follower, known)| match (self.entries_to(*follower), known.mode) {
+            (0, _) => true, // What was under way before may still be.
+            (messages, ReplicationMode::Probe) => messages == 1,
+            (_, ReplicationMode::Pipeline) => self.window_is_kept(known),
+        })
     }
 
-    /// What was under way before may still be.
-    fn is_within_window(&self, follower: ServerId, known: &FollowerProgress) -> bool {
-        let Options { window, .. } = self.server.options;
-        let had = match &self.before.role {
-            Role::Leader { progress, .. } => progress.get(&follower),
-            _ => None,
-        };
-        let sends_no_more =
-            had.is_some_and(|had| (had.mode, had.next_index) == (known.mode, known.next_index));
-        let room = known.next_index <= LogIndex(known.match_index.0 + window).next();
-        let is_known = |entry: &Entry| entry.index < known.next_index;
-        (room || sends_no_more)
-            && self.entries_to(follower).all(|entries| entries.iter().all(is_known))
+    fn window_is_kept(&self, known: &FollowerProgress) -> bool {
+        let Options { window, window_bytes, .. } = self.server.options;
+        let sent = self.after.log.up_to(known.next_index.previous());
+        let matched = self.after.log.up_to(known.match_index).len();
+        is_within(sent.get(matched..).unwrap_or_default(), window, window_bytes)
     }
 
-    fn entries_to(&self, follower: ServerId) -> impl Iterator<Item = &[Entry]> {
-        let to_it = self.sends().filter(move |(to, _)| *to == follower);
-        to_it.filter_map(|(_, sent)| entries_of(sent))
+    /// How many messages with entries go to a follower.
+    fn entries_to(&self, follower: ServerId) -> usize {
+        let to_it = self.sends().filter(|(to, _)| *to == follower);
+        to_it.filter(|(_, sent)| entries_of(sent).is_some()).count()
     }
+}
+
+fn is_within(entries: &[Entry], most: u64, most_bytes: u64) -> bool {
+    let bytes: u64 = entries.iter().map(entry_bytes).sum();
+    entries.len() <= 1 || (entries.len() as u64 <= most && bytes <= most_bytes)
 }
 
 /// The entries that a message carries, if it carries any.

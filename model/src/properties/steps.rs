@@ -52,6 +52,8 @@ impl Judged<'_> {
         broken.insert_if(!self.applies_in_order(), P::StateMachineSafety);
         broken.insert_if(!self.own_term_is_counted(), P::OwnTermCommit);
         broken.insert_if(!self.sends().all(|sent| self.is_justified(sent)), P::JustifiedByDisk);
+        broken.insert_if(!self.sends().all(|sent| self.is_from_log(sent)), P::SentFromLog);
+        broken.insert_if(!self.sending_is_within_limits(), P::WithinLimits);
         broken.insert_if(!self.later_term_is_adopted(), P::LaterTermAdopted);
         broken.insert_if(!self.leader_is_undisturbed(), P::UndisturbedLeader);
         broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
@@ -62,7 +64,6 @@ impl Judged<'_> {
         broken.insert_if(!self.change_is_as_expected(), P::ExpectedConfiguration);
         broken.insert_if(!self.told_is_told(), P::ToldToCampaign);
         broken.insert_if(!self.learners_catch_up_in_time(), P::CaughtUpInTime);
-        broken.insert_if(!self.window_is_kept(), P::WindowIsKept);
     }
 
     pub(super) fn is_restart(&self) -> bool {
@@ -151,6 +152,14 @@ impl Judged<'_> {
             }
             _ => true,
         }
+    }
+
+    /// What a leader sends is what its log holds right after the position that it is placed behind:
+    /// the next entries without a gap, in their order.
+    fn is_from_log(&self, (_, message): (ServerId, &Message)) -> bool {
+        let Message::AppendEntries { prev, entries, .. } = message else { return true };
+        let log = &self.after.log;
+        log.holds(*prev) && log.from(prev.index.next()).starts_with(entries)
     }
 
     /// L8: what is handed over is the log from the last applied entry to the new one, each once.

@@ -3,6 +3,21 @@
 use kontiki_specs::{Configuration, Entry, LogIndex, LogPosition, Payload, Term};
 use std::sync::Arc;
 
+/// What an entry counts for where bytes are limited (rule L9): 24 bytes for its term, index and
+/// kind; a command's own bytes besides; and 8 bytes for each place that a configuration names a
+/// server in.
+pub fn entry_bytes(entry: &Entry) -> u64 {
+    let content = match &entry.payload {
+        Payload::Noop => 0,
+        Payload::Command(command) => command.len() as u64,
+        Payload::Configuration(configuration) => {
+            let Configuration { voters, outgoing, learners } = configuration;
+            8 * (voters.len() + outgoing.len() + learners.len()) as u64
+        }
+    };
+    24 + content
+}
+
 /// A server's log, or the one on its disk. States that share a log share its memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Log {

@@ -391,6 +391,8 @@ mod tests {
                 leader_contact: false,
                 check_quorum: false,
                 batch: 1,
+                batch_bytes: u64::MAX,
+                window_bytes: u64::MAX,
                 window: 1,
                 catch_up_rounds: 0,
             },

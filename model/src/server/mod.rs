@@ -20,7 +20,7 @@ mod step;
 mod terms;
 mod transfer;
 
-pub use log::Log;
+pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use state::{Disk, Role, ServerState, Write};
 
@@ -60,6 +60,11 @@ pub struct Options {
     pub batch: u64,
     /// The most entries under way to one follower in pipeline; at least 1 (rule L9).
     pub window: u64,
+    /// The most bytes of entries in one message; a larger entry goes alone (rule L9).
+    pub batch_bytes: u64,
+    /// The most bytes of entries under way to one follower in pipeline; one entry may be, whatever
+    /// its size (rule L9).
+    pub window_bytes: u64,
     /// In how many rounds a learner must catch up before it may become a voter; 0 if it need not
     /// (rule M5).
     pub catch_up_rounds: u64,

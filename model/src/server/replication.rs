@@ -1,5 +1,6 @@
 //! Log replication (paper §5.3): rules L1 to L3, L10 and L12.
 
+use super::log::entry_bytes;
 use super::step::Step;
 use super::{Mutation, Options, Role};
 use bytes::Bytes;
@@ -68,31 +69,56 @@ impl Step<'_> {
             && !self.mutated(Mutation::LostProbeNotRepeated)
     }
 
-    /// L1: sends entries from the follower's next index on, at most a batch in a message. A probe
-    /// is one message and waits for its answer. In pipeline the leader takes entries as sent and
-    /// goes on, to the end of its log or of the window: so many entries may be under way (L9).
+    /// L1: sends entries from the follower's next index on, message by message. A probe is one
+    /// message and waits for its answer. In pipeline the leader takes entries as sent and goes on,
+    /// to the end of its log or of the window (L9).
     pub(super) fn send_entries(&mut self, follower: ServerId) {
-        let Options { batch, window, .. } = self.server.options;
-        let unbounded = self.mutated(Mutation::WindowIsNotKept);
-        let log = self.state.log.clone();
-        let Some(progress) = self.progress_of(follower) else { return };
-        let (unsent, last) = match progress.mode {
-            ReplicationMode::Probe => {
-                (progress.next_index, LogIndex(progress.next_index.previous().0 + batch))
+        while let Some(progress) = self.progress_of(follower).copied() {
+            let batch = match progress.mode {
+                ReplicationMode::Probe => self.batch(progress.next_index, u64::MAX, u64::MAX),
+                ReplicationMode::Pipeline => self.batch_in_window(&progress),
+            };
+            let Some(last) = batch.last() else { return };
+            self.send_append(follower, progress.next_index.previous(), &batch);
+            if progress.mode == ReplicationMode::Probe {
+                return;
             }
-            ReplicationMode::Pipeline if unbounded => (progress.next_index, log.last_index()),
-            ReplicationMode::Pipeline => {
-                (progress.next_index, LogIndex(progress.match_index.0 + window))
-            }
+            let next_index = last.index.next();
+            self.progress_of(follower).into_iter().for_each(|known| known.next_index = next_index);
+        }
+    }
+
+    /// L9: what one message may carry, from an index on: a batch, which is limited in entries and
+    /// in bytes, and no more than there is room for in the window. Never nothing if there is an
+    /// entry and room for one: a single entry may have more bytes than any limit.
+    fn batch(&self, first: LogIndex, room: u64, room_bytes: u64) -> Vec<Entry> {
+        let Options { batch, batch_bytes, .. } = self.server.options;
+        let most = usize::try_from(room.min(batch)).unwrap_or(usize::MAX);
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry_bytes(entry);
+            bytes <= room_bytes.min(batch_bytes) || entry.index == first
         };
-        let last = last.min(log.last_index());
-        if progress.mode == ReplicationMode::Pipeline {
-            progress.next_index = unsent.max(last.next());
+        self.state.log.from(first).iter().take(most).take_while(fits).cloned().collect()
+    }
+
+    /// L9: what may be under way to a follower in pipeline besides what is: the entries that it has
+    /// not acknowledged and that were sent. If there are such, the next one waits until it fits.
+    fn batch_in_window(&self, progress: &FollowerProgress) -> Vec<Entry> {
+        let Options { window, window_bytes, .. } = self.server.options;
+        let (matched, next) = (progress.match_index, progress.next_index);
+        if self.mutated(Mutation::WindowIsNotKept) {
+            return self.batch(next, u64::MAX, u64::MAX);
         }
-        let unsent: Vec<_> = log.from(unsent).iter().filter(|e| e.index <= last).cloned().collect();
-        for batch in unsent.chunks(usize::try_from(batch).unwrap_or(usize::MAX)) {
-            self.send_append(follower, batch[0].index.previous(), batch);
+        let unacknowledged = self.state.log.from(matched.next()).iter();
+        let under_way = unacknowledged.take_while(|entry| entry.index < next);
+        let entries = under_way.clone().count() as u64;
+        let room_bytes = window_bytes.saturating_sub(under_way.map(entry_bytes).sum());
+        let has_to_wait = |entry| entries > 0 && entry_bytes(entry) > room_bytes;
+        if self.state.log.get(next).is_some_and(has_to_wait) {
+            return Vec::new();
         }
+        self.batch(next, window.saturating_sub(entries), room_bytes)
     }
 
     fn send_append(&mut self, follower: ServerId, prev_index: LogIndex, entries: &[Entry]) {

@@ -10,6 +10,7 @@ pub(super) const LOG: RangeInclusive<u64> = 1..=15;
 pub(super) const COMMANDS: RangeInclusive<u64> = 0..=15;
 pub(super) const BATCH: RangeInclusive<u64> = 1..=65_536;
 pub(super) const WINDOW: RangeInclusive<u64> = 1..=65_536;
+pub(super) const LIMIT_BYTES: RangeInclusive<u64> = 1..=u64::MAX;
 pub(super) const RESTARTS: RangeInclusive<u64> = 0..=7;
 pub(super) const CATCH_UP_ROUNDS: RangeInclusive<u64> = 0..=1000;
 pub(super) const TRANSFERS: RangeInclusive<u64> = 0..=7;
@@ -29,14 +30,17 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("catch-up-rounds", scope.catch_up_rounds, CATCH_UP_ROUNDS)?;
     within("transfers", scope.transfers, TRANSFERS)?;
     check_changes(scope)?;
-    if let Some(commands) = scope.commands {
-        within("commands", commands, COMMANDS)?;
-    }
-    if let Some(count) = scope.local_transitions {
-        within("local-transitions", count, LOCAL_TRANSITIONS)?;
-    }
-    if let Some(count) = scope.unique_states {
-        within("unique-states", count, UNIQUE_STATES)?;
+    let may_be_left_out = [
+        ("commands", scope.commands, COMMANDS),
+        ("batch-bytes", scope.batch_bytes, LIMIT_BYTES),
+        ("window-bytes", scope.window_bytes, LIMIT_BYTES),
+        ("local-transitions", scope.local_transitions, LOCAL_TRANSITIONS),
+        ("unique-states", scope.unique_states, UNIQUE_STATES),
+    ];
+    for (key, value, range) in may_be_left_out {
+        if let Some(value) = value {
+            within(key, value, range)?;
+        }
     }
     if scope.properties.is_empty() {
         let names = Property::ALL.iter().map(|property| property.name()).collect::<Vec<_>>();

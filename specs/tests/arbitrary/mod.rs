@@ -58,6 +58,8 @@ fn any_scope(g: &mut Gen) -> Scope {
         commands: Option::<u8>::arbitrary(g).map(|count| u64::from(count % 16)),
         batch: 1 + u64::arbitrary(g) % 65_536,
         window: 1 + u64::arbitrary(g) % 65_536,
+        batch_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
+        window_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
         restarts: u64::arbitrary(g) % 8,
         disk: kontiki_specs::scope::Disk::Asynchronous,
         disk_stalls: bool::arbitrary(g),
