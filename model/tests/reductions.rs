@@ -34,7 +34,10 @@ fn explore(scope: &Scope, mutation: Option<Mutation>, reductions: Reductions) ->
     let mut note = |state: &<Cluster as Model>::State| {
         reached.broken.extend(state.broken());
         if seen.insert(state.server_numbers().to_vec()) {
-            for servers in cluster.renamed(&cluster.server_states(state)) {
+            let mut servers = cluster.server_states(state);
+            // States that differ in nothing else are taken for one, with and without reductions.
+            servers.iter_mut().for_each(|server| server.incarnation = 0);
+            for servers in cluster.renamed(&servers) {
                 let mut hasher = DefaultHasher::new();
                 servers.hash(&mut hasher);
                 reached.tuples.insert(hasher.finish());
@@ -65,6 +68,7 @@ const SCOPES: &[&str] = &[
     "servers = 2\nterms = 3\nlog = 2",
     "servers = 2\nterms = 2\nlog = 2\nrestarts = 1\ndisk = 'asynchronous'",
     "servers = 2\nterms = 2\nlog = 1\nrestarts = 2\ndisk = 'asynchronous'",
+    "servers = 2\nterms = 2\nlog = 2\ndisk = 'asynchronous'\ndisk-stalls = true",
     "servers = 2\nterms = 2\nlog = 2\npre-vote = true",
     "servers = 2\nterms = 2\nlog = 2\nleader-contact = true",
     "servers = 2\nterms = 2\nlog = 2\ncheck-quorum = true",
@@ -106,7 +110,9 @@ fn reductions_are_exact() {
 }
 
 /// The argument for dead messages leans on election safety. Where a mutation breaks that, the
-/// same properties must be seen broken; where it does not, the same states must be reached.
+/// same properties must be seen broken; where it does not, the same states must be reached. So must
+/// the same properties where incarnations matter, for states that differ in nothing else are taken
+/// for one.
 #[test]
 fn reductions_hide_no_mutation() {
     for mutation in Mutation::ALL {
@@ -116,7 +122,8 @@ fn reductions_hide_no_mutation() {
             let reduced = explore(&scope, Some(*mutation), Reductions::ALL);
             let (seen, there) = (names(reduced.broken), names(full.broken));
             assert!(seen == there, "{mutation}: {seen:?} of {there:?} in {text}");
-            if !full.broken.contains(Property::ElectionSafety) {
+            let incarnations_matter = *mutation == Mutation::CompletionOfEarlierIncarnation;
+            if !full.broken.contains(Property::ElectionSafety) && !incarnations_matter {
                 let (some, all) = (reduced.tuples.len(), full.tuples.len());
                 assert!(reduced == full, "{mutation}: {some} of {all} in {text}");
             }
