@@ -45,7 +45,7 @@ impl Verdict {
         *self == Verdict::Holds
     }
 
-    /// What was found, told at length, where there is more to it than [`Verdict::to_string`] says.
+    /// What was found, told at length, where there is more to it than its line in the table says.
     pub fn details(&self) -> Option<String> {
         match self {
             Verdict::Refuted(refutation) => Some(format!(

@@ -20,20 +20,34 @@
 //!   it: what depends on a write is put out only then.
 //! * `Apply`: to the state machine. After every start it begins again with the first entry, so a
 //!   state machine that outlives its server has to remember how far it came.
-//! * `Proposed`, `Refused`, `RoleChanged`, `CaughtUp`, `TooSlow`: to whoever wants to know.
+//! * `ResetElectionTimer`: to the clock, as below.
+//! * `Proposed`, `Truncated`, `Refused`: to the clients. A command is known by the position at which
+//!   it was appended. It has happened when an entry of this position is applied; after `Truncated` it
+//!   may not have happened; a refusal means that it certainly has not.
+//! * `ChangeCompleted`, `CaughtUp`, `TooSlow`, `TransferBegun`, `TransferGivenUp`, `TransferEnded`: to
+//!   the operators.
+//! * `RoleChanged`, `LeaderChanged`: to whoever wants to know. A server that begins to lead begins to
+//!   wait for its heartbeats and quorum checks.
 //!
 //! An input that is rejected has changed nothing: log it and go on. If the store fails, the server
 //! stops ([`core::Raft::is_stopped`]).
 //!
-//! The driver's timers are these. The election timeout is drawn anew for each wait, at random
-//! between a minimum and, say, twice that, and begins again with every vote that the server grants
-//! and every `AppendEntries` of its own term that it answers: when it has passed,
-//! [`Input::ElectionTimeout`]. When the minimum has passed since the last such `AppendEntries`,
-//! [`Input::LeaderContactExpired`], which comes before any election timeout. At a leader,
+//! The driver's timers are these. At a server that does not lead, the election timeout, drawn anew
+//! for each wait, at random between a minimum and, say, twice that. The wait begins when the server
+//! starts, and again with every `ResetElectionTimer`; when it is over, [`Input::ElectionTimeout`]. If
+//! that output says `leader_contact`, the minimum is waited for, too, and when that is over,
+//! [`Input::LeaderContactExpired`], which so comes before any election timeout. At a leader,
 //! [`Input::HeartbeatTimeout`] several times per minimum election timeout, and
 //! [`Input::QuorumContactExpired`] once per minimum election timeout, for the first time a whole one
 //! after it became leader: it ends leadership without a majority, and is what the rounds of learners
-//! are measured by.
+//! are measured by. Followers learn of a commit with the next message that goes to them. Where they
+//! are to learn of it at once though nothing more is proposed, a leader's driver that has applied
+//! entries and has no proposal waiting gives [`Input::HeartbeatTimeout`] before its time.
+//!
+//! A write that is not done within, say, two election timeouts is [`Input::DiskStalled`]: a leader
+//! whose disk hangs makes way for another. A driver that drops a [`core::Raft`] and starts another over
+//! the same disk, in the same process, names a new [`core::Config::incarnation`], so that a completion
+//! which comes late, of a write before, is not taken for one of a write now.
 //!
 //! # Members
 //!
@@ -45,8 +59,7 @@
 //! its configuration there.
 //!
 //! An operator asks the leader ([`Input::ChangeMembership`]). What makes sense is appended at once,
-//! as `Proposed` says; it is complete when [`core::Raft::configuration`] is no longer joint and
-//! [`core::Raft::configuration_index`] is committed. Until then, and until enough of those that
+//! as `Proposed` says; it is complete when `ChangeCompleted` says so. Until then, and until enough of those that
 //! stay have it, servers that are to go may still be needed: stop them only afterwards. Everything
 //! else is refused with a typed reason and changes nothing. A new server joins as a learner,
 //! catches up (`CaughtUp`; `TooSlow` if it does not), and is then made a voter. One server at a
