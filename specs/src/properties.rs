@@ -65,7 +65,7 @@ named! {
         JustifiedByDisk = "justified-by-disk",
         /// A leader sends what its log holds: entries that follow one another and begin right after the position they are placed behind.
         SentFromLog = "sent-from-log",
-        /// A message carries, and to a follower is under way, no more than the limits say in entries and in bytes, or a single entry.
+        /// A message carries, and to a follower is under way, no more than the limits say in entries and in bytes, or a single entry; a heartbeat timeout sends no entries.
         WithinLimits = "within-limits",
         /// A server that counts acknowledgements commits an entry of its own term.
         OwnTermCommit = "own-term-commit",

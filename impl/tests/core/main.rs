@@ -8,6 +8,7 @@ mod cluster;
 mod heartbeats;
 mod limits;
 mod membership;
+mod news;
 mod nonsense;
 mod stalls;
 mod stores;

@@ -1,16 +1,20 @@
-//! A property of a step in which a leader sends entries: L9 and L10.
+//! A property of a step in which a leader sends entries: L9, L10 and L12.
 
 use super::steps::Judged;
 use crate::server::{Options, Role, entry_bytes};
-use kontiki_specs::{Entry, FollowerProgress, Message, ReplicationMode, ServerId};
+use kontiki_specs::{Entry, FollowerProgress, Input, Message, ReplicationMode, ServerId};
 
 impl Judged<'_> {
     /// L9: no message carries more than a batch, and to a follower in pipeline no more than a window
     /// comes to be under way, in entries and in bytes; a single entry may have any size. L10: a
-    /// probe is one message.
+    /// probe is one message. L12: a heartbeat timeout sends no entries, whatever a follower lacks:
+    /// it may be down.
     pub(super) fn sending_is_within_limits(&self) -> bool {
         let Options { batch, batch_bytes, .. } = self.server.options;
         let mut batches = self.sends().filter_map(|(_, sent)| entries_of(sent));
+        if *self.input == Input::HeartbeatTimeout {
+            return batches.next().is_none();
+        }
         if !batches.all(|entries| is_within(entries, batch, batch_bytes)) {
             return false;
         }

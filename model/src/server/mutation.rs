@@ -108,6 +108,8 @@ mutations! {
     /// Breaks L11.
     CompletionOfEarlierIncarnation = "completion-of-earlier-incarnation",
     /// Breaks L12.
+    HeartbeatRepeatsProbe = "heartbeat-repeats-probe",
+    /// Breaks L12.
     LostProbeNotRepeated = "lost-probe-not-repeated",
     /// Breaks M1.
     DirectSwitch = "direct-switch",

@@ -57,6 +57,11 @@ impl Step<'_> {
                 progress.next_index.previous()
             };
             self.send_append(follower, prev_index, &[]);
+            if progress.mode == ReplicationMode::Probe
+                && self.mutated(Mutation::HeartbeatRepeatsProbe)
+            {
+                self.send_entries(follower);
+            }
         }
         self.tell_to_campaign();
     }
