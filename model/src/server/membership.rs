@@ -353,6 +353,9 @@ impl Step<'_> {
         let voters = &self.state.configuration.voters;
         let answering = answers.filter(|from| voters.contains(from));
         let last_index = self.state.log.last_index();
+        if self.mutated(Mutation::HeirLacksEntries) {
+            return answering;
+        }
         let lacks_nothing = |voter: &ServerId| {
             progress.get(voter).is_some_and(|known| known.match_index == last_index)
         };

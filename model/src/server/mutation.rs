@@ -134,6 +134,8 @@ mutations! {
     /// Breaks M4.
     OutsideLeaderStays = "outside-leader-stays",
     /// Breaks M4.
+    HeirLacksEntries = "heir-lacks-entries",
+    /// Breaks M4.
     OutsideServerNeverCampaigns = "outside-server-never-campaigns",
     /// Breaks M5.
     LearnerCounts = "learner-counts",
