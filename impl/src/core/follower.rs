@@ -17,7 +17,11 @@ impl<S: LogStore> Raft<S> {
         outputs: &mut Outputs,
     ) {
         let leader_contact = self.config.leader_contact;
-        self.role = Role::Follower(Follower { leader: Some(leader), leader_contact });
+        let following = Follower { leader: Some(leader), leader_contact };
+        match &mut self.role {
+            Role::Follower(follower) => *follower = following,
+            other => *other = Role::Follower(following),
+        }
         if !self.log.holds(prev) {
             self.refuse_entries(leader, prev, outputs);
             return;
