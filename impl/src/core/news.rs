@@ -36,14 +36,30 @@ impl<S: LogStore> Raft<S> {
 
     /// What has changed in a step.
     pub(super) fn tell_news(&mut self, input: &Input, outputs: &mut Outputs) {
-        let (was, is) = (self.told, self.standing());
-        if is != was {
-            self.told = is;
-            tell_change(was, is, outputs);
+        let was = self.told;
+        if !self.is_told() {
+            self.told = self.standing();
+            tell_change(was, self.told, outputs);
         }
-        if is.role != RoleKind::Leader {
-            self.reset_election_timer(input, was.role, is, outputs);
+        if self.told.role != RoleKind::Leader {
+            self.reset_election_timer(input, was.role, self.told, outputs);
         }
+    }
+
+    /// As `self.told == self.standing()`, but looks only at what the role leaves open.
+    fn is_told(&self) -> bool {
+        let told = &self.told;
+        let same = match &self.role {
+            Role::Follower(follower) => {
+                told.role == RoleKind::Follower && told.leader == follower.leader
+            }
+            Role::PreCandidate(_) => told.role == RoleKind::PreCandidate,
+            Role::Candidate(_) => told.role == RoleKind::Candidate,
+            Role::Leader(leader) => {
+                told.role == RoleKind::Leader && told.transfers_to == leader.transfer
+            }
+        };
+        same && told.term == self.hard_state.term
     }
 
     /// E1, E8: who does not lead waits for an election timeout from when it heard from a leader,
