@@ -14,6 +14,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct Entries {
     shared: Arc<[Entry]>,
+    /// Within `shared`. Length and ends are read off here, which takes less than to cut a slice.
     range: Range<usize>,
 }
 
@@ -25,6 +26,7 @@ impl Entries {
 
     /// The part from place `range.start` up to and without `range.end`, counted from 0; empty if
     /// the range is, or lies outside.
+    #[inline]
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Entries {
         let end = range.end.min(self.len());
@@ -35,12 +37,38 @@ impl Entries {
         Entries { shared: Arc::clone(&self.shared), range: shift + range.start..shift + end }
     }
 
+    /// How many there are.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The first entry.
+    #[inline]
+    pub fn first(&self) -> Option<&Entry> {
+        self.shared.get(self.range.start).filter(|_| !self.is_empty())
+    }
+
+    /// The last entry.
+    #[inline]
+    pub fn last(&self) -> Option<&Entry> {
+        self.shared.get(self.range.end.wrapping_sub(1)).filter(|_| !self.is_empty())
+    }
+
     /// The index of the first entry.
+    #[inline]
     pub fn first_index(&self) -> Option<LogIndex> {
         self.first().map(|entry| entry.index)
     }
 
     /// The index of the last entry.
+    #[inline]
     pub fn last_index(&self) -> Option<LogIndex> {
         self.last().map(|entry| entry.index)
     }
@@ -49,6 +77,7 @@ impl Entries {
 impl Deref for Entries {
     type Target = [Entry];
 
+    #[inline]
     fn deref(&self) -> &[Entry] {
         self.shared.get(self.range.clone()).unwrap_or_default()
     }

@@ -5,17 +5,19 @@ use crate::kontiki_store::PieceStore;
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use kontiki::core::{Config, Outputs, Raft};
-use kontiki::{Entry, Input, Message, Output, Payload, RoleKind, ServerId};
-use std::array;
-use std::collections::VecDeque;
+use kontiki::{Entry, Input, Output, Payload, RoleKind, ServerId};
+use std::{array, mem};
 
 /// The servers, S1 to S3, and what is under way to each.
 pub struct KontikiCluster {
     servers: [Raft<PieceStore>; SERVERS],
-    inboxes: [VecDeque<(ServerId, Message)>; SERVERS],
-    /// Used again for every step, as a driver would.
+    inboxes: [Vec<Input>; SERVERS],
+    /// Changes place with an inbox that is being read, so that both keep their memory.
+    reading: Vec<Input>,
+    /// What the steps of a server ask for. Used again and again, as a driver would.
     outputs: Outputs,
-    completions: VecDeque<Input>,
+    /// Changes place with the outputs that are being carried out.
+    carrying_out: Outputs,
     command: Bytes,
 }
 
@@ -28,54 +30,58 @@ impl KontikiCluster {
         };
         Ok(KontikiCluster {
             servers: [start(0)?, start(1)?, start(2)?],
-            inboxes: array::from_fn(|_| VecDeque::new()),
+            inboxes: array::from_fn(|_| Vec::new()),
+            reading: Vec::new(),
             outputs: Outputs::new(),
-            completions: VecDeque::new(),
+            carrying_out: Outputs::new(),
             command: Bytes::from(vec![7; COMMAND_BYTES]),
         })
     }
 
-    /// One step of a server, and all that follows from it before anything else happens. Says how
-    /// many commands it applied.
+    /// Gives a server one input and carries out what it asks for. Says how many commands it applied.
     fn feed(&mut self, place: usize, input: Input) -> Result<u64> {
-        let server = &mut self.servers[place];
+        self.servers[place].step(input, &mut self.outputs)?;
+        self.carry_out(place)
+    }
+
+    /// A server takes all that has come for it, then what it asks for is carried out.
+    fn read_inbox(&mut self, place: usize) -> Result<u64> {
+        mem::swap(&mut self.reading, &mut self.inboxes[place]);
+        for message in self.reading.drain(..) {
+            self.servers[place].step(message, &mut self.outputs)?;
+        }
+        self.carry_out(place)
+    }
+
+    /// Carries out what a server asks for, and what it asks for in consequence. Says how many
+    /// commands it applied.
+    fn carry_out(&mut self, place: usize) -> Result<u64> {
+        let (server, from) = (&mut self.servers[place], id(place));
         let mut applied = 0;
-        server.step(input, &mut self.outputs)?;
-        loop {
-            for output in self.outputs.drain() {
+        while !self.outputs.is_empty() {
+            mem::swap(&mut self.outputs, &mut self.carrying_out);
+            for output in self.carrying_out.drain() {
                 match output {
                     Output::Send { to, message } => {
-                        self.inboxes[place_of(to)].push_back((id(place), message));
+                        self.inboxes[place_of(to)].push(Input::Deliver { from, message });
                     }
                     Output::WriteHardState { incarnation, term, vote } => {
                         server.store_mut().write_hard_state(term, vote);
-                        self.completions.push_back(Input::HardStateWritten { incarnation, term, vote });
+                        let written = Input::HardStateWritten { incarnation, term, vote };
+                        server.step(written, &mut self.outputs)?;
                     }
                     Output::WriteEntries { incarnation, leader_term, first_index, entries } => {
-                        if let Some(index) = entries.last_index() {
-                            server.store_mut().write_entries(first_index, entries);
-                            let completion = Input::EntriesWritten { incarnation, leader_term, index };
-                            self.completions.push_back(completion);
-                        }
+                        let index = entries.last_index().unwrap_or_default();
+                        server.store_mut().write_entries(first_index, entries);
+                        let written = Input::EntriesWritten { incarnation, leader_term, index };
+                        server.step(written, &mut self.outputs)?;
                     }
                     Output::Apply { entries } => applied += commands(&entries),
                     Output::Refused { refusal } => bail!("refused: {refusal}"),
-                    Output::Proposed { .. }
-                    | Output::RoleChanged { .. }
-                    | Output::CaughtUp { .. }
-                    | Output::TooSlow { .. } => {}
+                    // News for clients, operators and timers, of which there are none here.
+                    _ => {}
                 }
             }
-            let Some(completion) = self.completions.pop_front() else { return Ok(applied) };
-            server.step(completion, &mut self.outputs)?;
-        }
-    }
-
-    /// A server takes all that has come for it, one message at a time.
-    fn read_inbox(&mut self, place: usize) -> Result<u64> {
-        let mut applied = 0;
-        while let Some((from, message)) = self.inboxes[place].pop_front() {
-            applied += self.feed(place, Input::Deliver { from, message })?;
         }
         Ok(applied)
     }

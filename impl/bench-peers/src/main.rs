@@ -10,12 +10,14 @@ mod kontiki_store;
 mod measure;
 mod raft_rs_cluster;
 mod raft_rs_store;
+mod table;
 
 use anyhow::{Context, Result, bail};
 use callgrind::instructions_per_proposal;
 use counting::Counting;
 use measure::{Peer, Run};
 use std::env;
+use table::{Drift, Row, WINDOWS};
 
 #[global_allocator]
 static HEAP: Counting = Counting;
@@ -24,11 +26,10 @@ const USAGE: &str = "\
 bench-peers run PEER WINDOW PROPOSALS    allocations and time for each proposal
 bench-peers instructions PEER WINDOW     instructions for each proposal (needs valgrind)
 bench-peers table                        all peers, all windows, as Markdown (needs valgrind)
+bench-peers check [PEER]                 whether README.md still says what is measured of a peer,
+                                         kontiki unless another is named (needs valgrind)
 
 PEER is kontiki, raft-rs or raft-rs-tuned.";
-
-/// The windows of the table.
-const WINDOWS: [u64; 4] = [1, 16, 64, 256];
 
 fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();
@@ -43,7 +44,9 @@ fn main() -> Result<()> {
             let instructions = instructions_per_proposal(Peer::named(peer)?, number(window)?)?;
             println!("instructions per proposal {instructions:9.0}");
         }
-        ["table"] => table()?,
+        ["table"] => print_table()?,
+        ["check"] => check(Peer::Kontiki)?,
+        ["check", peer] => check(Peer::named(peer)?)?,
         _ => bail!("usage:\n{USAGE}"),
     }
     Ok(())
@@ -53,7 +56,22 @@ fn number(word: &str) -> Result<u64> {
     word.parse().with_context(|| format!("{word} is not a number"))
 }
 
-fn table() -> Result<()> {
+/// Fails if a number of this peer in the document is not what is measured now.
+fn check(peer: Peer) -> Result<()> {
+    let documented = table::documented(include_str!("../README.md"))?;
+    let mut drifts: Vec<Drift> = Vec::new();
+    for window in WINDOWS {
+        drifts.extend(table::drifts(&documented, &Row::measured(peer, window)?)?);
+    }
+    if drifts.is_empty() {
+        println!("README.md says what is measured of {peer}");
+        return Ok(());
+    }
+    let lines: Vec<String> = drifts.iter().map(ToString::to_string).collect();
+    bail!("README.md is out of date:\n{}", lines.join("\n"))
+}
+
+fn print_table() -> Result<()> {
     println!("| peer | window | instructions | allocations | ns |");
     println!("|---|--:|--:|--:|--:|");
     for peer in Peer::ALL {

@@ -147,6 +147,7 @@ const ENTRY_OVERHEAD: u64 = 24;
 const SERVER_BYTES: u64 = 8;
 
 /// What an entry counts for against the limits, in bytes.
+#[inline]
 pub fn entry_bytes(entry: &Entry) -> u64 {
     match &entry.payload {
         Payload::Noop => ENTRY_OVERHEAD,
@@ -159,6 +160,7 @@ pub fn entry_bytes(entry: &Entry) -> u64 {
 }
 
 /// What the entry of a command will count for, in bytes.
+#[inline]
 pub(crate) fn command_entry_bytes(command: &[u8]) -> u64 {
     ENTRY_OVERHEAD + command.len() as u64
 }

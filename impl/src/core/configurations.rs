@@ -64,6 +64,7 @@ impl Configurations {
     }
 
     /// Entries were appended.
+    #[inline]
     pub(crate) fn note(&mut self, entries: &[Entry]) {
         for entry in entries {
             if let Payload::Configuration(configuration) = &entry.payload {

@@ -1,6 +1,7 @@
 //! What is on disk as far as the server has been told, and what is on its way there (rules E3,
 //! L9, L11).
 
+use super::log::Piece;
 use super::outputs::Outputs;
 use super::role::{Follower, Role};
 use super::{Raft, Rejection};
@@ -34,7 +35,11 @@ impl Disk {
     }
 
     /// The term in which entries were last issued, of those that are outstanding.
+    #[inline]
     fn latest_leader_term(&self) -> Option<Term> {
+        if self.outstanding.is_empty() {
+            return None; // Nearly always: no need to begin a search.
+        }
         self.outstanding.iter().rev().find_map(|write| match write {
             Write::Entries { leader_term, .. } => Some(*leader_term),
             Write::HardState(_) => None,
@@ -43,6 +48,7 @@ impl Disk {
 
     /// Whether the input is the completion of the oldest outstanding write, issued in the current
     /// incarnation: completions of an earlier one come late, of writes that are lost.
+    #[inline]
     pub(crate) fn expects(&self, completion: &Input, current: u64) -> Result<(), Rejection> {
         let expected = match (self.outstanding.front(), completion) {
             (
@@ -66,34 +72,37 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// E3: issues the write of term and vote if they are not on disk nor on their way.
+    #[inline]
     pub(super) fn write_hard_state(&mut self, outputs: &mut Outputs) {
         if self.disk.issued != self.hard_state {
-            self.disk.issued = self.hard_state;
-            let HardState { term, vote } = self.hard_state;
-            let incarnation = self.config.incarnation;
-            outputs.push_write(Output::WriteHardState { incarnation, term, vote });
-            self.disk.outstanding.push_back(Write::HardState(self.hard_state));
+            self.issue_hard_state(outputs);
         }
+    }
+
+    #[cold]
+    fn issue_hard_state(&mut self, outputs: &mut Outputs) {
+        self.disk.issued = self.hard_state;
+        let HardState { term, vote } = self.hard_state;
+        let incarnation = self.config.incarnation;
+        outputs.push_write(Output::WriteHardState { incarnation, term, vote });
+        self.disk.outstanding.push_back(Write::HardState(self.hard_state));
     }
 
     /// Puts entries at the end of the log and issues their write, behind that of the term in
     /// which they were taken. L7: a leader does nothing else to its log.
     pub(super) fn append(&mut self, entries: Entries, outputs: &mut Outputs) {
-        let (Some(first_index), Some(last_index)) = (entries.first_index(), entries.last_index())
-        else {
-            return;
-        };
+        let Some(piece) = Piece::new(entries) else { return };
         self.write_hard_state(outputs);
-        let leader_term = self.hard_state.term;
+        let (leader_term, last_index) = (self.hard_state.term, piece.last_index);
         self.disk.outstanding.push_back(Write::Entries { leader_term, last_index });
         outputs.push_write(Output::WriteEntries {
             incarnation: self.config.incarnation,
             leader_term,
-            first_index,
-            entries: entries.clone(),
+            first_index: piece.first_index,
+            entries: piece.entries.clone(),
         });
-        self.configurations.note(&entries);
-        self.log.append(entries);
+        self.configurations.note(&piece.entries);
+        self.log.append(piece);
     }
 
     /// L3: drops the end of the log from an index on. Its place on disk is taken by the write of

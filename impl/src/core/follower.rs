@@ -4,7 +4,9 @@ use super::Raft;
 use super::outputs::Outputs;
 use super::role::{Follower, Role};
 use crate::storage::LogStore;
-use kontiki_specs::{AppendOutcome, Entries, LogIndex, LogPosition, Message, Output, ServerId};
+use kontiki_specs::{
+    AppendOutcome, Entries, Entry, LogIndex, LogPosition, Message, Output, ServerId,
+};
 
 impl<S: LogStore> Raft<S> {
     /// L2: entries or a heartbeat of the leader of this term. E6: whoever sends them leads.
@@ -17,7 +19,11 @@ impl<S: LogStore> Raft<S> {
         outputs: &mut Outputs,
     ) {
         let leader_contact = self.config.leader_contact;
-        self.role = Role::Follower(Follower { leader: Some(leader), leader_contact });
+        let following = Follower { leader: Some(leader), leader_contact };
+        match &mut self.role {
+            Role::Follower(follower) => *follower = following,
+            other => *other = Role::Follower(following),
+        }
         if !self.log.holds(prev) {
             self.refuse_entries(leader, prev, outputs);
             return;
@@ -33,10 +39,12 @@ impl<S: LogStore> Raft<S> {
     /// L3: takes the entries that are not there yet, from the first one on that conflicts or is
     /// beyond the end. Whether there were any.
     fn accept(&mut self, entries: &Entries, outputs: &mut Outputs) -> bool {
-        let known = entries.iter().take_while(|entry| self.log.holds(entry.position())).count();
+        let last_index = self.log.last_index();
+        let is_known =
+            |entry: &&Entry| entry.index <= last_index && self.log.holds(entry.position());
+        let known = entries.iter().take_while(is_known).count();
         let news = entries.part(known..entries.len());
         let Some(first) = news.first_index() else { return false };
-        let last_index = self.log.last_index();
         if first <= last_index {
             outputs.push(Output::Truncated { first_index: first, last_index });
             self.truncate(first);

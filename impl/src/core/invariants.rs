@@ -40,6 +40,7 @@ impl<S: LogStore> Raft<S> {
                 voted_for_itself || matches!(self.role, Role::Follower(_) | Role::PreCandidate(_)),
                 "who campaigns or leads has voted for itself",
             ),
+            (self.told == self.standing(), "the driver was told what the server is"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule);
         broken.or_else(|| match &self.role {
@@ -47,6 +48,9 @@ impl<S: LogStore> Raft<S> {
                 let settled = self.commit_index.min(self.disk.durable_index);
                 let mut members = members(self.configurations.newest());
                 members.remove(&self.config.id);
+                if self.owes_to_change() {
+                    return Some("what follows a committed configuration is done at once");
+                }
                 if !leader.followers.iter().map(|progress| progress.id).eq(members) {
                     return Some("a leader's followers are the other members, in order");
                 }
@@ -102,6 +106,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use crate::core::news::Standing;
     use crate::core::role::{Leader, Role};
     use crate::core::{Config, Outputs, Raft};
     use crate::storage::MemoryStore;
@@ -141,6 +146,14 @@ mod tests {
         Entry { term: Term(1), index: LogIndex(index), payload }
     }
 
+    fn joint(index: u64) -> Entry {
+        let mut entry = membership(index);
+        if let Payload::Configuration(configuration) = &mut entry.payload {
+            configuration.outgoing.insert(ServerId(1));
+        }
+        entry
+    }
+
     fn role(raft: &mut Server) -> &mut Leader {
         match &mut raft.role {
             Role::Leader(leader) => leader,
@@ -150,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_as_it_must_be_is_seen() {
-        let breaks: [(Damage, &str); 15] = [
+        let breaks: [(Damage, &str); 17] = [
             (|raft| raft.applied_index = LogIndex(2), "what is applied is committed"),
             (|raft| raft.commit_index = LogIndex(3), "what is committed is in the log"),
             (|raft| raft.disk.durable_index = LogIndex(3), "what is durable is in the log"),
@@ -158,6 +171,8 @@ mod tests {
             (|raft| raft.disk.hard_state.term = Term(2), "the term on disk is not later"),
             (|raft| raft.hard_state.vote = None, "who campaigns or leads has voted for itself"),
             (|raft| raft.configurations.note(&[membership(9)]), "configuration is in the log"),
+            (|raft| raft.told = Standing::at_start(Term(1)), "was told what the server is"),
+            (|raft| raft.configurations.note(&[joint(1)]), "is done at once"),
             (|raft| role(raft).followers.swap(0, 1), "the other members, in order"),
             (|raft| role(raft).unsettled.pop(1), "the sizes that wait"),
             (|raft| role(raft).inherited = LogIndex(2), "the sizes that wait"),

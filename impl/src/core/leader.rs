@@ -91,13 +91,14 @@ impl<S: LogStore> Raft<S> {
             return Ok(());
         }
         let (rounds, last_index) = (self.config.catch_up_rounds, self.log.last_index());
+        let all_sent = progress.next_index > last_index;
         progress.round_may_end(rounds, last_index).into_iter().for_each(|news| outputs.push(news));
         // A configuration that is not committed may need fewer acknowledgements than the one before
         // it, so an answer for less than is committed can commit more (M1).
         if index > self.commit_index || self.configurations.newest_index() > self.commit_index {
             self.advance_commit();
         }
-        self.send_to(follower, outputs)
+        if all_sent { Ok(()) } else { self.send_to(follower, outputs) }
     }
 
     /// L2, L10: a follower refused a request. The leader goes back to where the logs may agree,
@@ -119,9 +120,11 @@ impl<S: LogStore> Raft<S> {
     }
 
     fn send_to(&mut self, follower: ServerId, outputs: &mut Outputs) -> Result<(), StoreError> {
-        self.for_each_follower(outputs, |progress, sender| {
-            if progress.id == follower { progress.send(sender) } else { Ok(()) }
-        })
+        let Some((followers, mut sender)) = self.sender(outputs) else { return Ok(()) };
+        match followers.iter_mut().find(|progress| progress.id == follower) {
+            Some(progress) => progress.send(&mut sender),
+            None => Ok(()),
+        }
     }
 
     /// Lets a leader send, follower by follower in the order of their ids.
@@ -130,8 +133,17 @@ impl<S: LogStore> Raft<S> {
         outputs: &mut Outputs,
         mut act: impl FnMut(&mut Progress, &mut Sender<'_, S>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let Role::Leader(leader) = &mut self.role else { return Ok(()) };
-        let mut sender = Sender {
+        let Some((followers, mut sender)) = self.sender(outputs) else { return Ok(()) };
+        followers.iter_mut().try_for_each(|progress| act(progress, &mut sender))
+    }
+
+    /// A leader's followers, and what it takes to send to them.
+    fn sender<'a>(
+        &'a mut self,
+        outputs: &'a mut Outputs,
+    ) -> Option<(&'a mut [Progress], Sender<'a, S>)> {
+        let Role::Leader(leader) = &mut self.role else { return None };
+        let sender = Sender {
             term: self.hard_state.term,
             commit_index: self.commit_index,
             log: &self.log,
@@ -139,6 +151,6 @@ impl<S: LogStore> Raft<S> {
             limits: &self.config.limits,
             outputs,
         };
-        leader.followers.iter_mut().try_for_each(|progress| act(progress, &mut sender))
+        Some((&mut leader.followers, sender))
     }
 }

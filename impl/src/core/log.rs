@@ -20,18 +20,21 @@ pub(crate) struct Log {
     recent_bytes: u64,
 }
 
+/// Entries that came together, at least one.
 #[derive(Clone, Debug)]
-struct Piece {
-    first_index: LogIndex,
-    last_index: LogIndex,
+pub(crate) struct Piece {
+    pub(crate) first_index: LogIndex,
+    pub(crate) last_index: LogIndex,
     bytes: u64,
-    entries: Entries,
+    pub(crate) entries: Entries,
 }
 
 impl Piece {
-    fn new(entries: Entries) -> Option<Piece> {
-        let (first_index, last_index) = (entries.first_index()?, entries.last_index()?);
-        let bytes = entries.iter().map(entry_bytes).sum();
+    #[inline]
+    pub(crate) fn new(entries: Entries) -> Option<Piece> {
+        let all: &[Entry] = &entries;
+        let (first_index, last_index) = (all.first()?.index, all.last()?.index);
+        let bytes = all.iter().map(entry_bytes).sum();
         Some(Piece { first_index, last_index, bytes, entries })
     }
 
@@ -76,6 +79,7 @@ impl Log {
         }
     }
 
+    #[inline]
     pub(crate) fn holds(&self, position: LogPosition) -> bool {
         self.terms.term_at(position.index) == Some(position.term)
     }
@@ -86,12 +90,10 @@ impl Log {
     }
 
     /// Appends entries that follow the last one.
-    pub(crate) fn append(&mut self, entries: Entries) {
-        let Some(piece) = Piece::new(entries) else { return };
+    #[inline]
+    pub(crate) fn append(&mut self, piece: Piece) {
         debug_assert_eq!(piece.first_index, self.last_index().next());
-        for entry in &piece.entries {
-            self.terms.push(entry.position());
-        }
+        self.terms.append(&piece.entries);
         self.keep(piece);
     }
 
@@ -135,6 +137,7 @@ impl Log {
 
     /// Entries from `first` on and up to `last`: at least one if there is one, and as many as stay
     /// within `max_bytes`. Shared if they came in one piece.
+    #[inline]
     pub(crate) fn batch(
         &self,
         store: &impl LogStore,
@@ -143,6 +146,23 @@ impl Log {
         max_bytes: u64,
     ) -> Result<Entries, StoreError> {
         let last = last.min(self.last_index());
+        if let Some(piece) = self.recent.back()
+            && (piece.first_index, piece.last_index) == (first, last)
+            && piece.bytes <= max_bytes
+        {
+            return Ok(piece.entries.clone()); // What has just been appended, nearly always.
+        }
+        self.gather(store, first, last, max_bytes)
+    }
+
+    /// As [`Log::batch`], from wherever the entries are.
+    fn gather(
+        &self,
+        store: &impl LogStore,
+        first: LogIndex,
+        last: LogIndex,
+        max_bytes: u64,
+    ) -> Result<Entries, StoreError> {
         if first > last {
             return Ok(Entries::new());
         }
@@ -227,6 +247,7 @@ impl Log {
     }
 
     /// Where in `recent` the piece lies that holds an entry. It is nearly always one of the newest.
+    #[inline]
     fn place(&self, index: LogIndex) -> usize {
         let length = self.recent.len();
         for place in (length.saturating_sub(NEWEST)..length).rev() {

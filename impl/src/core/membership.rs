@@ -151,6 +151,13 @@ impl<S: LogStore> Raft<S> {
         })
     }
 
+    /// M3, M4: whether a leader has a change to go on with, or has to step down.
+    pub(super) fn owes_to_change(&self) -> bool {
+        let newest = self.configurations.newest();
+        let committed = self.configurations.newest_index() <= self.commit_index;
+        committed && !(newest.outgoing.is_empty() && votes_in(newest, self.config.id))
+    }
+
     /// M3, M4: what a leader owes to its configuration once that is committed: it goes on from a
     /// joint one, and steps down if it has no vote in the new one. `from` is who has just been
     /// heard.
@@ -160,12 +167,11 @@ impl<S: LogStore> Raft<S> {
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
         let Role::Leader(leader) = &self.role else { return Ok(()) };
+        if !self.owes_to_change() {
+            return Ok(());
+        }
         if let Some(configuration) = self.new_configuration() {
             return self.append_configuration(configuration, outputs);
-        }
-        let committed = self.configurations.newest_index() <= self.commit_index;
-        if !committed || votes_in(self.configurations.newest(), self.config.id) {
-            return Ok(());
         }
         if let Some(successor) = self.successor(leader, from)
             && leader.transfer.is_none_or(|to| to == successor)

@@ -38,11 +38,12 @@ use crate::storage::{HardState, LogStore, StoreError};
 use configurations::Configurations;
 use disk::Disk;
 use kontiki_specs::{
-    Configuration, Input, LogIndex, LogPosition, Output, RoleKind, ServerId, Term,
+    Configuration, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Term,
 };
 use log::Log;
-use news::Before;
+use news::Standing;
 use role::{Follower, Role};
+use std::mem;
 
 /// One Raft server.
 ///
@@ -60,6 +61,8 @@ pub struct Raft<S> {
     commit_index: LogIndex,
     applied_index: LogIndex,
     role: Role,
+    /// What the driver was told last, which is what holds between steps.
+    told: Standing,
     /// The store has failed, and what it holds is not known.
     stopped: bool,
 }
@@ -83,6 +86,7 @@ impl<S: LogStore> Raft<S> {
             commit_index: LogIndex::ZERO,
             applied_index: LogIndex::ZERO,
             role: Role::Follower(Follower::default()),
+            told: Standing::at_start(hard_state.term),
             stopped: false,
         })
     }
@@ -93,7 +97,7 @@ impl<S: LogStore> Raft<S> {
     /// If the input makes no sense: nothing has changed and nothing is added. If the store fails:
     /// nothing is added and the server has stopped; from then on every step but [`Input::Restart`],
     /// which reads the store again, is an error.
-    pub fn step(&mut self, input: Input, outputs: &mut Outputs) -> Result<(), StepError> {
+    pub fn step(&mut self, mut input: Input, outputs: &mut Outputs) -> Result<(), StepError> {
         if let Input::Restart { .. } = input {
             return self.restart();
         }
@@ -102,8 +106,9 @@ impl<S: LogStore> Raft<S> {
         }
         self.screen(&input)?;
         let mark = outputs.mark();
-        let before = self.before(&input);
-        if let Err(failure) = self.take(input, outputs).and_then(|()| self.finish(before, outputs))
+        let committed = self.commit_index;
+        if let Err(failure) =
+            self.take(&mut input, outputs).and_then(|()| self.finish(&input, committed, outputs))
         {
             outputs.take_back(mark);
             self.stop();
@@ -113,58 +118,50 @@ impl<S: LogStore> Raft<S> {
         Ok(())
     }
 
-    fn take(&mut self, input: Input, outputs: &mut Outputs) -> Result<(), StoreError> {
+    fn take(&mut self, input: &mut Input, outputs: &mut Outputs) -> Result<(), StoreError> {
         match input {
-            Input::Deliver { from, message } => self.receive(from, message, outputs),
-            Input::HeartbeatTimeout => self.heartbeat_timeout(outputs),
-            Input::Propose { commands } => self.propose(commands, outputs),
-            Input::HardStateWritten { .. } => self.hard_state_written(outputs),
+            Input::Deliver { from, message } => return self.receive(*from, message, outputs),
+            Input::HeartbeatTimeout => return self.heartbeat_timeout(outputs),
+            Input::Propose { commands } => return self.propose(mem::take(commands), outputs),
+            Input::HardStateWritten { .. } => return self.hard_state_written(outputs),
             Input::ChangeMembership { change, expected } => {
-                self.change_membership(&change, expected, outputs)
+                return self.change_membership(change, *expected, outputs);
             }
-            Input::TransferLeadership { to } => {
-                self.transfer_leadership(to, outputs);
-                Ok(())
-            }
-            Input::TransferExpired => {
-                self.transfer_expired(outputs);
-                Ok(())
-            }
-            Input::ElectionTimeout => {
-                self.election_timeout(outputs);
-                Ok(())
-            }
-            Input::LeaderContactExpired => {
-                self.leader_contact_expired();
-                Ok(())
-            }
-            Input::QuorumContactExpired => {
-                self.quorum_contact_expired();
-                Ok(())
-            }
+            Input::TransferLeadership { to } => self.transfer_leadership(*to, outputs),
+            Input::TransferExpired => self.transfer_expired(outputs),
+            Input::ElectionTimeout => self.election_timeout(outputs),
+            Input::LeaderContactExpired => self.leader_contact_expired(),
+            Input::QuorumContactExpired => self.quorum_contact_expired(),
             Input::EntriesWritten { leader_term, index, .. } => {
-                self.entries_written(leader_term, index, outputs);
-                Ok(())
+                self.entries_written(*leader_term, *index, outputs);
             }
-            Input::DiskStalled => {
-                self.disk_stalled();
-                Ok(())
-            }
-            Input::Restart { .. } => Ok(()), // Taken care of before.
+            Input::DiskStalled => self.disk_stalled(),
+            Input::Restart { .. } => {} // Taken care of before.
         }
+        Ok(())
     }
 
     /// What every step ends with: a change of membership goes on (M3, M4), term and vote are on
     /// their way to disk, what is committed on its way to the state machine (L8), and the news
-    /// is told.
-    fn finish(&mut self, before: Before, outputs: &mut Outputs) -> Result<(), StoreError> {
-        self.follow_up_change(before.answering, outputs)?;
-        if before.answering.is_some() && before.answering == self.transfers_to() {
-            self.tell_to_campaign(outputs); // E10: it may hold all of the log now.
+    /// is told. `committed` is the commit index at its beginning.
+    fn finish(
+        &mut self,
+        input: &Input,
+        committed: LogIndex,
+        outputs: &mut Outputs,
+    ) -> Result<(), StoreError> {
+        if let Role::Leader(leader) = &self.role {
+            let (transfer, leads_anew) = (leader.transfer, self.told.role != RoleKind::Leader);
+            if leads_anew || self.commit_index != committed {
+                self.follow_up_change(answering(input), outputs)?;
+            }
+            if transfer.is_some() && transfer == answering(input) {
+                self.tell_to_campaign(outputs); // E10: it may hold all of the log now.
+            }
         }
         self.write_hard_state(outputs);
         self.apply(outputs)?;
-        self.tell_news(before, outputs);
+        self.tell_news(input, outputs);
         Ok(())
     }
 
@@ -180,6 +177,7 @@ impl<S: LogStore> Raft<S> {
         self.log = log;
         self.commit_index = LogIndex::ZERO;
         self.applied_index = LogIndex::ZERO;
+        self.told = self.standing();
         self.stopped = false;
         Ok(())
     }
@@ -188,6 +186,7 @@ impl<S: LogStore> Raft<S> {
     fn stop(&mut self) {
         self.stopped = true;
         self.role = Role::Follower(Follower::default());
+        self.told = self.standing();
     }
 
     /// Which server this is.
@@ -316,6 +315,14 @@ fn read(
     }
     let bootstrap = config.bootstrap.clone().unwrap_or_default();
     Ok((hard_state, log, Configurations::read(bootstrap, store)?))
+}
+
+/// The follower whose answer an input is.
+fn answering(input: &Input) -> Option<ServerId> {
+    match input {
+        Input::Deliver { from, message: Message::AppendEntriesReply { .. } } => Some(*from),
+        _ => None,
+    }
 }
 
 /// The input that says that a write is complete; `None` for an output that is no write.

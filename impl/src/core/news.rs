@@ -3,98 +3,103 @@
 
 use super::Raft;
 use super::outputs::Outputs;
+use super::role::Role;
 use crate::storage::LogStore;
 use kontiki_specs::{Input, Message, Output, RoleKind, ServerId, Term};
 
-/// What is remembered of a step until it ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
-    role: RoleKind,
+/// What a driver wants to hear of when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Standing {
+    pub(crate) role: RoleKind,
     term: Term,
     leader: Option<ServerId>,
     transfers_to: Option<ServerId>,
-    /// The follower whose answer the step is about.
-    pub(super) answering: Option<ServerId>,
-    asks: Asks,
 }
 
-/// Why the step may begin the wait for an election timeout anew.
-#[derive(Clone, Copy, Debug)]
-enum Asks {
-    Nothing,
-    /// The election timer has run out.
-    Elects,
-    /// Who sends this leads in that term.
-    Leads(Term),
-    /// Somebody wants a vote in that term.
-    Votes(ServerId, Term),
-}
-
-impl Asks {
-    fn of(input: &Input) -> Asks {
-        match input {
-            Input::ElectionTimeout => Asks::Elects,
-            Input::Deliver { message: Message::AppendEntries { term, .. }, .. } => {
-                Asks::Leads(*term)
-            }
-            Input::Deliver { from, message: Message::RequestVote { term, .. } } => {
-                Asks::Votes(*from, *term)
-            }
-            _ => Asks::Nothing,
-        }
+impl Standing {
+    /// That of a server that has just started.
+    pub(crate) fn at_start(term: Term) -> Standing {
+        Standing { role: RoleKind::Follower, term, leader: None, transfers_to: None }
     }
 }
 
 impl<S: LogStore> Raft<S> {
-    pub(super) fn before(&self, input: &Input) -> Before {
-        Before {
-            role: self.role.kind(),
-            term: self.hard_state.term,
-            leader: self.leader(),
-            transfers_to: self.transfers_to(),
-            answering: match input {
-                Input::Deliver { from, message: Message::AppendEntriesReply { .. } } => Some(*from),
-                _ => None,
-            },
-            asks: Asks::of(input),
-        }
+    pub(super) fn standing(&self) -> Standing {
+        let (role, leader, transfers_to) = match &self.role {
+            Role::Follower(follower) => (RoleKind::Follower, follower.leader, None),
+            Role::PreCandidate(_) => (RoleKind::PreCandidate, None, None),
+            Role::Candidate(_) => (RoleKind::Candidate, None, None),
+            Role::Leader(leader) => (RoleKind::Leader, Some(self.config.id), leader.transfer),
+        };
+        Standing { role, term: self.hard_state.term, leader, transfers_to }
     }
 
     /// What has changed in a step.
-    pub(super) fn tell_news(&self, before: Before, outputs: &mut Outputs) {
-        let (role, term, leader) = (self.role.kind(), self.hard_state.term, self.leader());
-        if role != before.role {
-            outputs.push(Output::RoleChanged { role });
+    pub(super) fn tell_news(&mut self, input: &Input, outputs: &mut Outputs) {
+        let was = self.told;
+        if !self.is_told() {
+            self.told = self.standing();
+            tell_change(was, self.told, outputs);
         }
-        if let Some(to) = before.transfers_to
-            && role != RoleKind::Leader
-        {
-            outputs.push(Output::TransferEnded { to });
+        if self.told.role != RoleKind::Leader {
+            self.reset_election_timer(input, was.role, self.told, outputs);
         }
-        if leader != before.leader || (leader.is_some() && term != before.term) {
-            outputs.push(Output::LeaderChanged { term, leader });
-        }
-        self.reset_election_timer(before, outputs);
+    }
+
+    /// As `self.told == self.standing()`, but looks only at what the role leaves open.
+    fn is_told(&self) -> bool {
+        let told = &self.told;
+        let same = match &self.role {
+            Role::Follower(follower) => {
+                told.role == RoleKind::Follower && told.leader == follower.leader
+            }
+            Role::PreCandidate(_) => told.role == RoleKind::PreCandidate,
+            Role::Candidate(_) => told.role == RoleKind::Candidate,
+            Role::Leader(leader) => {
+                told.role == RoleKind::Leader && told.transfers_to == leader.transfer
+            }
+        };
+        same && told.term == self.hard_state.term
     }
 
     /// E1, E8: who does not lead waits for an election timeout from when it heard from a leader,
     /// voted, sought election, or led.
-    fn reset_election_timer(&self, before: Before, outputs: &mut Outputs) {
-        let (role, term) = (self.role.kind(), self.hard_state.term);
-        let mut leader_contact = false;
-        let resets = match before.asks {
-            _ if role == RoleKind::Leader => false,
-            _ if before.role == RoleKind::Leader => true,
-            Asks::Elects => true,
-            Asks::Leads(of) => of == term,
-            Asks::Votes(candidate, of) => of == term && self.hard_state.vote == Some(candidate),
-            Asks::Nothing => role != before.role && role != RoleKind::Follower,
+    fn reset_election_timer(
+        &self,
+        input: &Input,
+        was: RoleKind,
+        is: Standing,
+        outputs: &mut Outputs,
+    ) {
+        let mut hears = false;
+        let resets = match input {
+            Input::Deliver { message: Message::AppendEntries { term, .. }, .. } => {
+                hears = *term == is.term;
+                hears
+            }
+            Input::Deliver { from, message: Message::RequestVote { term, .. } } => {
+                *term == is.term && self.hard_state.vote == Some(*from)
+            }
+            Input::ElectionTimeout => true,
+            _ => is.role != was && is.role != RoleKind::Follower,
         };
-        if let Asks::Leads(of) = before.asks {
-            leader_contact = of == term && self.config.leader_contact;
-        }
-        if resets {
+        if resets || was == RoleKind::Leader {
+            let leader_contact = hears && self.config.leader_contact;
             outputs.push(Output::ResetElectionTimer { leader_contact });
         }
+    }
+}
+
+#[cold]
+fn tell_change(was: Standing, is: Standing, outputs: &mut Outputs) {
+    if is.role != was.role {
+        outputs.push(Output::RoleChanged { role: is.role });
+        // Who was handing over led.
+        if let Some(to) = was.transfers_to {
+            outputs.push(Output::TransferEnded { to });
+        }
+    }
+    if is.leader != was.leader || (is.leader.is_some() && is.term != was.term) {
+        outputs.push(Output::LeaderChanged { term: is.term, leader: is.leader });
     }
 }

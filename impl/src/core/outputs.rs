@@ -54,6 +54,7 @@ impl Outputs {
     }
 
     /// Adds a write, behind the writes that are there and before all else.
+    #[inline]
     pub(crate) fn push_write(&mut self, write: Output) {
         // Most steps write before they say anything, so that nothing has to be moved.
         self.outputs.insert(self.writes, write);
@@ -61,6 +62,7 @@ impl Outputs {
     }
 
     /// Adds anything but a write.
+    #[inline]
     pub(crate) fn push(&mut self, output: Output) {
         self.outputs.push(output);
     }

@@ -49,6 +49,7 @@ impl<S: LogStore> Sender<'_, S> {
         self.outputs.push(Output::Send { to, message });
     }
 
+    #[inline]
     fn batch(&self, first: LogIndex, last: LogIndex, bytes: u64) -> Result<Entries, StoreError> {
         let last = last.min(LogIndex(first.previous().0.saturating_add(self.limits.batch_entries)));
         self.log.batch(self.store, first, last, bytes.min(self.limits.batch_bytes))
@@ -158,6 +159,7 @@ impl Progress {
 
     /// L1: the follower holds the leader's log up to `index`. Whether that is news; if so, probing
     /// is over.
+    #[inline]
     pub(crate) fn matched(&mut self, index: LogIndex) -> bool {
         if index <= self.match_index {
             return false;

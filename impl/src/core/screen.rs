@@ -143,11 +143,12 @@ fn position(at: LogPosition, term: Term) -> Result<(), Rejection> {
 }
 
 /// Entries in a row after `prev`, of terms that do not fall, none later than `term`.
+#[inline]
 fn in_order(prev: LogPosition, entries: &[Entry], term: Term) -> Result<(), Rejection> {
-    let mut before = prev;
+    let (mut last, mut least) = (prev.index, prev.term.max(Term::ZERO.next()));
     for entry in entries {
-        let follows = entry.index == before.index.next() && entry.term >= before.term;
-        if !follows || entry.term == Term::ZERO || entry.term > term {
+        last = last.next();
+        if entry.index != last || entry.term < least || entry.term > term {
             return Err(Rejection::EntryOutOfPlace { index: entry.index, term: entry.term });
         }
         if let Payload::Configuration(configuration) = &entry.payload
@@ -155,7 +156,7 @@ fn in_order(prev: LogPosition, entries: &[Entry], term: Term) -> Result<(), Reje
         {
             return Err(Rejection::ImpossibleConfiguration { index: entry.index });
         }
-        before = entry.position();
+        least = entry.term;
     }
-    index(before.index)
+    index(last)
 }

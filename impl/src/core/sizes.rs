@@ -20,12 +20,14 @@ impl Sizes {
         self.bytes
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, entries: &[Entry]) {
         self.push_each(entries, entry_bytes);
     }
 
     /// As [`Sizes::push`], but only commands count: a leader's no-op and configurations take no room
     /// from those who propose.
+    #[inline]
     pub(crate) fn push_proposed(&mut self, entries: &[Entry]) {
         self.push_each(entries, |entry| match entry.payload {
             Payload::Command(_) => entry_bytes(entry),
@@ -48,6 +50,7 @@ impl Sizes {
     }
 
     /// Takes off the first `count` entries, or all.
+    #[inline]
     pub(crate) fn pop(&mut self, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.sizes.len());
         self.bytes -= self.sizes.drain(..count).map(u64::from).sum::<u64>();

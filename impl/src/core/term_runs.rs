@@ -2,7 +2,7 @@
 
 use super::MAX_INDEX;
 use crate::storage::{LogStore, StoreError};
-use kontiki_specs::{LogIndex, LogPosition, Term};
+use kontiki_specs::{Entry, LogIndex, LogPosition, Term};
 
 /// Where each term of a log begins, the oldest first, and where the log ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,12 +39,14 @@ impl TermRuns {
         self.last_index
     }
 
+    #[inline]
     pub(crate) fn last(&self) -> LogPosition {
         let term = self.starts.last().map_or(Term::ZERO, |start| start.term);
         LogPosition { index: self.last_index, term }
     }
 
     /// The term at an index: 0 at index 0, `None` beyond the end.
+    #[inline]
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
         if index > self.last_index {
             return None;
@@ -54,6 +56,7 @@ impl TermRuns {
 
     /// The beginning of the run that an index lies in. It is nearly always the last, and a log may
     /// have many: so the last is looked at first, and the others are searched by halves.
+    #[inline]
     fn run_of(&self, index: LogIndex) -> Option<&LogPosition> {
         if let Some(last) = self.starts.last().filter(|start| start.index <= index) {
             return Some(last);
@@ -71,11 +74,21 @@ impl TermRuns {
     }
 
     /// Lengthens the log by the entry at this position, which must be the next.
-    pub(crate) fn push(&mut self, position: LogPosition) {
+    fn push(&mut self, position: LogPosition) {
         if self.starts.last().is_none_or(|start| start.term != position.term) {
             self.starts.push(position);
         }
         self.last_index = position.index;
+    }
+
+    /// Lengthens the log by entries that follow the last one, of terms that do not fall.
+    #[inline]
+    pub(crate) fn append(&mut self, entries: &[Entry]) {
+        let Some(last) = entries.last() else { return };
+        if last.term != self.last().term {
+            entries.iter().for_each(|entry| self.push(entry.position()));
+        }
+        self.last_index = last.index;
     }
 
     /// Shortens the log to end before an index.
@@ -109,7 +122,7 @@ fn end_of_run(
 mod tests {
     use super::*;
     use crate::storage::{HardState, MemoryStore};
-    use kontiki_specs::{Entry, Payload};
+    use kontiki_specs::Payload;
     use quickcheck::{Arbitrary, Gen, quickcheck};
 
     /// The terms of a log, one an entry: many, some of them over several entries, some left out.

@@ -16,10 +16,10 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn receive(
         &mut self,
         from: ServerId,
-        message: Message,
+        message: &Message,
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
-        if self.ignores_for_leader_contact(&message) {
+        if self.ignores_for_leader_contact(message) {
             return Ok(());
         }
         if message.term() < self.hard_state.term {
@@ -49,28 +49,28 @@ impl<S: LogStore> Raft<S> {
     fn receive_in_term(
         &mut self,
         from: ServerId,
-        message: Message,
+        message: &Message,
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
         match message {
-            Message::RequestPreVote { last, .. } => self.request_pre_vote(from, last, outputs),
+            Message::RequestPreVote { last, .. } => self.request_pre_vote(from, *last, outputs),
             Message::RequestPreVoteReply { granted, .. } => {
-                if granted {
+                if *granted {
                     self.count_pre_vote(from);
                 }
             }
-            Message::RequestVote { last, .. } => self.request_vote(from, last, outputs),
+            Message::RequestVote { last, .. } => self.request_vote(from, *last, outputs),
             Message::RequestVoteReply { granted, .. } => {
-                if granted {
+                if *granted {
                     return self.count_vote(from, outputs);
                 }
             }
             Message::AppendEntries { prev, entries, commit_index, .. } => {
-                self.append_entries(from, prev, &entries, commit_index, outputs);
+                self.append_entries(from, *prev, entries, *commit_index, outputs);
             }
             Message::AppendEntriesReply { outcome, .. } => {
                 self.note_contact(from);
-                return match outcome {
+                return match *outcome {
                     AppendOutcome::Matched { index } => self.matched(from, index, outputs),
                     AppendOutcome::Mismatch { prev_index, hint } => {
                         self.mismatched(from, prev_index, hint, outputs)
