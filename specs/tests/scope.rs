@@ -127,7 +127,8 @@ fn every_key_is_read() {
 
 #[test]
 fn without_a_list_all_that_applies_is_checked() {
-    let rules = "pre-vote = true\ncheck-quorum = true\ncatch-up-rounds = 1\n";
+    let rules = "pre-vote = true\ncheck-quorum = true\ncatch-up-rounds = 1\n\
+        disk = \"asynchronous\"\ndisk-stalls = true\n";
     let text = format!("{BOUNDS}{rules}changes = [\"remove 3\"]\n");
     let scope = Scope::parse("all", "all.toml", &text).unwrap();
     assert_eq!(scope.properties, Property::ALL.iter().copied().collect());

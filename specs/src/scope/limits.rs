@@ -42,6 +42,11 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
             within(key, value, range)?;
         }
     }
+    if scope.disk_stalls && scope.disk == Disk::Synchronous {
+        let what = "`disk-stalls` is set, but no write of a synchronous disk ever waits";
+        let help = "set disk = \"asynchronous\", or leave `disk-stalls` out";
+        return Err(ScopeFlaw::new(what, help).at("disk-stalls"));
+    }
     if scope.properties.is_empty() {
         let names = Property::ALL.iter().map(|property| property.name()).collect::<Vec<_>>();
         let help = format!("leave the key out to check all, or list some of: {}", names.join(", "));
