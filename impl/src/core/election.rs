@@ -49,10 +49,9 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// E3: one vote a term, for a candidate whose log allows it (E4); who campaigns or leads has given
-    /// it to itself. Answered when it is durable:
-    /// now, or on the completion of its write. M5: whether this server knows that it has a vote
-    /// does not matter.
+    /// E3: one vote a term, for a candidate whose log allows it (E4); who campaigns or leads has
+    /// given it to itself. Answered when it is durable: now, or on the completion of its write. M5:
+    /// whether this server knows that it has a vote does not matter.
     pub(super) fn request_vote(
         &mut self,
         candidate: ServerId,

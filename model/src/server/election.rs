@@ -48,9 +48,10 @@ impl Step<'_> {
     }
 
     /// E3: a server votes once a term, first come, first served, and only if the candidate's log
-    /// allows it (E4). Who campaigns or leads has voted for itself. Its own configuration does not matter: it may be older than that of the
-    /// candidate, who alone knows whom to ask (M5). The answer leaves when the vote is on disk: here
-    /// if it already is, otherwise on the completion of its write ([`Step::hard_state_written`]).
+    /// allows it (E4). Who campaigns or leads has voted for itself. Its own configuration does not
+    /// matter: it may be older than that of the candidate, who alone knows whom to ask (M5). The
+    /// answer leaves when the vote is on disk: here if it already is, otherwise on the completion
+    /// of its write ([`Step::hard_state_written`]).
     pub(super) fn request_vote(&mut self, candidate: ServerId, last: LogPosition) {
         let free = self.state.vote.is_none_or(|vote| vote == candidate);
         let free = free || self.mutated(Mutation::VoteTwice);
