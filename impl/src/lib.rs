@@ -45,9 +45,13 @@
 //! entries and has no proposal waiting gives [`Input::HeartbeatTimeout`] before its time.
 //!
 //! A write that is not done within, say, two election timeouts is [`Input::DiskStalled`]: a leader
-//! whose disk hangs makes way for another. A driver that drops a [`core::Raft`] and starts another over
-//! the same disk, in the same process, names a new [`core::Config::incarnation`], so that a completion
-//! which comes late, of a write before, is not taken for one of a write now.
+//! whose disk hangs makes way for another.
+//!
+//! What the store shows when a server starts, or is given [`Input::Restart`], counts as durable. So no
+//! earlier write may be under way then: each is done and durable, or will never be done. What may
+//! still come are completions, in some queue. A driver that starts another [`core::Raft`] over the same
+//! disk, in the same process, therefore names a [`core::Config::incarnation`] that is larger than any
+//! before, so that a completion of a write before is not taken for one of a write now.
 //!
 //! # Members
 //!
@@ -59,7 +63,9 @@
 //! its configuration there.
 //!
 //! An operator asks the leader ([`Input::ChangeMembership`]). What makes sense is appended at once,
-//! as `Proposed` says; it is complete when `ChangeCompleted` says so. Until then, and until enough of those that
+//! as `Proposed` says. It is complete with the `ChangeCompleted` of that position or, if it goes
+//! through a joint configuration, with the first of a later one; `Truncated` over the position means
+//! that it may be lost. Until then, and until enough of those that
 //! stay have it, servers that are to go may still be needed: stop them only afterwards. Everything
 //! else is refused with a typed reason and changes nothing. A new server joins as a learner,
 //! catches up (`CaughtUp`; `TooSlow` if it does not), and is then made a voter. One server at a

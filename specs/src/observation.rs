@@ -23,7 +23,8 @@ pub struct Observation {
     pub configuration: Configuration,
     /// The index of its entry; 0 for the one that the server was started with.
     pub configuration_index: LogIndex,
-    /// How often the server has started again. No two incarnations share a write.
+    /// Which start of the server this is: its driver's number, to which each restart adds 1. No two
+    /// incarnations share a write.
     pub incarnation: u64,
     /// Whether the disk makes no progress, as far as the driver has said (rule E12).
     pub disk_stalls: bool,

@@ -30,7 +30,7 @@ pub enum Output {
     /// Drop what the disk's log holds from `first_index` on, append `entries` there, make that
     /// durable, then say so by `Input::EntriesWritten`.
     WriteEntries {
-        /// The incarnation in which the write is issued: how often the server has started again.
+        /// The incarnation in which the write is issued: which start of the server this is.
         incarnation: u64,
         /// The term in which the write is issued; names it together with the incarnation and the
         /// last index.
@@ -54,8 +54,9 @@ pub enum Output {
         last_index: LogIndex,
     },
     /// Entries were dropped from the log, because the leader has others in their place. A client that
-    /// waits for one of them is to be told that its command may not have happened: it will not, here,
-    /// but another server may still hold it.
+    /// waits for one of them is to be told that its command may not have happened. It may happen yet:
+    /// another server may hold it, be elected, and bring it back here. So does a change of membership
+    /// end that was appended there.
     Truncated {
         /// The first of them.
         first_index: LogIndex,
@@ -63,7 +64,9 @@ pub enum Output {
         last_index: LogIndex,
     },
     /// A change of membership is complete: a configuration that is not joint is known to be
-    /// committed. Said at every member, and again after a restart.
+    /// committed. A change that goes through a joint configuration, which is what `Proposed` then
+    /// names, is complete with the next configuration after that. Said at every member, and again
+    /// after a restart, of earlier changes too.
     ChangeCompleted {
         /// Where the configuration stands.
         position: LogPosition,
@@ -114,7 +117,8 @@ pub enum Output {
         leader: Option<ServerId>,
     },
     /// Begin to wait for an election timeout anew, for a time drawn at random (rule E1): the server
-    /// has heard from a leader, has given its vote, seeks election, or leads no more.
+    /// has heard from a leader, is asked for a vote by the candidate that has its vote, seeks
+    /// election, or leads no more.
     ResetElectionTimer {
         /// It has heard from a leader, and rule E8 is on: begin to wait for the minimum election
         /// timeout anew, too, and when that has passed give it `Input::LeaderContactExpired`.

@@ -12,9 +12,10 @@ pub struct Config {
     /// (rule M2): the same at every server that it was started with. A server that joins a running
     /// cluster has none, and waits until a leader sends it the log.
     pub bootstrap: Option<Configuration>,
-    /// Tells the writes of this start from those of every other: a number that no earlier start over
-    /// the same disk was given, if completions of its writes may still come. 0 unless changed, which
-    /// will do for a server whose process ends with it. [`kontiki_specs::Input::Restart`] adds 1.
+    /// Tells the writes of this start from those before, whose completions may still come though no
+    /// write itself may: larger than any number used before in this process over the same disk. 0
+    /// unless changed, which will do for a server whose process ends with it.
+    /// [`kontiki_specs::Input::Restart`] adds 1; [`super::Raft::config`] has the number in use.
     pub incarnation: u64,
     /// Ask for pre-votes before campaigning (rule E7). On unless changed.
     pub pre_vote: bool,
@@ -40,7 +41,7 @@ pub struct Limits {
     pub batch_bytes: u64,
     /// The most entries under way to one follower (rule L9).
     pub window_entries: u64,
-    /// The most bytes under way to one follower; at least one message may be.
+    /// The most bytes under way to one follower in pipeline; one entry may be, whatever its size.
     pub window_bytes: u64,
     /// The largest command that is taken, in bytes.
     pub command_bytes: u64,

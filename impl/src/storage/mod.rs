@@ -19,7 +19,8 @@ pub struct HardState {
 /// How [`crate::core::Raft`] reads what is on disk. Writing is the driver's: the core asks for it
 /// by outputs, and is told of its completion by inputs.
 ///
-/// A write shows at the latest when its completion is fed to the core, and may show before.
+/// A write shows at the latest when its completion is fed to the core, and may show before. What
+/// shows when a server starts counts as durable: no write may be under way then.
 ///
 /// Writes are carried out in the order issued. After a crash, those up to some point are there and
 /// those after it are not. A write of term and vote is there entirely or not at all; of a write of
