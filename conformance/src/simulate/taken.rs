@@ -24,7 +24,8 @@ pub(super) struct Taken<'a> {
 impl Taken<'_> {
     /// E10, M4: who is told to campaign is the voter that leadership goes to, holding the leader's
     /// whole log, or one that holds the whole log of a leader without a vote, which steps down, or
-    /// whose answer has made it do so. A leader that hands over takes nothing new. `raft` is the server after the step.
+    /// whose answer has made it do so. A leader that hands over takes nothing new. `raft` is the
+    /// server after the step.
     pub(super) fn transfers_in_order(&self, raft: &Raft<MemoryStore>) -> Result<(), String> {
         if let Some(to) = self.transfers_to.filter(|_| self.takes()) {
             return Err(format!("it takes something new while it hands over to {to}"));

@@ -2,7 +2,7 @@
 
 use super::Raft;
 use super::outputs::Outputs;
-use super::quorum::quorum_index;
+use super::quorum::{majority_index, quorum_index};
 use super::role::{Leader, Role};
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{Configuration, LogIndex, Output};
@@ -12,40 +12,26 @@ impl<S: LogStore> Raft<S> {
     /// term. L9: the leader's own copy counts as far as it is durable, like any other.
     pub(super) fn advance_commit(&mut self) {
         let Role::Leader(leader) = &self.role else { return };
-        if let Some(held) = self.held_by_quorum(leader)
-            && self.log.term_at(held) == Some(self.hard_state.term)
-        {
+        let held = self.held_by_quorum(leader);
+        if held > self.commit_index && self.log.term_at(held) == Some(self.hard_state.term) {
             self.commit_index = held;
         }
         self.settle();
     }
 
-    /// M1: the highest index that a quorum holds, if that is beyond the commit index.
-    fn held_by_quorum(&self, leader: &Leader) -> Option<LogIndex> {
+    /// M1: the highest index that a quorum holds.
+    fn held_by_quorum(&self, leader: &Leader) -> LogIndex {
         let (configuration, own) = (self.configurations.newest(), self.disk.durable_index);
         let Configuration { voters, outgoing, learners } = configuration;
-        let followers = &leader.followers;
+        let followers = leader.followers.iter().map(|progress| progress.match_index);
         let all_vote = outgoing.is_empty() && learners.is_empty();
-        let held = if all_vote && voters.len() == followers.len() + 1 {
+        if all_vote && voters.len() == followers.len() + 1 {
             // A leader's followers are the other members: where all vote, nobody is looked up.
-            let holds = |index: LogIndex| {
-                let others = followers.iter().filter(|progress| progress.match_index >= index);
-                usize::from(own >= index) + others.count() > voters.len() / 2
-            };
-            let indexes = followers.iter().map(|progress| progress.match_index).chain([own]);
-            indexes.filter(|index| *index > self.commit_index && holds(*index)).max()
-        } else {
-            self.quorum_index(leader)
-        };
-        debug_assert_eq!(held, self.quorum_index(leader));
-        held
-    }
-
-    fn quorum_index(&self, leader: &Leader) -> Option<LogIndex> {
-        let held = quorum_index(self.configurations.newest(), |server| {
-            if server == self.config.id { self.disk.durable_index } else { leader.held_by(server) }
-        });
-        (held > self.commit_index).then_some(held)
+            return majority_index(followers.chain([own]));
+        }
+        quorum_index(configuration, |server| {
+            if server == self.config.id { own } else { leader.held_by(server) }
+        })
     }
 
     /// L9: makes room for proposals. A leader whose own disk does not keep up takes no more than

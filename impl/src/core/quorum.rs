@@ -21,16 +21,17 @@ pub fn quorum_index(
     configuration: &Configuration,
     held: impl Fn(ServerId) -> LogIndex,
 ) -> LogIndex {
-    let new = majority_index(&configuration.voters, &held);
+    let of_half = |half: &BTreeSet<ServerId>| majority_index(half.iter().map(|voter| held(*voter)));
+    let new = of_half(&configuration.voters);
     if configuration.outgoing.is_empty() {
         return new;
     }
-    new.min(majority_index(&configuration.outgoing, &held))
+    new.min(of_half(&configuration.outgoing))
 }
 
-/// The highest index that a majority of these holds.
-fn majority_index(voters: &BTreeSet<ServerId>, held: &impl Fn(ServerId) -> LogIndex) -> LogIndex {
-    let mut held: SmallVec<[LogIndex; 7]> = voters.iter().map(|voter| held(*voter)).collect();
+/// The highest index that a majority holds, given up to where each voter holds the leader's log.
+pub(crate) fn majority_index(held: impl Iterator<Item = LogIndex>) -> LogIndex {
+    let mut held: SmallVec<[LogIndex; 7]> = held.collect();
     held.sort_unstable_by(|a, b| b.cmp(a));
     // With the voters in falling order, the one at half their number is the least of a majority.
     held.get(held.len() / 2).copied().unwrap_or_default()

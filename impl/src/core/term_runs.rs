@@ -149,9 +149,14 @@ mod tests {
             numbered.into_iter()
         }
 
+        fn entries(&self) -> Vec<Entry> {
+            self.positions().map(entry).collect()
+        }
+
+        /// As the log makes them: entries come several at a time.
         fn runs(&self) -> TermRuns {
             let mut runs = TermRuns::default();
-            self.positions().for_each(|position| runs.push(position));
+            self.entries().chunks(3).for_each(|entries| runs.append(entries));
             runs
         }
 
@@ -165,6 +170,10 @@ mod tests {
 
     fn at(index: u64, term: Term) -> LogPosition {
         LogPosition { index: LogIndex(index), term }
+    }
+
+    fn entry(at: LogPosition) -> Entry {
+        Entry { index: at.index, term: at.term, payload: Payload::Noop }
     }
 
     quickcheck! {
@@ -197,18 +206,14 @@ mod tests {
             let same = runs == shorter.runs();
             let later = terms.0.last().map_or(Term(1), |last| last.next());
             shorter.0.push(later);
-            runs.push(at(kept as u64 + 1, later));
+            runs.append(&[entry(at(kept as u64 + 1, later))]);
             same && runs == shorter.runs()
         }
 
         /// What is found in a store by halves is what was put there one by one.
         fn a_store_is_read_as_it_was_written(terms: Terms) -> bool {
-            let payload = Payload::Noop;
-            let entry = |at: LogPosition| {
-                Entry { index: at.index, term: at.term, payload: payload.clone() }
-            };
-            let log = terms.positions().map(entry).collect();
-            TermRuns::read(&MemoryStore::with(HardState::default(), log)).unwrap() == terms.runs()
+            let store = MemoryStore::with(HardState::default(), terms.entries());
+            TermRuns::read(&store).unwrap() == terms.runs()
         }
     }
 }

@@ -69,8 +69,6 @@ mutations! {
     ContactNeedsPreVote = "contact-needs-pre-vote",
     /// Breaks E9.
     NoCheckQuorum = "no-check-quorum",
-    /// Breaks E12.
-    StalledDiskLeadsOn = "stalled-disk-leads-on",
     /// Breaks E9.
     QuorumCheckCountsLearners = "quorum-check-counts-learners",
     /// Breaks E9.
@@ -143,7 +141,7 @@ mutations! {
     UnawarePromotedLearnerRefusesVote = "unaware-promoted-learner-refuses-vote",
     /// Breaks M5.
     CaughtUpForGood = "caught-up-for-good",
-    /// Breaks M5's rounds.
+    /// Breaks M5.
     RoundNeverLong = "round-never-long",
     /// Breaks M6.
     SingleChangeWithoutOwnCommit = "single-change-without-own-commit",
@@ -161,6 +159,8 @@ mutations! {
     TransferRespectsContact = "transfer-respects-contact",
     /// Breaks E10, and with it E8.
     ClaimsToBeTold = "claims-to-be-told",
+    /// Breaks E12.
+    StalledDiskLeadsOn = "stalled-disk-leads-on",
 }
 
 impl fmt::Display for Mutation {
