@@ -28,9 +28,18 @@ pub struct MutantReport {
 }
 
 impl MutantReport {
-    /// `found`, or `SURVIVED`.
-    pub fn verdict(&self) -> &'static str {
-        if self.counterexample.is_some() { "found" } else { "SURVIVED" }
+    /// Whether the mutation was found, in as many steps as its row says.
+    pub fn is_good(&self) -> bool {
+        self.counterexample.as_ref().is_some_and(|path| path.len() == self.row.steps)
+    }
+
+    /// `found`, `SURVIVED`, or the number of steps that its row pins instead.
+    pub fn verdict(&self) -> String {
+        match &self.counterexample {
+            None => "SURVIVED".to_string(),
+            Some(_) if self.is_good() => "found".to_string(),
+            Some(_) => format!("STEPS DIFFER: {} pinned", self.row.steps),
+        }
     }
 }
 
@@ -41,8 +50,8 @@ pub struct MutantRow {
     pub mutation: String,
     /// The rule that it breaks.
     pub rule: String,
-    /// `found`, or `SURVIVED`.
-    pub verdict: &'static str,
+    /// `found`; otherwise what is wrong.
+    pub verdict: String,
     /// The property that falls.
     pub property: &'static str,
     /// The scope that it falls in.

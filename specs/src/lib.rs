@@ -18,7 +18,9 @@ mod mutations;
 mod observation;
 mod output;
 mod properties;
+mod reductions;
 pub mod scope;
+mod simulations;
 pub mod trace;
 
 pub use claims::{Claim, ClaimRun, ClaimVerdict, Expectation, claims};
@@ -33,3 +35,5 @@ pub use mutations::{MutationRow, mutation_rows};
 pub use observation::{CatchUp, FollowerProgress, Observation, ReplicationMode, RoleObservation};
 pub use output::{Output, Refusal, RoleKind};
 pub use properties::{Goal, Property};
+pub use reductions::{ReductionScopes, ReductionScopesError, reduction_scopes};
+pub use simulations::{SimulationRecord, simulation_records};

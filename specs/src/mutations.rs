@@ -15,6 +15,8 @@ pub struct MutationRow {
     pub property: Property,
     /// The scope in which it falls.
     pub scope: String,
+    /// The length of a shortest counterexample there.
+    pub steps: usize,
     /// What a server does wrong, in one sentence.
     pub does: String,
     /// A real system that shipped the mistake.

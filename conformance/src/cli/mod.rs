@@ -1,5 +1,6 @@
 //! The commands.
 
+mod document;
 mod simulate;
 mod traces;
 mod verify;
@@ -32,6 +33,8 @@ enum Command {
     Replay(traces::FileOptions),
     /// Check traces that an implementation logged against the model.
     Validate(traces::FileOptions),
+    /// Write what is verified, as the pinned numbers have it.
+    Document(document::Options),
 }
 
 impl Arguments {
@@ -43,6 +46,7 @@ impl Arguments {
             Command::Record(options) => traces::record(&options),
             Command::Replay(options) => traces::replay(&options),
             Command::Validate(options) => traces::validate(&options),
+            Command::Document(options) => document::run(&options),
         }
     }
 }

@@ -167,10 +167,10 @@ fn run_mutants(report: &mut Report) -> anyhow::Result<(usize, Duration)> {
             bar.set_message(depth.to_string());
         })?;
         bar.finish_and_clear();
-        if mutant.counterexample.is_some() {
+        if mutant.is_good() {
             found += 1;
         } else {
-            eprintln!("{}: SURVIVED", row.name);
+            eprintln!("{}: {}", row.name, mutant.verdict());
             report.all_is_well = false;
         }
         report.mutants.push(MutantRow::of(&mutant));

@@ -56,6 +56,16 @@ pub struct SimulationOptions {
     pub threads: usize,
 }
 
+impl SimulationOptions {
+    /// What `verify` simulates.
+    pub const OF_VERIFY: [SimulationOptions; 3] =
+        [SimulationOptions::of(3), SimulationOptions::of(5), SimulationOptions::of(7)];
+
+    const fn of(servers: u64) -> SimulationOptions {
+        SimulationOptions { seed: 1, servers, steps: 1_000_000, threads: *THREADS.end() }
+    }
+}
+
 impl Default for SimulationOptions {
     fn default() -> Self {
         SimulationOptions { seed: 0, servers: 5, steps: 1_000_000, threads: *THREADS.end() }

@@ -75,9 +75,9 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
                     }
                 }
             }
-            Some(_) => {}
-            None => all_found = false,
+            _ => {}
         }
+        all_found &= report.is_good();
         shown.add_row(cells(&report));
         rows.push(MutantRow::of(&report));
     }
@@ -97,6 +97,6 @@ fn cells(report: &MutantReport) -> Vec<String> {
         report.counterexample.as_ref().map_or("-".to_string(), |path| path.len().to_string()),
         grouped(report.states_seen),
         seconds(report.time),
-        report.verdict().to_string(),
+        report.verdict(),
     ]
 }

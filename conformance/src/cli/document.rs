@@ -1,0 +1,23 @@
+//! `document`.
+
+use anyhow::Context;
+use clap::Args;
+use kontiki_conformance::verified::document;
+use std::path::PathBuf;
+
+/// Where to write.
+#[derive(Args)]
+pub struct Options {
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE", default_value = "specs/VERIFIED.md")]
+    output: PathBuf,
+}
+
+/// Writes what is verified.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let text = document().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let path = &options.output;
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{} written", path.display());
+    Ok(true)
+}
