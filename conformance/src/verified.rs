@@ -8,15 +8,13 @@ use crate::simulate::SimulationOptions;
 use kontiki_model::console::grouped;
 use kontiki_specs::scope::{Disk, Scope, Suite};
 use kontiki_specs::{
-    Claim, Goal, MutationRow, Property, claims, mutation_rows, reduction_scopes, simulation_records,
+    Claim, Goal, MutationRow, Property, claims, mutation_rows, reduction_scopes, rule_titles,
+    simulation_records,
 };
 use std::error::Error;
 
 /// The document with a word in braces where a table or a number goes.
 const TEMPLATE: &str = include_str!("verified.md");
-
-/// The rules, whose numbers and titles are headings.
-const RULES: &str = include_str!("../../specs/rules.md");
 
 /// The whole document.
 ///
@@ -33,7 +31,7 @@ pub fn document() -> Result<String, Box<dyn Error>> {
     let claims = claims()?;
     let reductions = reduction_scopes()?;
     let fill = [
-        ("rule-count", rules().len().to_string()),
+        ("rule-count", rule_titles().count().to_string()),
         ("ci-count", ci.len().to_string()),
         ("ci-states", sum(&ci, |scope| scope.unique_states)),
         ("ci-transitions", sum(&ci, |scope| scope.local_transitions)),
@@ -75,16 +73,9 @@ fn sum(scopes: &[&Scope], pinned: fn(&Scope) -> Option<u64>) -> String {
     grouped(scopes.iter().filter_map(|scope| pinned(scope)).sum())
 }
 
-/// The number and the title of each rule.
-fn rules() -> Vec<(&'static str, &'static str)> {
-    let headings = RULES.lines().filter_map(|line| line.strip_prefix("## "));
-    let numbered = |number: &str| number.chars().nth(1).is_some_and(|c| c.is_ascii_digit());
-    headings.filter_map(|title| title.split_once(' ')).filter(|(n, _)| numbered(n)).collect()
-}
-
 fn rule_table(mutations: &[MutationRow]) -> String {
     let mut shown = Table::new(&["rule", "title", "mutations"]);
-    for (number, title) in rules() {
+    for (number, title) in rule_titles() {
         let names = mutations.iter().filter(|row| row.rule == number).map(|row| code(&row.name));
         shown.add_row([number, title, &or_dash(names.collect::<Vec<_>>().join(", "))]);
     }

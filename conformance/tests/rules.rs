@@ -5,21 +5,11 @@
 
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Property, claims, mutation_rows};
+use kontiki_specs::{Property, RULES, claims, mutation_rows, rule_titles};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-
-const RULES: &str = include_str!("../../specs/rules.md");
-
-/// A rule's number: a letter and digits, as in `E4`.
-fn is_number(word: &str) -> bool {
-    let mut chars = word.chars();
-    chars.next().is_some_and(|first| first.is_ascii_uppercase())
-        && !chars.as_str().is_empty()
-        && chars.all(|rest| rest.is_ascii_digit())
-}
 
 /// Each rule's section, by its number: what stands between its heading and the next.
 fn sections() -> BTreeMap<&'static str, String> {
@@ -28,7 +18,8 @@ fn sections() -> BTreeMap<&'static str, String> {
     for line in RULES.lines() {
         if line.starts_with('#') {
             let heading = line.strip_prefix("## ").and_then(|title| title.split_once(' '));
-            current = heading.map(|(number, _)| number).filter(|number| is_number(number));
+            let number = heading.map(|(number, _)| number);
+            current = number.filter(|number| rule_titles().any(|(known, _)| known == *number));
             if let Some(number) = current {
                 let earlier = sections.insert(number, String::new());
                 assert!(earlier.is_none(), "{number} has two headings");

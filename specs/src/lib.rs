@@ -19,6 +19,7 @@ mod observation;
 mod output;
 mod properties;
 mod reductions;
+mod rules;
 pub mod scope;
 mod simulations;
 pub mod trace;
@@ -36,4 +37,5 @@ pub use observation::{CatchUp, FollowerProgress, Observation, ReplicationMode, R
 pub use output::{Output, Refusal, RoleKind};
 pub use properties::{Goal, Property};
 pub use reductions::{ReductionScopes, ReductionScopesError, reduction_scopes};
+pub use rules::{RULES, rule_titles};
 pub use simulations::{SimulationRecord, simulation_records};
