@@ -462,7 +462,7 @@ impl Cluster {
             let servers: Vec<&RaftServer> = up.iter().map(|place| &self.servers[*place]).collect();
             let states: Vec<&ServerState> =
                 numbers.iter().map(|number| &tables.states[*number as usize].state).collect();
-            let recovered = recovers(&servers, &states);
+            let recovered = recovers(&servers, &states, self.scope.transfers > 0);
             tables.recoveries.insert(numbers, recovered);
             recovered
         })

@@ -374,21 +374,17 @@ fn listed_twice(servers: &[ServerId]) -> Option<ServerId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::environment::Environment;
     use crate::server::{Options, RaftServer};
-    use kontiki_specs::scope::Scope;
 
     fn run(first: u64, end: u64) -> BTreeSet<ServerId> {
         (first..end).map(ServerId).collect()
     }
 
     fn server(bootstrap: Configuration) -> RaftServer {
-        let scope = Scope::find("first-steps").unwrap();
         RaftServer {
             id: ServerId(1),
             bootstrap: Arc::new(bootstrap),
             peers: run(2, 8),
-            environment: Environment::of(&scope),
             options: Options {
                 pre_vote: false,
                 leader_contact: false,

@@ -24,7 +24,6 @@ pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use state::{Disk, Role, ServerState, Write};
 
-use crate::environment::Environment;
 use kontiki_specs::{Configuration, Input, Output, ServerId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,8 +38,6 @@ pub struct RaftServer {
     pub bootstrap: Arc<Configuration>,
     /// Every server of the scope but itself, voter or not.
     pub peers: BTreeSet<ServerId>,
-    /// What the scope lets happen to it. No rule of the protocol looks at this.
-    pub environment: Environment,
     /// What the cluster has chosen.
     pub options: Options,
     /// The rule that is broken, if one is.
