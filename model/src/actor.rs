@@ -39,7 +39,6 @@ impl<T: fmt::Debug + Eq> PartialOrd for Shown<T> {
 /// The servers of a scope, with at most one rule broken. Those outside the first configuration do
 /// not know it: they wait to be taken in.
 pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
-    let all = || (1..=scope.servers).map(ServerId);
     let bootstrap = Arc::new(Configuration::of_voters((1..=scope.voters).map(ServerId)));
     let none = Arc::new(Configuration::default());
     let options = Options {
@@ -52,11 +51,11 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         window_bytes: scope.window_bytes.unwrap_or(u64::MAX),
         catch_up_rounds: scope.catch_up_rounds,
     };
-    all()
+    (1..=scope.servers)
+        .map(ServerId)
         .map(|id| RaftServer {
             id,
             bootstrap: Arc::clone(if id.0 <= scope.voters { &bootstrap } else { &none }),
-            peers: all().filter(|peer| *peer != id).collect(),
             options,
             mutation,
         })

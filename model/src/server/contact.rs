@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{Configuration, Message, ServerId};
+use kontiki_specs::{Message, ServerId};
 use std::collections::BTreeSet;
 
 impl Step<'_> {
@@ -64,14 +64,7 @@ impl Step<'_> {
     }
 
     /// E9, M1, M5: whether a leader that has heard from these may go on.
-    fn majority_is_present(&self, present: &BTreeSet<ServerId>) -> bool {
-        let Configuration { voters, learners, .. } = &*self.state.configuration;
-        let enough = |of: &BTreeSet<ServerId>| 2 * of.intersection(present).count() > voters.len();
-        match self.server.mutation {
-            Some(Mutation::NoCheckQuorum) => true,
-            Some(Mutation::QuorumCheckCountsLearners) => enough(&(voters | learners)),
-            Some(Mutation::QuorumCheckOfOneHalf) => enough(voters),
-            _ => self.is_quorum(present),
-        }
+    pub(super) fn majority_is_present(&self, present: &BTreeSet<ServerId>) -> bool {
+        self.broken_quorum_check(present).unwrap_or_else(|| self.is_quorum(present))
     }
 }

@@ -35,12 +35,12 @@ impl Step<'_> {
         }
         self.state.disk_stalls = true;
         let follows = matches!(self.state.role, Role::Follower { .. });
-        if !follows && !self.mutated(Mutation::StalledDiskLeadsOn) {
+        if !follows && self.waits_for_disk() {
             self.state.role = Role::FOLLOWER;
         }
     }
 
-    /// E12: whether this server may not campaign, because its term and vote would not be written.
+    /// E12: whether this server may not lead or campaign, because nothing would be written.
     pub(super) fn waits_for_disk(&self) -> bool {
         self.state.disk_stalls && !self.mutated(Mutation::StalledDiskLeadsOn)
     }

@@ -36,12 +36,7 @@ impl Step<'_> {
     pub(super) fn ask_for_votes(&mut self, transfer: bool) {
         let (term, last) = (self.state.term, self.state.log.last());
         let request = Message::RequestVote { term, last, transfer };
-        let asked: Vec<ServerId> = if self.mutated(Mutation::CountVotesFromOutside) {
-            self.server.peers.iter().copied().collect()
-        } else {
-            self.other_voters()
-        };
-        for voter in asked {
+        for voter in self.other_electors() {
             self.send(voter, request.clone());
         }
         self.count_vote(self.state.id);

@@ -1,9 +1,11 @@
 //! One Raft server: a deterministic function from a state and an input to a state and outputs.
 //!
 //! This is the definition that everything else is compared with, so it is written to be read
-//! beside the paper. Each file holds one group of rules, each rule is a small function with its
-//! number, and a [`Mutation`] breaks a rule inside that rule's function and nowhere else.
+//! beside the paper. Each file holds one group of rules, and each rule is a small function with its
+//! number. A [`Mutation`] breaks a rule inside one function and nowhere else: the rule's own, or, for
+//! the many wrong ways to count a majority, the one in `broken_majorities` that the rule asks first.
 
+mod broken_majorities;
 mod commit;
 mod contact;
 mod durability;
@@ -14,6 +16,7 @@ mod membership;
 mod mutation;
 mod news;
 mod pre_vote;
+mod quorum;
 mod replication;
 mod state;
 mod step;
@@ -25,7 +28,6 @@ pub use mutation::Mutation;
 pub use state::{Disk, Role, ServerState, Write};
 
 use kontiki_specs::{Configuration, Input, Output, ServerId};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use step::Step;
 
@@ -36,8 +38,6 @@ pub struct RaftServer {
     pub id: ServerId,
     /// The configuration in force while its log holds none (rule M2).
     pub bootstrap: Arc<Configuration>,
-    /// Every server of the scope but itself, voter or not.
-    pub peers: BTreeSet<ServerId>,
     /// What the cluster has chosen.
     pub options: Options,
     /// The rule that is broken, if one is.
