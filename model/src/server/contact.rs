@@ -9,7 +9,7 @@ impl Step<'_> {
     /// E8: a server that has heard from a leader within the minimum election timeout ignores
     /// requests for votes and pre-votes, whatever their term. A leader is in contact with itself.
     /// A candidate that its leader told to campaign is heard all the same (E10).
-    pub(super) fn ignored_for_leader_contact(&self, message: &Message) -> bool {
+    pub(super) fn ignores_for_leader_contact(&self, message: &Message) -> bool {
         let in_contact = match self.state.role {
             Role::Follower { leader_contact, .. } => leader_contact,
             Role::Leader { .. } => true,
@@ -38,7 +38,7 @@ impl Step<'_> {
     }
 
     /// E9: a leader notes which of those that it replicates to answers it.
-    pub(super) fn hear_from(&mut self, follower: ServerId) {
+    pub(super) fn note_contact(&mut self, follower: ServerId) {
         if let Role::Leader { heard, progress, .. } = &mut self.state.role
             && self.server.options.check_quorum
             && progress.contains_key(&follower)

@@ -51,7 +51,7 @@ impl Step<'_> {
         let free = self.state.vote.is_none_or(|vote| vote == candidate);
         let free = free || self.mutated(Mutation::VoteTwice);
         let free = free && !self.refuses_as_learner();
-        if !free || !self.at_least_as_up_to_date(last) {
+        if !free || !self.is_up_to_date(last) {
             let term = self.state.term;
             self.send(candidate, Message::RequestVoteReply { term, granted: false });
             return;
@@ -68,7 +68,7 @@ impl Step<'_> {
 
     /// E4: of two logs, the one whose last entry has the later term is more up to date; of two
     /// that end in the same term, the longer.
-    pub(super) fn at_least_as_up_to_date(&self, candidate: LogPosition) -> bool {
+    pub(super) fn is_up_to_date(&self, candidate: LogPosition) -> bool {
         let own = self.state.log.last();
         if self.mutated(Mutation::IgnoreLogInVote) {
             return true;

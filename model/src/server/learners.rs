@@ -77,13 +77,13 @@ impl Step<'_> {
         }
         let holds_all = progress.match_index == goal_of_next; // The next round would be over at once.
         let next = |number| CatchUp::Round { number, goal: goal_of_next, long: false };
-        let (state, news) = match (long && !holds_all, number < rounds) {
+        let (state, notice) = match (long && !holds_all, number < rounds) {
             (false, _) => (CatchUp::Done { goal }, Some(Output::CaughtUp { server: follower })),
             (true, true) => (next(number + 1), None),
             (true, false) => (next(1), Some(Output::TooSlow { server: follower })),
         };
         progress.catch_up = Some(state);
-        news.into_iter().for_each(|news| self.output(news));
+        notice.into_iter().for_each(|notice| self.output(notice));
     }
 
     /// M5: a server votes for whoever asks, whether it knows of its own vote or not: a learner that

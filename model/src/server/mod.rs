@@ -14,7 +14,7 @@ mod learners;
 mod log;
 mod membership;
 mod mutation;
-mod news;
+mod notices;
 mod pre_vote;
 mod quorum;
 mod replication;

@@ -26,8 +26,7 @@ impl Step<'_> {
     /// log is up to date (E4) and no leader is known to live (E8, tested on receipt). The vote of
     /// the next term is always free.
     pub(super) fn request_pre_vote(&mut self, candidate: ServerId, last: LogPosition) {
-        let up_to_date =
-            self.at_least_as_up_to_date(last) || self.mutated(Mutation::PreVoteIgnoresLog);
+        let up_to_date = self.is_up_to_date(last) || self.mutated(Mutation::PreVoteIgnoresLog);
         let granted = up_to_date && !self.state.is_leader();
         let term = self.state.term;
         self.send(candidate, Message::RequestPreVoteReply { term, granted });

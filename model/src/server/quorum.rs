@@ -47,19 +47,19 @@ impl Step<'_> {
     }
 
     /// M1: the servers whose votes and copies of the log count.
-    fn all_electors(&self) -> BTreeSet<ServerId> {
+    fn electorate(&self) -> BTreeSet<ServerId> {
         let Configuration { voters, outgoing, .. } = &*self.state.configuration;
         &self.electors(voters) | &self.electors(outgoing)
     }
 
     /// M1: whether a server's vote and its copy of the log count.
     pub(super) fn counts(&self, server: ServerId) -> bool {
-        self.all_electors().contains(&server)
+        self.electorate().contains(&server)
     }
 
     /// The other servers whose votes count.
     pub(super) fn other_electors(&self) -> BTreeSet<ServerId> {
-        let mut others = self.all_electors();
+        let mut others = self.electorate();
         others.remove(&self.state.id);
         others
     }
