@@ -1,5 +1,6 @@
 //! Changes of membership (paper §6, dissertation chapter 4): rules M1 to M4, M6 to M8 and M10.
 
+use super::change::changed;
 use super::step::Step;
 use super::{Mutation, Role};
 use kontiki_specs::{
@@ -115,82 +116,24 @@ impl Step<'_> {
     /// M1, M6: the configuration that a change leads to: at once for one server, a joint one for
     /// any set of them. M10: what makes no sense is refused.
     fn target(&self, change: &MembershipChange) -> Result<Configuration, Refusal> {
-        let target = match change {
-            MembershipChange::Replace { voters, learners } => self.replacement(voters, learners)?,
-            change => {
-                self.own_term_is_committed()?;
-                self.with_one_server_changed(change)?
-            }
-        };
-        if target.voters.is_empty() { Err(Refusal::NoVoters) } else { Ok(target) }
-    }
-
-    /// M10, for a change of one server.
-    fn with_one_server_changed(&self, change: &MembershipChange) -> Result<Configuration, Refusal> {
-        let mut target = (*self.state.configuration).clone();
-        let (voters, learners) = (&mut target.voters, &mut target.learners);
-        match *change {
-            MembershipChange::AddLearner(server) if voters.contains(&server) => {
-                return Err(Refusal::LearnerIsVoter { server });
-            }
-            MembershipChange::AddLearner(server) => {
-                if !learners.insert(server) {
-                    return Err(Refusal::Duplicate { server });
-                }
-            }
-            MembershipChange::AddVoter(server) => {
-                if !voters.insert(server) {
-                    return Err(Refusal::Duplicate { server });
-                }
-                learners.remove(&server);
-            }
-            MembershipChange::Demote(server) if learners.contains(&server) => {
-                return Err(Refusal::Duplicate { server });
-            }
-            MembershipChange::Demote(server) => {
-                if !voters.remove(&server) {
-                    return Err(Refusal::UnknownServer { server });
-                }
-                learners.insert(server);
-            }
-            MembershipChange::Remove(server) => {
-                if !voters.remove(&server) && !learners.remove(&server) {
-                    return Err(Refusal::UnknownServer { server });
-                }
-            }
-            MembershipChange::Replace { .. } => {}
-        }
-        Ok(target)
-    }
-
-    /// M10 and M1, for a change of any set of servers.
-    fn replacement(
-        &self,
-        voters: &[ServerId],
-        learners: &[ServerId],
-    ) -> Result<Configuration, Refusal> {
         let now = &self.state.configuration;
-        if let Some(server) = listed_twice(voters).or_else(|| listed_twice(learners)) {
-            return Err(Refusal::Duplicate { server });
+        if let MembershipChange::Replace { .. } = change {
+            return Ok(self.through_joint(changed(now, change)?));
         }
-        if let Some(server) = learners.iter().copied().find(|server| voters.contains(server)) {
-            return Err(Refusal::LearnerIsVoter { server });
-        }
-        let mut target = Configuration {
-            voters: voters.iter().copied().collect(),
-            outgoing: BTreeSet::new(),
-            learners: learners.iter().copied().collect(),
-        };
-        if (&target.voters, &target.learners) == (&now.voters, &now.learners) {
-            return Err(Refusal::NothingToChange);
-        }
-        let few = target.voters.symmetric_difference(&now.voters).count() <= 2;
+        self.own_term_is_committed()?;
+        changed(now, change)
+    }
+
+    /// M1: the joint configuration through which the cluster goes to these members.
+    fn through_joint(&self, members: Configuration) -> Configuration {
+        let now = &self.state.configuration;
+        let few = members.voters.symmetric_difference(&now.voters).count() <= 2;
         let at_once = self.mutated(Mutation::DirectSwitch)
             || (self.mutated(Mutation::TwoServersAsSingleChange) && few);
-        if !at_once {
-            target.outgoing = now.voters.clone();
+        if at_once {
+            return members;
         }
-        Ok(target)
+        Configuration { outgoing: now.voters.clone(), ..members }
     }
 
     /// M6: a leader changes single servers only after it has committed an entry of its own term.
@@ -310,9 +253,4 @@ impl Step<'_> {
             .or_else(|| voters.iter().copied().find(lacks_nothing))
             .or(answering)
     }
-}
-
-fn listed_twice(servers: &[ServerId]) -> Option<ServerId> {
-    let (mut seen, mut servers) = (BTreeSet::new(), servers.iter().copied());
-    servers.find(|server| !seen.insert(*server))
 }

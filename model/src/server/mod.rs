@@ -6,6 +6,7 @@
 //! the many wrong ways to count a majority, the one in `broken_majorities` that the rule asks first.
 
 mod broken_majorities;
+mod change;
 mod commit;
 mod contact;
 mod durability;
@@ -23,6 +24,7 @@ mod step;
 mod terms;
 mod transfer;
 
+pub(crate) use change::changed;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use state::{Disk, Role, ServerState, Write};
