@@ -37,11 +37,11 @@ impl Atlas {
         };
         let mut messages: FxHashSet<Envelope> = sent.into_iter().collect();
         // What is dropped from the exploration is answered all the same, and so on.
-        let mut news: Vec<Envelope> = messages.iter().cloned().collect();
-        while !news.is_empty() {
+        let mut new: Vec<Envelope> = messages.iter().cloned().collect();
+        while !new.is_empty() {
             let answers: FxHashSet<Envelope> =
-                news.iter().flat_map(|one| atlas.answers(one)).collect();
-            news = answers.into_iter().filter(|answer| messages.insert(answer.clone())).collect();
+                new.iter().flat_map(|one| atlas.answers(one)).collect();
+            new = answers.into_iter().filter(|answer| messages.insert(answer.clone())).collect();
         }
         let mut messages: Vec<Envelope> = messages.into_iter().collect();
         messages.sort_by_cached_key(|envelope| format!("{envelope:?}"));

@@ -192,3 +192,16 @@ fn every_path_and_function_named_is_there() {
     let missing: Vec<&str> = quoted(RULES).filter(|name| !is_there(name)).collect();
     assert!(missing.is_empty(), "rules.md names {missing:?}");
 }
+
+#[test]
+fn every_mutation_is_asked_for_in_one_place() {
+    let source = model_source().unwrap();
+    let asked = source.split("Mutation::").skip(1).map(|rest| {
+        rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_string()
+    });
+    let mut asked: Vec<String> = asked.collect();
+    let mut known: Vec<String> = Mutation::ALL.iter().map(|one| format!("{one:?}")).collect();
+    asked.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(asked, known, "model/src/server (left) and Mutation (right)");
+}

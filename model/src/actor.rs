@@ -1,4 +1,4 @@
-//! [`RaftServer`] as a stateright [`Actor`], and the [`ActorModel`] that composes a cluster of
+//! A server of a scope as a stateright [`Actor`], and the [`ActorModel`] that composes a cluster of
 //! them.
 //!
 //! Whatever may happen to a server besides messages is a timer of the actor. After every step the
@@ -39,10 +39,8 @@ impl<T: fmt::Debug + Eq> PartialOrd for Shown<T> {
 /// The servers of a scope, with at most one rule broken. Those outside the first configuration do
 /// not know it: they wait to be taken in.
 pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
-    let all = || (1..=scope.servers).map(ServerId);
     let bootstrap = Arc::new(Configuration::of_voters((1..=scope.voters).map(ServerId)));
     let none = Arc::new(Configuration::default());
-    let environment = Environment::of(scope);
     let options = Options {
         pre_vote: scope.pre_vote,
         leader_contact: scope.leader_contact,
@@ -53,22 +51,33 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         window_bytes: scope.window_bytes.unwrap_or(u64::MAX),
         catch_up_rounds: scope.catch_up_rounds,
     };
-    all()
+    (1..=scope.servers)
+        .map(ServerId)
         .map(|id| RaftServer {
             id,
             bootstrap: Arc::clone(if id.0 <= scope.voters { &bootstrap } else { &none }),
-            peers: all().filter(|peer| *peer != id).collect(),
-            environment: environment.clone(),
             options,
             mutation,
         })
         .collect()
 }
 
+/// A server, and what the scope lets happen to it.
+#[derive(Clone, Debug)]
+pub struct ServerActor {
+    server: RaftServer,
+    environment: Environment,
+}
+
 /// The actors of a scope on a network that loses, repeats and reorders.
-pub fn actor_system(scope: &Scope, servers: &[RaftServer]) -> ActorModel<RaftServer, Scope> {
+pub fn actor_system(scope: &Scope, servers: &[RaftServer]) -> ActorModel<ServerActor, Scope> {
+    let environment = Environment::of(scope);
+    let actor = |server: &RaftServer| ServerActor {
+        server: server.clone(),
+        environment: environment.clone(),
+    };
     ActorModel::new(scope.clone(), ())
-        .actors(servers.iter().cloned())
+        .actors(servers.iter().map(actor))
         .init_network(Network::new_unordered_duplicating([]))
 }
 
@@ -82,9 +91,9 @@ pub fn actor_id(server: ServerId) -> Id {
     Id::from(usize::try_from(server.0).unwrap_or(usize::MAX).saturating_sub(1))
 }
 
-impl RaftServer {
+impl ServerActor {
     fn react(&self, state: &mut Cow<'_, ServerState>, input: Input, out: &mut Out<Self>) {
-        let turn = self.environment.happen(self, state, input);
+        let turn = self.environment.happen(&self.server, state, input);
         for output in turn.outputs() {
             if let Output::Send { to, message } = output {
                 out.send(actor_id(*to), Shown(message.clone()));
@@ -97,7 +106,7 @@ impl RaftServer {
     }
 
     fn set_timers(&self, before: Option<&ServerState>, after: &ServerState, out: &mut Out<Self>) {
-        let events = |state| self.environment.events(self, state);
+        let events = |state| self.environment.events(&self.server, state);
         for event in before.map(events).unwrap_or_default() {
             out.cancel_timer(Shown(event));
         }
@@ -107,7 +116,7 @@ impl RaftServer {
     }
 }
 
-impl Actor for RaftServer {
+impl Actor for ServerActor {
     type Msg = Shown<Message>;
     type Timer = Shown<Input>;
     type State = ServerState;
@@ -115,11 +124,11 @@ impl Actor for RaftServer {
     type Random = ();
 
     fn name(&self) -> String {
-        self.id.to_string()
+        self.server.id.to_string()
     }
 
     fn on_start(&self, _: Id, _: &Option<()>, out: &mut Out<Self>) -> ServerState {
-        let state = self.boot();
+        let state = self.server.boot();
         self.set_timers(None, &state, out);
         state
     }

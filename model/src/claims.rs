@@ -1,9 +1,9 @@
 //! Deciding what people say of Raft: every claim has runs, and each must come out as its file says.
 
 use crate::cluster::{Action, Cluster, Reductions};
+use crate::scopes::{self, LoadError};
 use crate::server::Mutation;
 use crate::walker::walk;
-use kontiki_specs::scope::{Scope, ScopeError};
 use kontiki_specs::{Claim, ClaimRun, Expectation};
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -144,7 +144,7 @@ pub enum ClaimError {
     },
     /// A run's scope is not there or is flawed.
     #[error(transparent)]
-    Scope(#[from] ScopeError),
+    Scope(#[from] LoadError),
 }
 
 /// Takes every run of a claim, breadth-first.
@@ -171,7 +171,7 @@ fn take(
         Mutation::from_name(name).ok_or_else(unknown)
     });
     let mutation = mutation.transpose()?;
-    let scope = Scope::find(&run.scope)?;
+    let scope = scopes::find(&run.scope)?;
     let cluster = Cluster::new(&scope, mutation, Reductions::ALL);
     let cluster = match run.expects {
         Expectation::Holds(property) if scope.properties.contains(&property) => cluster,

@@ -3,7 +3,7 @@
 //! * [`server`] is the definition of the protocol: one server, rule by rule.
 //! * [`environment`] is what a scope lets happen to a server; [`actor`] makes it a stateright
 //!   actor; [`cluster`] explores all interleavings of several.
-//! * [`properties`] is what must hold.
+//! * [`properties`] is what must hold; [`scopes`] loads the bounds within which it is checked.
 
 pub mod actor;
 pub mod check;
@@ -16,6 +16,7 @@ pub mod mutants;
 pub mod path;
 pub mod properties;
 pub mod resources;
+pub mod scopes;
 pub mod server;
 pub mod simulate;
 pub mod walker;

@@ -1,10 +1,10 @@
 //! Breaking the rules one at a time, to see that each break is noticed.
 
 use crate::cluster::{Action, Cluster, Reductions};
+use crate::scopes::{self, LoadError};
 use crate::server::Mutation;
 use crate::walker::walk;
 use kontiki_specs::MutationRow;
-use kontiki_specs::scope::{Scope, ScopeError};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ pub enum MutantError {
     Unknown(String),
     /// The row's scope is not there or is flawed.
     #[error(transparent)]
-    Scope(#[from] ScopeError),
+    Scope(#[from] LoadError),
 }
 
 /// Runs a mutation breadth-first in its scope until its property falls.
@@ -102,7 +102,7 @@ pub fn run(
     let started = Instant::now();
     let mutation =
         Mutation::from_name(&row.name).ok_or_else(|| MutantError::Unknown(row.name.clone()))?;
-    let scope = Scope::find(&row.scope)?;
+    let scope = scopes::find(&row.scope)?;
     let cluster =
         Cluster::new(&scope, Some(mutation), Reductions::ALL).with_properties([row.property]);
     let walked = walk(&cluster, MOST_STATES, |state| !state.broken().is_empty(), progress);

@@ -98,7 +98,7 @@ impl<'a> Path<'a> {
             let servers: Vec<_> =
                 places.iter().map(|place| &self.cluster.servers()[*place]).collect();
             let states: Vec<_> = places.iter().map(|place| &self.last[*place]).collect();
-            !recovers(&servers, &states)
+            !recovers(&servers, &states, self.cluster.scope().transfers > 0)
         });
         stuck.unwrap_or_default().into_iter().map(|place| self.last[place].id).collect()
     }

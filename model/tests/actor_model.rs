@@ -1,10 +1,10 @@
 //! stateright's own `ActorModel`, without anything of Kontiki's around it, reaches the same
 //! server states together as the cluster does: a third explorer, and the plainest.
 
-use kontiki_model::actor::{actor_system, servers};
+use kontiki_model::actor::{ServerActor, actor_system, servers};
 use kontiki_model::cluster::{Cluster, Reductions};
 use kontiki_model::environment::Environment;
-use kontiki_model::server::{RaftServer, ServerState};
+use kontiki_model::server::ServerState;
 use kontiki_model::walker::walk;
 use kontiki_specs::scope::Scope;
 use stateright::actor::{ActorModel, ActorModelState, Network};
@@ -12,11 +12,11 @@ use stateright::{Model, Property};
 use std::collections::HashSet;
 
 /// An `ActorModel` whose network does not remember the last message: in a set it means nothing.
-struct Plain(ActorModel<RaftServer, Scope>);
+struct Plain(ActorModel<ServerActor, Scope>);
 
 impl Model for Plain {
-    type State = ActorModelState<RaftServer, ()>;
-    type Action = <ActorModel<RaftServer, Scope> as Model>::Action;
+    type State = ActorModelState<ServerActor, ()>;
+    type Action = <ActorModel<ServerActor, Scope> as Model>::Action;
 
     fn init_states(&self) -> Vec<Self::State> {
         self.0.init_states()

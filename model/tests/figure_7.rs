@@ -44,8 +44,11 @@ fn every_divergence_is_repaired() {
         let servers = cluster(batch).unwrap();
         for (letter, terms) in FOLLOWERS {
             let states = [server(1, LEADER, 8), server(2, terms, 7), server(3, LEADER, 7)];
-            let repaired =
-                recovers(&servers.iter().collect::<Vec<_>>(), &states.iter().collect::<Vec<_>>());
+            let repaired = recovers(
+                &servers.iter().collect::<Vec<_>>(),
+                &states.iter().collect::<Vec<_>>(),
+                false,
+            );
             assert!(repaired, "follower {letter}, {batch} entries a message");
         }
     }
@@ -57,7 +60,8 @@ fn the_leader_and_one_follower_are_enough() {
     let servers = cluster(1).unwrap();
     for (letter, terms) in FOLLOWERS.iter().filter(|(letter, _)| !"cd".contains(*letter)) {
         let states = [server(1, LEADER, 8), server(2, terms, 7)];
-        let repaired = recovers(&[&servers[0], &servers[1]], &states.iter().collect::<Vec<_>>());
+        let repaired =
+            recovers(&[&servers[0], &servers[1]], &states.iter().collect::<Vec<_>>(), false);
         assert!(repaired, "follower {letter}");
     }
 }

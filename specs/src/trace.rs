@@ -236,7 +236,7 @@ fn read_header(line: &[u8]) -> Result<TraceHeader, TraceProblem> {
         return Err(TraceProblem::Version { found: preamble.version });
     }
     let HeaderIn { scope, mutation, violates, about, .. } = parse("header", line)?;
-    scope.check_bounds().map_err(TraceProblem::Scope)?;
+    scope.check().map_err(TraceProblem::Scope)?;
     Ok(TraceHeader { scope, mutation, violates, about })
 }
 

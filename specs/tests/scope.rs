@@ -282,58 +282,6 @@ fn changes_that_are_none() {
 }
 
 #[test]
-fn changes_that_no_leader_takes() {
-    for (changes, never, why) in [
-        (&["replace"][..], "replace` can never be taken:", "nobody would be left to vote"),
-        (&["replace learners 1"], "replace learners 1` can", "nobody would be left to vote"),
-        (&["replace 1 2 2"], "replace 1 2 2` can", "S2 is that already, or is listed twice"),
-        (&["replace 1 learners 2 2"], "replace 1 learners 2 2` can", "S2 is that already"),
-        (&["replace 1 2 learners 2"], "replace 1 2 learners 2` can", "S2 would be learner and"),
-        (&["replace 3 2 1"], "replace 3 2 1` can", "that configuration is in force already"),
-        (&["add-voter 3"], "add-voter 3` can", "S3 is that already"),
-        (&["add-learner 3"], "add-learner 3` can", "S3 would be learner and voter"),
-        (&["remove 4"], "remove 4` can", "S4 is no member"),
-        (&["demote 4"], "demote 4` can", "S4 is no member"),
-        (&["remove 1", "remove 2", "remove 3", "remove 4"], "remove 4` can", "S4 is no member"),
-        (&["add-voter 4", "add-voter 4"], "add-voter 4` can never be taken 2 times:", "S4 is that"),
-        (&["remove 3", "remove 3"], "remove 3` can never be taken 2 times:", "S3 is no member"),
-    ] {
-        let listed = changes.join("\",\n\"");
-        let text =
-            format!("servers = 4\nvoters = 3\nterms = 1\nlog = 5\nchanges = [\n\"{listed}\"]\n");
-        let message = Scope::parse("my", "my.toml", &text).unwrap_err().to_string();
-        let line = 5 + changes.len();
-        assert!(message.starts_with(&format!("my.toml:{line}: `{never}")), "{message}");
-        assert!(message.contains(why) && message.contains("\n  no other change"), "{message}");
-    }
-}
-
-#[test]
-fn changes_that_others_make_possible() {
-    for (more, changes) in [
-        ("", &["remove 4", "add-voter 4"][..]),
-        ("", &["demote 4", "add-voter 4", "remove 4", "add-learner 4"]),
-        ("", &["add-voter 4", "remove 4", "add-voter 4"]),
-        ("", &["add-voter 3", "replace 1 2 learners 4"]),
-        ("", &["remove 1", "remove 2", "remove 3", "add-voter 4"]),
-        // The first may be lost with its leader.
-        ("", &["add-voter 4", "add-voter 4"]),
-        ("catch-up-rounds = 1\n", &["add-learner 4", "add-voter 4"]),
-    ] {
-        let listed = changes.join("\", \"");
-        let bounds = "servers = 4\nvoters = 3\nterms = 2\nlog = 9";
-        let text = format!("{bounds}\n{more}changes = [\"{listed}\"]\n");
-        Scope::parse("my", "my.toml", &text).unwrap();
-    }
-    let text = "servers = 4\nvoters = 3\nterms = 2\nlog = 9\ncatch-up-rounds = 1\n\
-        changes = [\"add-voter 4\"]\n";
-    let message = Scope::parse("my", "my.toml", text).unwrap_err().to_string();
-    let start =
-        "my.toml:6: `add-voter 4` can never be taken: S4 is not a learner that has caught up";
-    assert!(message.starts_with(start), "{message}");
-}
-
-#[test]
 fn unknown_names() {
     refused(
         "sometimes = [\n  \"leader-elected\",\n  \"split-votes\",\n]\n",

@@ -9,7 +9,6 @@ use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
 use kontiki_model::check::check;
 use kontiki_model::cluster::Reductions;
 use kontiki_model::console::{grouped, progress_bar};
-use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::Trace;
 use std::fs::File;
 use std::io::BufWriter;
@@ -35,7 +34,7 @@ pub struct FileOptions {
 
 /// Explores the scope and writes its atlas.
 pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
-    let scope = Scope::find(&options.scope)?;
+    let scope = kontiki_model::scopes::find(&options.scope)?;
     let bar = progress_bar(&scope.name, scope.unique_states);
     let report = check(&scope, None, Reductions::ALL, false, |seen| {
         bar.set_position(seen.unique_states);

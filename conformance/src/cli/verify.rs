@@ -6,6 +6,7 @@ use kontiki_conformance::simulate::{SimulationOptions, simulate};
 use kontiki_conformance::verify::{ScopeReport, ScopeRow, verify};
 use kontiki_model::console::{grouped, progress_bar, seconds, table, write_json};
 use kontiki_model::mutants::{self, MutantRow};
+use kontiki_model::scopes;
 use kontiki_specs::mutation_rows;
 use kontiki_specs::scope::{Scope, Suite};
 use serde::Serialize;
@@ -35,13 +36,13 @@ enum SuiteName {
 impl Options {
     fn scopes(&self) -> anyhow::Result<Vec<Scope>> {
         if !self.scopes.is_empty() {
-            return self.scopes.iter().map(|name| Ok(Scope::find(name)?)).collect();
+            return self.scopes.iter().map(|name| Ok(scopes::find(name)?)).collect();
         }
         let suite = match self.suite.unwrap_or(SuiteName::Ci) {
             SuiteName::Ci => Suite::Ci,
             SuiteName::Deep => Suite::Deep,
         };
-        let scopes = Scope::builtin()?.into_iter();
+        let scopes = scopes::builtin()?.into_iter();
         Ok(scopes.filter(|scope| scope.suite == Some(suite)).collect())
     }
 }

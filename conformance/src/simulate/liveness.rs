@@ -17,7 +17,7 @@ const ROUNDS_OF_TIMERS: u64 = 2;
 /// about, once to win in it, and once in reserve.
 const TIMEOUTS: u64 = 3;
 /// How often leaders send heartbeats before all must have their log and have applied it: once for
-/// what is missing, and once for the news that it is committed.
+/// what is missing, and once to say that it is committed.
 const HEARTBEATS: u32 = 2;
 /// How many messages and writes there may be until all is quiet.
 const STEPS_TO_QUIET: u64 = 40_000;

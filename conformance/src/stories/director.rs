@@ -3,6 +3,7 @@
 use super::network::Network;
 use super::{Story, StoryError, StoryProblem};
 use kontiki_model::actor::servers;
+use kontiki_model::environment::Environment;
 use kontiki_model::server::{Disk, RaftServer, ServerState};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
@@ -18,6 +19,7 @@ const MAX_STEPS: usize = 120;
 #[derive(Debug)]
 pub struct Director {
     header: TraceHeader,
+    pub(super) environment: Environment,
     servers: Vec<RaftServer>,
     states: Vec<ServerState>,
     pub(super) network: Network,
@@ -38,12 +40,21 @@ impl Director {
             steps: 0,
             problem: Box::new(error.into()),
         })?;
+        let environment = Environment::of(&scope);
         let servers = servers(&scope, None);
         let states = servers.iter().map(RaftServer::boot).collect();
         let about = about.to_string();
         let header = TraceHeader { scope, mutation: None, violates: None, about };
         let network = Network::default();
-        Ok(Director { header, servers, states, network, crashes: 0, steps: Vec::new() })
+        Ok(Director {
+            header,
+            environment,
+            servers,
+            states,
+            network,
+            crashes: 0,
+            steps: Vec::new(),
+        })
     }
 
     /// Lets a server start from what a disk holds: that is its first step.
@@ -88,7 +99,7 @@ impl Director {
         &self.header.scope
     }
 
-    /// The server, with its rules and its environment.
+    /// The server, with its rules.
     pub(super) fn server(&self, id: ServerId) -> Result<&RaftServer, StoryError> {
         self.servers.get(self.place(id)?).ok_or_else(|| self.error(StoryProblem::NoServer(id)))
     }
@@ -97,7 +108,7 @@ impl Director {
     pub(super) fn happen(&mut self, id: ServerId, input: Input) -> Result<(), StoryError> {
         let server = self.server(id)?;
         let (after, outputs) = server.step(self.state(id.0)?, &input);
-        if !server.environment.contains(&after) {
+        if !self.environment.contains(&after) {
             return Err(self.error(StoryProblem::BeyondScope(id)));
         }
         if self.steps.len() >= MAX_STEPS {

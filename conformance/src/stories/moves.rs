@@ -130,8 +130,8 @@ impl Director {
     /// is the environment's to know.
     fn timer(&mut self, server: u64, input: Input) -> Result<(), StoryError> {
         let id = ServerId(server);
-        let timers = self.server(id)?;
-        if !timers.environment.events(timers, self.state(server)?).contains(&input) {
+        let possible = self.environment.events(self.server(id)?, self.state(server)?);
+        if !possible.contains(&input) {
             return Err(self.impossible(server, input));
         }
         self.happen(id, input)

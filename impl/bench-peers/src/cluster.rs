@@ -37,9 +37,9 @@ pub fn commit(cluster: &mut dyn Cluster, window: u64, proposals: u64) -> Result<
             cluster.propose(room)?;
             proposed += room;
         }
-        let news = cluster.round()?;
-        committed += news;
-        idle = if news == 0 { idle + 1 } else { 0 };
+        let new = cluster.round()?;
+        committed += new;
+        idle = if new == 0 { idle + 1 } else { 0 };
         if idle > 8 {
             bail!("stuck: of {proposed} proposals, {committed} are committed");
         }

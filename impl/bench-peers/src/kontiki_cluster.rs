@@ -78,7 +78,7 @@ impl KontikiCluster {
                     }
                     Output::Apply { entries } => applied += commands(&entries),
                     Output::Refused { refusal } => bail!("refused: {refusal}"),
-                    // News for clients, operators and timers, of which there are none here.
+                    // What clients, operators and timers are told. There are none here.
                     _ => {}
                 }
             }

@@ -28,28 +28,28 @@ impl<S: LogStore> Raft<S> {
             self.refuse_entries(leader, prev, outputs);
             return;
         }
-        let has_news = self.accept(entries, outputs);
+        let anything_new = self.accept_entries(entries, outputs);
         let verified = entries.last_index().unwrap_or(prev.index);
         self.commit_index = self.commit_index.max(leader_commit.min(verified)); // L6
-        if !has_news && self.hard_state_is_durable() {
+        if !anything_new && self.hard_state_is_durable() {
             self.acknowledge(leader, verified.min(self.disk.durable_index), outputs);
         }
     }
 
     /// L3: takes the entries that are not there yet, from the first one on that conflicts or is
     /// beyond the end. Whether there were any.
-    fn accept(&mut self, entries: &Entries, outputs: &mut Outputs) -> bool {
+    fn accept_entries(&mut self, entries: &Entries, outputs: &mut Outputs) -> bool {
         let last_index = self.log.last_index();
         let is_known =
             |entry: &&Entry| entry.index <= last_index && self.log.holds(entry.position());
         let known = entries.iter().take_while(is_known).count();
-        let news = entries.part(known..entries.len());
-        let Some(first) = news.first_index() else { return false };
+        let new = entries.part(known..entries.len());
+        let Some(first) = new.first_index() else { return false };
         if first <= last_index {
             outputs.push(Output::Truncated { first_index: first, last_index });
             self.truncate(first);
         }
-        self.append(news, outputs);
+        self.append(new, outputs);
         true
     }
 

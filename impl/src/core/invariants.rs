@@ -106,7 +106,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use crate::core::news::Standing;
+    use crate::core::notices::Standing;
     use crate::core::role::{Leader, Role};
     use crate::core::{Config, Outputs, Raft};
     use crate::storage::MemoryStore;

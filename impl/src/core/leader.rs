@@ -92,7 +92,10 @@ impl<S: LogStore> Raft<S> {
         }
         let (rounds, last_index) = (self.config.catch_up_rounds, self.log.last_index());
         let all_sent = progress.next_index > last_index;
-        progress.round_may_end(rounds, last_index).into_iter().for_each(|news| outputs.push(news));
+        progress
+            .round_may_end(rounds, last_index)
+            .into_iter()
+            .for_each(|notice| outputs.push(notice));
         // A configuration that is not committed may need fewer acknowledgements than the one before
         // it, so an answer for less than is committed can commit more (M1).
         if index > self.commit_index || self.configurations.newest_index() > self.commit_index {

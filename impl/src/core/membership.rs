@@ -65,7 +65,7 @@ impl<S: LogStore> Raft<S> {
             return Err(Refusal::ChangePending { index }); // M7
         }
         let takes_one_step = !matches!(change, MembershipChange::Replace { .. });
-        if takes_one_step && !self.has_committed_in_term() {
+        if takes_one_step && !self.own_term_is_committed() {
             return Err(Refusal::NothingCommittedInTerm); // M6
         }
         let next = changed(now, change)?;
@@ -74,7 +74,7 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// M6: only then is it sure that no earlier leader's change is under way elsewhere.
-    fn has_committed_in_term(&self) -> bool {
+    fn own_term_is_committed(&self) -> bool {
         self.log.term_at(self.commit_index) == Some(self.hard_state.term)
     }
 
@@ -158,20 +158,20 @@ impl<S: LogStore> Raft<S> {
         committed && !(newest.outgoing.is_empty() && votes_in(newest, self.config.id))
     }
 
-    /// M3, M4: what a leader owes to its configuration once that is committed: it goes on from a
-    /// joint one, and steps down if it has no vote in the new one. `from` is who has just been
-    /// heard.
-    pub(super) fn follow_up_change(
-        &mut self,
-        from: Option<ServerId>,
-        outputs: &mut Outputs,
-    ) -> Result<(), StoreError> {
-        let Role::Leader(leader) = &self.role else { return Ok(()) };
-        if !self.owes_to_change() {
-            return Ok(());
+    /// M3: when a joint configuration is committed, its leader appends the new one.
+    pub(super) fn leave_joint(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
+        match self.new_configuration() {
+            Some(configuration) => self.append_configuration(configuration, outputs),
+            None => Ok(()),
         }
-        if let Some(configuration) = self.new_configuration() {
-            return self.append_configuration(configuration, outputs);
+    }
+
+    /// M4: a leader that has no vote in its configuration steps down when that is committed, and
+    /// hands over. `from` is who has just been heard.
+    pub(super) fn step_down_outside(&mut self, from: Option<ServerId>, outputs: &mut Outputs) {
+        let Role::Leader(leader) = &self.role else { return };
+        if !self.owes_to_change() {
+            return; // Not committed: it has just left the joint one (M3).
         }
         if let Some(successor) = self.successor(leader, from)
             && leader.transfer.is_none_or(|to| to == successor)
@@ -179,7 +179,6 @@ impl<S: LogStore> Raft<S> {
             self.send(successor, Message::TimeoutNow { term: self.hard_state.term }, outputs);
         }
         self.role = Role::Follower(Follower::default());
-        Ok(())
     }
 
     /// M4: who is to lead after this server: the voter that has just been heard or another, one that

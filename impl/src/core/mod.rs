@@ -17,7 +17,7 @@ mod invariants;
 mod leader;
 mod log;
 mod membership;
-mod news;
+mod notices;
 mod observe;
 mod outputs;
 mod pre_vote;
@@ -41,7 +41,7 @@ use kontiki_specs::{
     Configuration, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Term,
 };
 use log::Log;
-use news::Standing;
+use notices::Standing;
 use role::{Follower, Role};
 use std::mem;
 
@@ -142,8 +142,8 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// What every step ends with: a change of membership goes on (M3, M4), term and vote are on
-    /// their way to disk, what is committed on its way to the state machine (L8), and the news
-    /// is told. `committed` is the commit index at its beginning.
+    /// their way to disk, what is committed on its way to the state machine (L8), and the driver
+    /// is told what it has to know. `committed` is the commit index at its beginning.
     fn finish(
         &mut self,
         input: &Input,
@@ -152,8 +152,9 @@ impl<S: LogStore> Raft<S> {
     ) -> Result<(), StoreError> {
         if let Role::Leader(leader) = &self.role {
             let (transfer, leads_anew) = (leader.transfer, self.told.role != RoleKind::Leader);
-            if leads_anew || self.commit_index != committed {
-                self.follow_up_change(answering(input), outputs)?;
+            if (leads_anew || self.commit_index != committed) && self.owes_to_change() {
+                self.leave_joint(outputs)?;
+                self.step_down_outside(answering(input), outputs);
             }
             if transfer.is_some() && transfer == answering(input) {
                 self.tell_to_campaign(outputs); // E10: it may hold all of the log now.
@@ -161,7 +162,7 @@ impl<S: LogStore> Raft<S> {
         }
         self.write_hard_state(outputs);
         self.apply(outputs)?;
-        self.tell_news(input, outputs);
+        self.push_notices(input, outputs);
         Ok(())
     }
 

@@ -157,7 +157,7 @@ impl Progress {
         Ok(())
     }
 
-    /// L1: the follower holds the leader's log up to `index`. Whether that is news; if so, probing
+    /// L1: the follower holds the leader's log up to `index`. Whether that is new; if so, probing
     /// is over.
     #[inline]
     pub(crate) fn matched(&mut self, index: LogIndex) -> bool {
@@ -180,7 +180,7 @@ impl Progress {
     }
 
     /// L2, L10: the follower refused what follows `prev_index`; the logs may agree at `agreement`.
-    /// Whether that is news; if so, the probe to send is at the next index.
+    /// Whether that is new; if so, the probe to send is at the next index.
     pub(crate) fn mismatched(&mut self, prev_index: LogIndex, agreement: LogIndex) -> bool {
         let current = match self.mode {
             Mode::Probe => prev_index == self.asks_at().unwrap_or(self.next_index.previous()),

@@ -35,13 +35,13 @@ impl<S: LogStore> Raft<S> {
             return Ok(());
         }
         if message.term() > self.hard_state.term {
-            self.enter_term(message.term());
+            self.adopt_later_term(message.term());
         }
         self.receive_in_term(from, message, outputs)
     }
 
     /// E6: a follower in a later term, whose vote is free.
-    fn enter_term(&mut self, term: Term) {
+    fn adopt_later_term(&mut self, term: Term) {
         self.hard_state = HardState { term, vote: None };
         self.role = Role::Follower(Follower::default());
     }

@@ -10,7 +10,7 @@ pub struct Cluster {
     servers: BTreeMap<ServerId, Raft<MemoryStore>>,
     down: BTreeSet<ServerId>,
     /// What servers have put out besides messages, since it was last taken.
-    news: Vec<(ServerId, Output)>,
+    said: Vec<(ServerId, Output)>,
 }
 
 impl Cluster {
@@ -23,7 +23,7 @@ impl Cluster {
             change(&mut config);
             (config.id, Raft::start(config, MemoryStore::new()).unwrap())
         });
-        Cluster { servers: servers.collect(), down: BTreeSet::new(), news: Vec::new() }
+        Cluster { servers: servers.collect(), down: BTreeSet::new(), said: Vec::new() }
     }
 
     pub fn server(&self, id: u64) -> &Raft<MemoryStore> {
@@ -65,7 +65,7 @@ impl Cluster {
                     Output::Send { to, message } => {
                         queue.push_back((to, Input::Deliver { from: id, message }));
                     }
-                    other => self.news.push((id, other)),
+                    other => self.said.push((id, other)),
                 }
             }
         }
@@ -88,7 +88,7 @@ impl Cluster {
     /// Asks for a change, in the words of a scope file; `None` if it is taken.
     pub fn change(&mut self, id: u64, change: &str) -> Option<Refusal> {
         let change: MembershipChange = change.parse().unwrap();
-        self.news.clear();
+        self.said.clear();
         self.happen(id, Input::ChangeMembership { change, expected: None });
         self.refusal(id)
     }
@@ -99,12 +99,12 @@ impl Cluster {
             Output::Refused { refusal } if by.0 == id => Some(refusal.clone()),
             _ => None,
         };
-        self.news.iter().rev().find_map(refused)
+        self.said.iter().rev().find_map(refused)
     }
 
     /// Whether a server has put this out since the last change was asked for.
     pub fn has_said(&self, id: u64, output: &Output) -> bool {
-        self.news.iter().any(|(by, said)| by.0 == id && said == output)
+        self.said.iter().any(|(by, said)| by.0 == id && said == output)
     }
 
     /// The servers that lead, and have not been stopped.

@@ -97,7 +97,7 @@ fn the_window_is_limited_in_entries() {
     assert_eq!(counts(&step(raft, propose(&[1]))), [0; 0]);
     assert_eq!(counts(&step(raft, deliver(S2, matched(1, 2)))), [1]);
     assert_eq!(counts(&step(raft, deliver(S2, matched(1, 5)))), [2]);
-    assert_eq!(counts(&step(raft, deliver(S2, matched(1, 5)))), [0; 0], "no news, no room");
+    assert_eq!(counts(&step(raft, deliver(S2, matched(1, 5)))), [0; 0], "nothing new, no room");
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Options {
             return self.scopes.iter().map(|name| find_scope(name)).collect();
         }
         let suite: Suite = self.suite.unwrap_or(SuiteName::Ci).into();
-        let scopes = Scope::builtin()?;
+        let scopes = kontiki_model::scopes::builtin()?;
         Ok(scopes.into_iter().filter(|scope| scope.suite == Some(suite)).collect())
     }
 }

@@ -1,7 +1,6 @@
 //! `list`.
 
 use kontiki_model::console::table;
-use kontiki_specs::scope::Scope;
 use kontiki_specs::{Goal, Property, mutation_rows};
 
 /// The rules, with their numbers and titles, are the headings of this document.
@@ -10,7 +9,7 @@ const RULES: &str = include_str!("../../../specs/rules.md");
 /// Prints what there is.
 pub fn run() -> anyhow::Result<bool> {
     let mut scopes = table(&["scope", "suite", "states", "what for"]);
-    for scope in Scope::builtin()? {
+    for scope in kontiki_model::scopes::builtin()? {
         scopes.add_row([
             scope.name,
             scope.suite.map_or("-".to_string(), |suite| suite.to_string()),

@@ -84,7 +84,7 @@ fn default_traces() -> PathBuf {
 }
 
 fn find_scope(name_or_path: &str) -> anyhow::Result<Scope> {
-    Ok(Scope::find(name_or_path)?)
+    Ok(kontiki_model::scopes::find(name_or_path)?)
 }
 
 fn find_mutation(name: &str) -> anyhow::Result<Mutation> {

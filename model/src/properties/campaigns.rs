@@ -49,14 +49,14 @@ impl Judged<'_> {
 
     /// Whose promises a server has that asks for pre-votes.
     fn promises(&self) -> BTreeSet<ServerId> {
-        let (mut promises, news) = match (&self.before.role, self.input) {
+        let (mut promises, new) = match (&self.before.role, self.input) {
             (_, Input::ElectionTimeout) if self.before != self.after => {
                 (BTreeSet::new(), Some(self.before.id))
             }
             (Role::PreCandidate { pre_votes }, _) => (pre_votes.clone(), self.promised_by()),
             _ => (BTreeSet::new(), None),
         };
-        promises.extend(news.filter(|voter| votes_in(&self.before.configuration, *voter)));
+        promises.extend(new.filter(|voter| votes_in(&self.before.configuration, *voter)));
         promises
     }
 

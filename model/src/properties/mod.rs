@@ -6,6 +6,7 @@
 
 mod campaigns;
 mod contact;
+mod for_stateright;
 mod learners;
 mod membership;
 mod quorum;
@@ -16,6 +17,7 @@ mod sets;
 mod states;
 mod steps;
 
+pub use for_stateright::{Judged, stateright_properties};
 pub use recovery::{recovers, sets_to_recover};
 pub use sets::{GoalSet, PropertySet};
 pub use states::{ClusterView, Committed, judge_state};

@@ -35,12 +35,12 @@ impl Step<'_> {
         }
         self.state.disk_stalls = true;
         let follows = matches!(self.state.role, Role::Follower { .. });
-        if !follows && !self.mutated(Mutation::StalledDiskLeadsOn) {
+        if !follows && self.waits_for_disk() {
             self.state.role = Role::FOLLOWER;
         }
     }
 
-    /// E12: whether this server may not campaign, because its term and vote would not be written.
+    /// E12: whether this server may not lead or campaign, because nothing would be written.
     pub(super) fn waits_for_disk(&self) -> bool {
         self.state.disk_stalls && !self.mutated(Mutation::StalledDiskLeadsOn)
     }
@@ -84,10 +84,15 @@ impl Step<'_> {
     /// in which it took them is: in an earlier one it could be made to drop them again. New
     /// entries are acknowledged by the completion of their write. A request without any is
     /// answered at once, so that a slow disk does not cost the leader its quorum (E9).
-    pub(super) fn acknowledge_request(&mut self, leader: ServerId, verified: LogIndex, news: bool) {
+    pub(super) fn acknowledge_request(
+        &mut self,
+        leader: ServerId,
+        verified: LogIndex,
+        anything_new: bool,
+    ) {
         if self.mutated(Mutation::AcknowledgeBeforeDurable) {
             self.acknowledge(leader, verified);
-        } else if self.state.hard_state_is_durable() && !news {
+        } else if self.state.hard_state_is_durable() && !anything_new {
             self.acknowledge(leader, verified.min(self.state.durable_index));
         }
     }

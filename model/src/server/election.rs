@@ -36,12 +36,7 @@ impl Step<'_> {
     pub(super) fn ask_for_votes(&mut self, transfer: bool) {
         let (term, last) = (self.state.term, self.state.log.last());
         let request = Message::RequestVote { term, last, transfer };
-        let asked: Vec<ServerId> = if self.mutated(Mutation::CountVotesFromOutside) {
-            self.server.peers.iter().copied().collect()
-        } else {
-            self.other_voters()
-        };
-        for voter in asked {
+        for voter in self.other_electors() {
             self.send(voter, request.clone());
         }
         self.count_vote(self.state.id);
@@ -56,7 +51,7 @@ impl Step<'_> {
         let free = self.state.vote.is_none_or(|vote| vote == candidate);
         let free = free || self.mutated(Mutation::VoteTwice);
         let free = free && !self.refuses_as_learner();
-        if !free || !self.at_least_as_up_to_date(last) {
+        if !free || !self.is_up_to_date(last) {
             let term = self.state.term;
             self.send(candidate, Message::RequestVoteReply { term, granted: false });
             return;
@@ -73,7 +68,7 @@ impl Step<'_> {
 
     /// E4: of two logs, the one whose last entry has the later term is more up to date; of two
     /// that end in the same term, the longer.
-    pub(super) fn at_least_as_up_to_date(&self, candidate: LogPosition) -> bool {
+    pub(super) fn is_up_to_date(&self, candidate: LogPosition) -> bool {
         let own = self.state.log.last();
         if self.mutated(Mutation::IgnoreLogInVote) {
             return true;

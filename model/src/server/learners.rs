@@ -1,8 +1,10 @@
 //! Learners (dissertation §4.2.1): rule M5.
 
 use super::step::Step;
-use super::{Mutation, Role};
-use kontiki_specs::{CatchUp, Configuration, FollowerProgress, Output, Refusal, ServerId};
+use super::{Mutation, RaftServer, Role};
+use kontiki_specs::{
+    CatchUp, Configuration, FollowerProgress, LogIndex, Output, Refusal, ServerId,
+};
 
 impl Step<'_> {
     /// M5: where learners have to catch up, only one that has, and that keeps up, may be made a
@@ -13,14 +15,14 @@ impl Step<'_> {
             return Ok(());
         }
         let mut new = target.voters.difference(&self.state.configuration.voters).copied();
-        let for_good = self.mutated(Mutation::CaughtUpForGood);
-        let lags = |server: &ServerId| match progress.get(server) {
+        let keeps_up = |server: &ServerId| match progress.get(server) {
             Some(FollowerProgress {
                 match_index, catch_up: Some(CatchUp::Done { goal }), ..
-            }) => match_index < goal && !for_good,
-            _ => true,
+            }) => keeps_up(self.server, *match_index, *goal),
+            _ => false,
         };
-        new.find(lags).map_or(Ok(()), |server| Err(Refusal::NotCaughtUp { server }))
+        new.find(|server| !keeps_up(server))
+            .map_or(Ok(()), |server| Err(Refusal::NotCaughtUp { server }))
     }
 
     /// M5: a learner begins with the first round; a voter has none.
@@ -44,15 +46,15 @@ impl Step<'_> {
     /// M5: an election timeout has passed, in every round that is under way, and for every learner
     /// that has caught up. One that lacks what the leader held as it began has to do so again.
     pub(super) fn learners_are_timed(&mut self) {
-        let for_good = self.mutated(Mutation::CaughtUpForGood);
         let never_long = self.mutated(Mutation::RoundNeverLong);
         let last_index = self.state.log.last_index();
         let Role::Leader { progress, .. } = &mut self.state.role else { return };
         for FollowerProgress { match_index, catch_up, .. } in progress.values_mut() {
             match catch_up {
                 Some(CatchUp::Round { long, .. }) => *long |= !never_long,
-                Some(CatchUp::Done { goal }) if *match_index >= *goal => *goal = last_index,
-                Some(CatchUp::Done { goal }) if for_good => *goal = last_index,
+                Some(CatchUp::Done { goal }) if keeps_up(self.server, *match_index, *goal) => {
+                    *goal = last_index;
+                }
                 Some(CatchUp::Done { .. }) => {
                     *catch_up = Some(CatchUp::Round { number: 1, goal: last_index, long: false });
                 }
@@ -75,13 +77,13 @@ impl Step<'_> {
         }
         let holds_all = progress.match_index == goal_of_next; // The next round would be over at once.
         let next = |number| CatchUp::Round { number, goal: goal_of_next, long: false };
-        let (state, news) = match (long && !holds_all, number < rounds) {
+        let (state, notice) = match (long && !holds_all, number < rounds) {
             (false, _) => (CatchUp::Done { goal }, Some(Output::CaughtUp { server: follower })),
             (true, true) => (next(number + 1), None),
             (true, false) => (next(1), Some(Output::TooSlow { server: follower })),
         };
         progress.catch_up = Some(state);
-        news.into_iter().for_each(|news| self.output(news));
+        notice.into_iter().for_each(|notice| self.output(notice));
     }
 
     /// M5: a server votes for whoever asks, whether it knows of its own vote or not: a learner that
@@ -89,4 +91,9 @@ impl Step<'_> {
     pub(super) fn refuses_as_learner(&self) -> bool {
         self.mutated(Mutation::UnawarePromotedLearnerRefusesVote) && !self.counts(self.state.id)
     }
+}
+
+/// M5: whether a learner that has caught up still keeps up: it holds what it has to by now.
+fn keeps_up(server: &RaftServer, match_index: LogIndex, goal: LogIndex) -> bool {
+    match_index >= goal || server.mutation == Some(Mutation::CaughtUpForGood)
 }

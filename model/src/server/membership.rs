@@ -1,5 +1,6 @@
 //! Changes of membership (paper §6, dissertation chapter 4): rules M1 to M4, M6 to M8 and M10.
 
+use super::change::changed;
 use super::step::Step;
 use super::{Mutation, Role};
 use kontiki_specs::{
@@ -10,60 +11,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 impl Step<'_> {
-    /// E5, M1: whether these servers hold a majority of the voters and, while the configuration is
-    /// joint, one of the outgoing voters too. Nobody else counts.
-    pub(super) fn is_quorum(&self, servers: &BTreeSet<ServerId>) -> bool {
-        self.is_quorum_of(&self.state.configuration, servers)
-    }
-
-    /// Whether a leader may commit what these servers hold.
-    pub(super) fn commits(&self, holders: &BTreeSet<ServerId>) -> bool {
-        if self.mutated(Mutation::LeaderCountsByCommittedConfiguration) {
-            let committed = self.state.log.newest_configuration(self.state.commit_index);
-            let bootstrap = || Arc::clone(&self.server.bootstrap);
-            let committed = committed.map_or_else(bootstrap, |(_, committed)| committed);
-            return self.is_quorum_of(&committed, holders);
-        }
-        self.is_quorum(holders)
-    }
-
-    fn is_quorum_of(&self, configuration: &Configuration, servers: &BTreeSet<ServerId>) -> bool {
-        let Configuration { voters, outgoing, learners } = configuration;
-        let majority = |of: &BTreeSet<ServerId>| 2 * of.intersection(servers).count() > of.len();
-        let joint = !outgoing.is_empty();
-        let own = BTreeSet::from([self.state.id]);
-        match self.server.mutation {
-            Some(Mutation::MinorityElects) => {
-                2 * voters.intersection(servers).count() >= voters.len().saturating_sub(1)
-            }
-            Some(Mutation::CountVotesFromOutside) => 2 * servers.len() > voters.len(),
-            Some(Mutation::JointByUnion) => majority(&(voters | outgoing)),
-            Some(Mutation::JointOldMajorityOnly) if joint => majority(outgoing),
-            Some(Mutation::JointNewMajorityOnly) => majority(voters),
-            Some(Mutation::LearnerCounts) => {
-                2 * (voters | learners).intersection(servers).count() > voters.len()
-            }
-            Some(Mutation::OutsideLeaderCountsItself) if !joint => {
-                2 * (voters | &own).intersection(servers).count() > voters.len()
-            }
-            _ => majority(voters) && (!joint || majority(outgoing)),
-        }
-    }
-
-    /// M1: whether a server's vote and its copy of the log count.
-    pub(super) fn counts(&self, server: ServerId) -> bool {
-        let Configuration { voters, outgoing, .. } = &*self.state.configuration;
-        voters.contains(&server)
-            || outgoing.contains(&server)
-            || self.mutated(Mutation::CountVotesFromOutside)
-    }
-
-    /// The other servers whose votes count.
-    pub(super) fn other_voters(&self) -> Vec<ServerId> {
-        let Configuration { voters, outgoing, .. } = &*self.state.configuration;
-        (voters | outgoing).into_iter().filter(|voter| *voter != self.state.id).collect()
-    }
-
     /// E1, M4: who has a vote in its configuration may campaign. So may a server that has none as
     /// long as it does not know this to be committed, if it had one before: it may hold the only
     /// log that can be elected.
@@ -169,82 +116,24 @@ impl Step<'_> {
     /// M1, M6: the configuration that a change leads to: at once for one server, a joint one for
     /// any set of them. M10: what makes no sense is refused.
     fn target(&self, change: &MembershipChange) -> Result<Configuration, Refusal> {
-        let target = match change {
-            MembershipChange::Replace { voters, learners } => self.replacement(voters, learners)?,
-            change => {
-                self.own_term_is_committed()?;
-                self.with_one_server_changed(change)?
-            }
-        };
-        if target.voters.is_empty() { Err(Refusal::NoVoters) } else { Ok(target) }
-    }
-
-    /// M10, for a change of one server.
-    fn with_one_server_changed(&self, change: &MembershipChange) -> Result<Configuration, Refusal> {
-        let mut target = (*self.state.configuration).clone();
-        let (voters, learners) = (&mut target.voters, &mut target.learners);
-        match *change {
-            MembershipChange::AddLearner(server) if voters.contains(&server) => {
-                return Err(Refusal::LearnerIsVoter { server });
-            }
-            MembershipChange::AddLearner(server) => {
-                if !learners.insert(server) {
-                    return Err(Refusal::Duplicate { server });
-                }
-            }
-            MembershipChange::AddVoter(server) => {
-                if !voters.insert(server) {
-                    return Err(Refusal::Duplicate { server });
-                }
-                learners.remove(&server);
-            }
-            MembershipChange::Demote(server) if learners.contains(&server) => {
-                return Err(Refusal::Duplicate { server });
-            }
-            MembershipChange::Demote(server) => {
-                if !voters.remove(&server) {
-                    return Err(Refusal::UnknownServer { server });
-                }
-                learners.insert(server);
-            }
-            MembershipChange::Remove(server) => {
-                if !voters.remove(&server) && !learners.remove(&server) {
-                    return Err(Refusal::UnknownServer { server });
-                }
-            }
-            MembershipChange::Replace { .. } => {}
-        }
-        Ok(target)
-    }
-
-    /// M10 and M1, for a change of any set of servers.
-    fn replacement(
-        &self,
-        voters: &[ServerId],
-        learners: &[ServerId],
-    ) -> Result<Configuration, Refusal> {
         let now = &self.state.configuration;
-        if let Some(server) = listed_twice(voters).or_else(|| listed_twice(learners)) {
-            return Err(Refusal::Duplicate { server });
+        if let MembershipChange::Replace { .. } = change {
+            return Ok(self.through_joint(changed(now, change)?));
         }
-        if let Some(server) = learners.iter().copied().find(|server| voters.contains(server)) {
-            return Err(Refusal::LearnerIsVoter { server });
-        }
-        let mut target = Configuration {
-            voters: voters.iter().copied().collect(),
-            outgoing: BTreeSet::new(),
-            learners: learners.iter().copied().collect(),
-        };
-        if (&target.voters, &target.learners) == (&now.voters, &now.learners) {
-            return Err(Refusal::NothingToChange);
-        }
-        let few = target.voters.symmetric_difference(&now.voters).count() <= 2;
+        self.own_term_is_committed()?;
+        changed(now, change)
+    }
+
+    /// M1: the joint configuration through which the cluster goes to these members.
+    fn through_joint(&self, members: Configuration) -> Configuration {
+        let now = &self.state.configuration;
+        let few = members.voters.symmetric_difference(&now.voters).count() <= 2;
         let at_once = self.mutated(Mutation::DirectSwitch)
             || (self.mutated(Mutation::TwoServersAsSingleChange) && few);
-        if !at_once {
-            target.outgoing = now.voters.clone();
+        if at_once {
+            return members;
         }
-        Ok(target)
+        Configuration { outgoing: now.voters.clone(), ..members }
     }
 
     /// M6: a leader changes single servers only after it has committed an entry of its own term.
@@ -363,79 +252,5 @@ impl Step<'_> {
             .filter(lacks_nothing)
             .or_else(|| voters.iter().copied().find(lacks_nothing))
             .or(answering)
-    }
-}
-
-fn listed_twice(servers: &[ServerId]) -> Option<ServerId> {
-    let (mut seen, mut servers) = (BTreeSet::new(), servers.iter().copied());
-    servers.find(|server| !seen.insert(*server))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::environment::Environment;
-    use crate::server::{Options, RaftServer};
-    use kontiki_specs::scope::Scope;
-
-    fn run(first: u64, end: u64) -> BTreeSet<ServerId> {
-        (first..end).map(ServerId).collect()
-    }
-
-    fn server(bootstrap: Configuration) -> RaftServer {
-        let scope = Scope::find("first-steps").unwrap();
-        RaftServer {
-            id: ServerId(1),
-            bootstrap: Arc::new(bootstrap),
-            peers: run(2, 8),
-            environment: Environment::of(&scope),
-            options: Options {
-                pre_vote: false,
-                leader_contact: false,
-                check_quorum: false,
-                batch: 1,
-                batch_bytes: u64::MAX,
-                window_bytes: u64::MAX,
-                window: 1,
-                catch_up_rounds: 0,
-            },
-            mutation: None,
-        }
-    }
-
-    /// Those in a set outnumber those that are not.
-    fn outnumber(half: &BTreeSet<ServerId>, set: &BTreeSet<ServerId>) -> bool {
-        let (inside, outside): (Vec<ServerId>, Vec<ServerId>) =
-            half.iter().partition(|server| set.contains(server));
-        inside.len() > outside.len()
-    }
-
-    /// One of the groups of 1 to 7 voters, alone and with every run of servers as the outgoing half.
-    fn small_groups() -> impl Iterator<Item = Configuration> {
-        let halves = (1..9).flat_map(|first| (first..9).map(move |end| (first, end)));
-        let pairs = halves.flat_map(|outgoing| (2..9).map(move |voters| (voters, outgoing)));
-        pairs.map(|(voters, (first, end))| Configuration {
-            voters: run(1, voters),
-            outgoing: run(first, end),
-            learners: run(voters.max(end), 9),
-        })
-    }
-
-    #[test]
-    fn in_every_small_group_a_quorum_outnumbers_the_rest_of_each_half() {
-        let sets: Vec<BTreeSet<ServerId>> = (0_u32..256)
-            .map(|set| (1..9).filter(|id| set & (1 << (id - 1)) != 0).map(ServerId).collect())
-            .collect();
-        for configuration in small_groups() {
-            let Configuration { voters, outgoing, .. } = &configuration;
-            let server = server(configuration.clone());
-            let state = server.boot();
-            let step = Step::new(&server, &state);
-            for set in &sets {
-                let due =
-                    outnumber(voters, set) && (outgoing.is_empty() || outnumber(outgoing, set));
-                assert_eq!(step.is_quorum(set), due, "{configuration:?} {set:?}");
-            }
-        }
     }
 }

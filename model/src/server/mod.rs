@@ -1,9 +1,12 @@
 //! One Raft server: a deterministic function from a state and an input to a state and outputs.
 //!
 //! This is the definition that everything else is compared with, so it is written to be read
-//! beside the paper. Each file holds one group of rules, each rule is a small function with its
-//! number, and a [`Mutation`] breaks a rule inside that rule's function and nowhere else.
+//! beside the paper. Each file holds one group of rules, and each rule is a small function with its
+//! number. A [`Mutation`] breaks a rule inside one function and nowhere else: the rule's own, or, for
+//! the many wrong ways to count a majority, the one in `broken_majorities` that the rule asks first.
 
+mod broken_majorities;
+mod change;
 mod commit;
 mod contact;
 mod durability;
@@ -12,21 +15,21 @@ mod learners;
 mod log;
 mod membership;
 mod mutation;
-mod news;
+mod notices;
 mod pre_vote;
+mod quorum;
 mod replication;
 mod state;
 mod step;
 mod terms;
 mod transfer;
 
+pub(crate) use change::changed;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use state::{Disk, Role, ServerState, Write};
 
-use crate::environment::Environment;
 use kontiki_specs::{Configuration, Input, Output, ServerId};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use step::Step;
 
@@ -37,10 +40,6 @@ pub struct RaftServer {
     pub id: ServerId,
     /// The configuration in force while its log holds none (rule M2).
     pub bootstrap: Arc<Configuration>,
-    /// Every server of the scope but itself, voter or not.
-    pub peers: BTreeSet<ServerId>,
-    /// What the scope lets happen to it. No rule of the protocol looks at this.
-    pub environment: Environment,
     /// What the cluster has chosen.
     pub options: Options,
     /// The rule that is broken, if one is.

@@ -15,7 +15,7 @@ impl Step<'_> {
         }
         let request =
             Message::RequestPreVote { term: self.state.term, last: self.state.log.last() };
-        for voter in self.other_voters() {
+        for voter in self.other_electors() {
             self.send(voter, request.clone());
         }
         self.state.role = Role::PreCandidate { pre_votes: BTreeSet::new() };
@@ -26,8 +26,7 @@ impl Step<'_> {
     /// log is up to date (E4) and no leader is known to live (E8, tested on receipt). The vote of
     /// the next term is always free.
     pub(super) fn request_pre_vote(&mut self, candidate: ServerId, last: LogPosition) {
-        let up_to_date =
-            self.at_least_as_up_to_date(last) || self.mutated(Mutation::PreVoteIgnoresLog);
+        let up_to_date = self.is_up_to_date(last) || self.mutated(Mutation::PreVoteIgnoresLog);
         let granted = up_to_date && !self.state.is_leader();
         let term = self.state.term;
         self.send(candidate, Message::RequestPreVoteReply { term, granted });
@@ -53,11 +52,7 @@ impl Step<'_> {
     }
 
     /// E7, M1: whether the promises of these are enough.
-    fn is_promised(&self, pre_votes: &BTreeSet<ServerId>) -> bool {
-        let outgoing = &self.state.configuration.outgoing;
-        if self.mutated(Mutation::PreVoteOfOneHalf) && !outgoing.is_empty() {
-            return 2 * outgoing.intersection(pre_votes).count() > outgoing.len();
-        }
-        self.is_quorum(pre_votes)
+    pub(super) fn is_promised(&self, pre_votes: &BTreeSet<ServerId>) -> bool {
+        self.broken_promise(pre_votes).unwrap_or_else(|| self.is_quorum(pre_votes))
     }
 }

@@ -163,10 +163,10 @@ impl Step<'_> {
         let leader_contact = self.server.options.leader_contact;
         self.state.role = Role::Follower { leader: Some(leader), leader_contact };
         if self.is_consistent(prev) {
-            let news = self.accept_entries(prev, entries);
+            let anything_new = self.accept_entries(prev, entries);
             let verified = LogIndex(prev.index.0 + entries.len() as u64);
             self.follow_commit(leader_commit, verified);
-            self.acknowledge_request(leader, verified, news);
+            self.acknowledge_request(leader, verified, anything_new);
         } else {
             self.refuse_entries(leader, prev);
         }
@@ -217,7 +217,7 @@ impl Step<'_> {
     }
 
     /// L1: a leader learns how far a follower's log agrees with its own, durably. An answer that
-    /// is news ends probing; one that is late or repeated says nothing new.
+    /// says something new ends probing; one that is late or repeated does not.
     pub(super) fn matched(&mut self, follower: ServerId, index: LogIndex) {
         let last_index = self.state.log.last_index();
         let from_own_log = self.mutated(Mutation::MatchFromOwnLog);
@@ -243,7 +243,12 @@ impl Step<'_> {
     /// probes there. It steps over its own entries of terms later than the hint's, and never to
     /// or below what is known to match, nor forward, whatever the hint. A refusal of anything but
     /// the probe under way, or of the heartbeat that asks for it (L12), is late.
-    pub(super) fn mismatch(&mut self, follower: ServerId, prev_index: LogIndex, hint: LogPosition) {
+    pub(super) fn mismatched(
+        &mut self,
+        follower: ServerId,
+        prev_index: LogIndex,
+        hint: LogPosition,
+    ) {
         let agreement = self.last_not_later(hint).index;
         let never_advances = self.mutated(Mutation::HintNeverAdvances);
         let Some(known) = self.progress_of(follower).copied() else { return };

@@ -88,7 +88,7 @@ impl<'a> Step<'a> {
         outputs.append(&mut self.sent);
         outputs.extend(self.apply());
         if !self.restarted {
-            outputs.extend(self.news(input));
+            outputs.extend(self.notices(input));
         }
         (self.state, outputs)
     }

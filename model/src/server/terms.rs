@@ -9,7 +9,7 @@ impl Step<'_> {
     /// Receives a message: vote requests may be ignored for leader contact (E8); a later term is
     /// adopted, an earlier one answered (E6); what is left is of the current term.
     pub(super) fn receive(&mut self, from: ServerId, message: &Message) {
-        if self.ignored_for_leader_contact(message) {
+        if self.ignores_for_leader_contact(message) {
             return;
         }
         match message.term().cmp(&self.state.term) {
@@ -64,11 +64,11 @@ impl Step<'_> {
                 self.append_entries(from, *prev, entries, *commit_index);
             }
             Message::AppendEntriesReply { outcome, .. } => {
-                self.hear_from(from);
+                self.note_contact(from);
                 match outcome {
                     AppendOutcome::Matched { index } => self.matched(from, *index),
                     AppendOutcome::Mismatch { prev_index, hint } => {
-                        self.mismatch(from, *prev_index, *hint);
+                        self.mismatched(from, *prev_index, *hint);
                     }
                 }
             }

@@ -45,7 +45,7 @@ impl<W: Write> TraceWriter<W> {
     /// Those of `to`, and `InvalidInput` if the scope is flawed.
     pub fn begin(header: &TraceHeader, to: W) -> io::Result<Self> {
         let flawed = |flaw| io::Error::new(io::ErrorKind::InvalidInput, flaw);
-        header.scope.check_bounds().map_err(flawed)?;
+        header.scope.check().map_err(flawed)?;
         let first = HeaderOut {
             format: FORMAT,
             version: VERSION,

@@ -8,9 +8,11 @@
 //! A change that was taken may be lost again: its leader is deposed, and its entry truncated. Then
 //! the next leader may be asked for the same once more.
 
-use super::{Disk, Scope, ScopeFlaw};
-use crate::{Configuration, MembershipChange, Refusal, ServerId};
+use crate::server::changed;
+use kontiki_specs::scope::{Disk, Scope};
+use kontiki_specs::{Configuration, MembershipChange, Refusal, ServerId};
 use std::collections::{BTreeSet, VecDeque};
+use thiserror::Error;
 
 /// A configuration that is complete, and how the cluster came to it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,15 +24,31 @@ struct Situation {
     lost: u64,
 }
 
-pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
+/// A change of membership that no leader of the scope ever takes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "`{change}` can never be taken{}: {refusal}\n  no other change of the list, in any order, makes \
+    it possible: take it out, or list the change that it needs",
+    if *.times > 1 { format!(" {} times", .times) } else { String::new() }
+)]
+pub struct NeverTaken {
+    /// The change.
+    pub change: MembershipChange,
+    /// How often it is listed, up to where it can no more be taken.
+    pub times: usize,
+    /// Why it is refused where it can first be asked for.
+    pub refusal: Refusal,
+}
+
+/// Whether each of a scope's changes can be taken.
+///
+/// # Errors
+/// The first that cannot.
+pub fn check_changes(scope: &Scope) -> Result<(), NeverTaken> {
     let Some((place, refusal)) = never_taken(scope) else { return Ok(()) };
-    let change = &scope.changes[place];
-    let times = scope.changes[..=place].iter().filter(|other| *other == change).count();
-    let so_often = if times > 1 { format!(" {times} times") } else { String::new() };
-    let what = format!("`{change}` can never be taken{so_often}: {refusal}");
-    let help = "no other change of the list, in any order, makes it possible: take it out, or list \
-                the change that it needs";
-    Err(ScopeFlaw::new(what, help).at("changes").element(place))
+    let change = scope.changes[place].clone();
+    let times = scope.changes[..=place].iter().filter(|other| **other == change).count();
+    Err(NeverTaken { change, times, refusal })
 }
 
 /// The first change that no leader of the scope ever takes, and why it is refused where it can first
@@ -94,55 +112,10 @@ fn after(
     now: &Configuration,
     rounds: u64,
 ) -> Result<Configuration, Refusal> {
-    let mut then = now.clone();
-    match change {
-        MembershipChange::AddLearner(server) if now.voters.contains(server) => {
-            return Err(Refusal::LearnerIsVoter { server: *server });
-        }
-        MembershipChange::AddLearner(server) => {
-            newly(then.learners.insert(*server), *server)?;
-        }
-        MembershipChange::AddVoter(server) => {
-            newly(then.voters.insert(*server), *server)?;
-            then.learners.remove(server);
-        }
-        MembershipChange::Demote(server) => {
-            newly(then.learners.insert(*server), *server)?;
-            known(then.voters.remove(server), *server)?;
-        }
-        MembershipChange::Remove(server) => {
-            known(then.voters.remove(server) | then.learners.remove(server), *server)?;
-        }
-        MembershipChange::Replace { voters, learners } => {
-            then = Configuration { voters: set(voters)?, learners: set(learners)?, ..then };
-            if let Some(server) = then.learners.intersection(&then.voters).next() {
-                return Err(Refusal::LearnerIsVoter { server: *server });
-            }
-            if then == *now {
-                return Err(Refusal::NothingToChange);
-            }
-        }
-    }
-    if then.voters.is_empty() {
-        return Err(Refusal::NoVoters);
-    }
+    let then = changed(now, change)?;
     let unprepared = |voter: &&ServerId| rounds > 0 && !now.learners.contains(voter);
     match then.voters.difference(&now.voters).find(unprepared) {
         Some(server) => Err(Refusal::NotCaughtUp { server: *server }),
         None => Ok(then),
     }
-}
-
-fn newly(is_new: bool, server: ServerId) -> Result<(), Refusal> {
-    if is_new { Ok(()) } else { Err(Refusal::Duplicate { server }) }
-}
-
-fn known(is_known: bool, server: ServerId) -> Result<(), Refusal> {
-    if is_known { Ok(()) } else { Err(Refusal::UnknownServer { server }) }
-}
-
-fn set(servers: &[ServerId]) -> Result<BTreeSet<ServerId>, Refusal> {
-    let mut set = BTreeSet::new();
-    servers.iter().try_for_each(|server| newly(set.insert(*server), *server))?;
-    Ok(set)
 }

@@ -59,7 +59,7 @@ fn a_leader_is_known_and_entries_are_dropped() {
     let outputs = step(raft, deliver(S3, append(2, at(1, 1), &[2], 0)));
     let dropped = Output::Truncated { first_index: LogIndex(2), last_index: LogIndex(3) };
     assert!(outputs.contains(&dropped) && outputs.contains(&known(2, S3)), "{outputs:?}");
-    // The same leader in a later term is news, too.
+    // The same leader in a later term is told, too.
     let outputs = step(raft, deliver(S3, append(4, at(2, 2), &[], 0)));
     assert!(outputs.contains(&known(4, S3)));
 }

@@ -7,25 +7,25 @@ use kontiki_specs::{Input, Message, Output, Payload, RoleKind};
 
 impl Step<'_> {
     /// What has changed in this step, for whoever wants to know, and which timer begins anew.
-    pub(super) fn news(&self, input: &Input) -> Vec<Output> {
+    pub(super) fn notices(&self, input: &Input) -> Vec<Output> {
         let (before, after) = (self.before, &self.state);
-        let mut news: Vec<Output> = self.changes_completed();
+        let mut notices: Vec<Output> = self.changes_completed();
         let role = after.role.kind();
         if role != before.role.kind() {
-            news.push(Output::RoleChanged { role });
+            notices.push(Output::RoleChanged { role });
         }
         if let Some(to) = before.transfers_to()
             && role != RoleKind::Leader
         {
-            news.push(Output::TransferEnded { to });
+            notices.push(Output::TransferEnded { to });
         }
         let leader = after.leader();
         let known = |of: &super::ServerState| of.leader().map(|leader| (leader, of.term));
         if known(before) != known(after) {
-            news.push(Output::LeaderChanged { term: after.term, leader });
+            notices.push(Output::LeaderChanged { term: after.term, leader });
         }
-        news.extend(self.election_timer(input));
-        news
+        notices.extend(self.election_timer(input));
+        notices
     }
 
     /// M7: what is committed in this step and completes a change.

@@ -1,7 +1,6 @@
 //! Properties and goals in stateright's form.
 
-use crate::cluster::State;
-use crate::properties::{GoalSet, PropertySet};
+use super::{GoalSet, PropertySet};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Goal, Property};
 use stateright::{Expectation, Model};
@@ -12,16 +11,6 @@ pub trait Judged {
     fn broken(&self) -> PropertySet;
     /// What it reaches.
     fn goals(&self) -> GoalSet;
-}
-
-impl Judged for State {
-    fn broken(&self) -> PropertySet {
-        State::broken(self)
-    }
-
-    fn goals(&self) -> GoalSet {
-        State::goals(self)
-    }
 }
 
 /// stateright wants plain functions, one for each property; the verdict is in the state.

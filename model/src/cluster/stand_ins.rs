@@ -1,194 +1,46 @@
-//! Dead messages: those that can never again make a difference.
+//! Stand-ins for every state that the receiver of a message can come to (`fates` says what for).
 //!
-//! The network is a set from which nothing is ever removed, so most messages in it have had their
-//! effect. A message is dropped from the explored state when its delivery would change nothing
-//! now nor ever after. "Nothing now" is found by asking the handler. "Nor ever after" is found by
-//! asking the handler too, for a set of stand-ins for every state that the receiver can come to:
-//! terms only grow (back to the disk's, where crashes are left), and within a term the log of a
-//! follower only grows, the votes of a candidate only grow, match indexes only grow. No rule of
-//! the protocol is repeated here, so a rule that is broken is seen broken here too.
-//!
-//! A request that changes nothing may still be answered. It is dead when every answer that it
-//! could get is dead. Of several that get the same live answers in all that the receiver can come
-//! to, one is kept.
+//! Terms only grow (back to the disk's, where crashes are left), and within a term the log of a
+//! follower only grows, the votes of a candidate only grow, match indexes only grow.
 //!
 //! Configurations come and go within a term. Where a scope has changes of membership, each stand-in
 //! stands in a second time with everybody as a voter, which is where most makes a difference; and
 //! a leader that may take a server in again may come to know nothing of it again.
-//!
-//! The argument leans on two properties. Election safety: within a term, a server follows one
-//! leader. And match indexes that only grow while a leader leads (`monotonic-match`): a leader's
-//! stand-ins begin with what it knows now, so one that came to know less could be told by a message
-//! that has been dropped. Scopes check both unless they list others, and report where one is broken.
-//!
-//! That the reduction is exact is shown by test: with it and without it the same server states
-//! are reached together.
 
-use super::tables::{LetterNumber, StateNumber, Tables, place};
-use crate::environment::Turn;
-use crate::properties::judge_step;
-use crate::server::{Disk, Role, ServerState};
+use super::tables::Tables;
+use crate::server::{Disk, Log, Role, ServerState};
+use kontiki_specs::scope::Scope;
 use kontiki_specs::{
-    Configuration, Entry, Envelope, FollowerProgress, Input, LogIndex, Message, Output, Payload,
+    Configuration, Entry, FollowerProgress, Input, LogIndex, MembershipChange, Message, Payload,
     ReplicationMode, ServerId, Term,
 };
-use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What a message can still do to its receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It can change the receiver, now or later.
-    Alive,
-    /// It can change nothing and is not answered.
-    Dead,
-    /// It changes nothing, but is answered as the table of that number in [`Tables::answers`] says.
-    Answered(u32),
-}
-
-/// How a receiver answers a message that does not change it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Answers {
-    /// Every answer that it may give.
-    pub(super) all: SmallVec<[LetterNumber; 4]>,
-    /// The answers that each stand-in gives, in an order that is the same for every message.
-    pub(super) by_stand_in: Vec<SmallVec<[LetterNumber; 2]>>,
-}
-
-impl Tables {
-    /// What a message can still do to a receiver in this state.
-    pub(super) fn fate(&mut self, to: StateNumber, letter: LetterNumber, crashes: bool) -> Fate {
-        let key = (u64::from(to) << 33) | (u64::from(letter) << 1) | u64::from(crashes);
-        if let Some(fate) = self.fates.get(&key) {
-            return *fate;
-        }
-        let fate = self.find_fate(to, letter, crashes);
-        self.fates.insert(key, fate);
-        fate
-    }
-
-    fn find_fate(&mut self, to: StateNumber, letter: LetterNumber, crashes: bool) -> Fate {
-        let Envelope { from, message, .. } = self.letters[letter as usize].envelope.clone();
-        let state = self.states[to as usize].state.clone();
-        let stand_ins = self.stand_ins(from, &message).of_all(&state, crashes);
-        let mut all: BTreeSet<LetterNumber> = BTreeSet::new();
-        for stand_in in [state.clone()].iter().chain(&stand_ins) {
-            match self.answers_of(stand_in, from, &message) {
-                Some(answers) => all.extend(answers),
-                None => return Fate::Alive,
-            }
-        }
-        if all.is_empty() {
-            return Fate::Dead;
-        }
-        // For comparison with other messages the stand-ins must be the same for all.
-        let neutral = Message::LaterTerm { term: Term::ZERO };
-        let stand_ins = self.stand_ins(from, &neutral).of_all(&state, crashes);
-        let mut by_stand_in = Vec::new();
-        for stand_in in [state].iter().chain(&stand_ins) {
-            match self.answers_of(stand_in, from, &message) {
-                Some(answers) => by_stand_in.push(answers),
-                None => return Fate::Alive,
-            }
-        }
-        Fate::Answered(self.number_answers(Answers { all: all.into_iter().collect(), by_stand_in }))
-    }
-
-    fn stand_ins<'a>(&'a self, from: ServerId, message: &'a Message) -> StandIns<'a> {
-        StandIns { tables: self, from, message, everybody: false }
-    }
-
-    /// Whether any answer can still do anything to the server that asked.
-    pub(super) fn any_answer_lives(
-        &mut self,
-        answers: u32,
-        asker: StateNumber,
-        crashes: bool,
-    ) -> bool {
-        (0..self.answers[answers as usize].all.len()).any(|place| {
-            let answer = self.answers[answers as usize].all[place];
-            self.fate(asker, answer, crashes) != Fate::Dead
-        })
-    }
-
-    /// Whether two messages get the same answers from every stand-in, dead answers apart.
-    pub(super) fn same_live_answers(
-        &mut self,
-        one: u32,
-        other: u32,
-        asker: StateNumber,
-        crashes: bool,
-    ) -> bool {
-        if one == other {
-            return true;
-        }
-        let key = (one.min(other), one.max(other), asker, crashes);
-        if let Some(known) = self.same_answers.get(&key) {
-            return *known;
-        }
-        let stand_ins = self.answers[one as usize].by_stand_in.len();
-        let same = stand_ins == self.answers[other as usize].by_stand_in.len()
-            && (0..stand_ins).all(|stand_in| {
-                self.live_answers(one, stand_in, asker, crashes)
-                    == self.live_answers(other, stand_in, asker, crashes)
-            });
-        self.same_answers.insert(key, same);
-        same
-    }
-
-    fn live_answers(
-        &mut self,
-        answers: u32,
-        stand_in: usize,
-        asker: StateNumber,
-        crashes: bool,
-    ) -> SmallVec<[LetterNumber; 2]> {
-        let mut live = self.answers[answers as usize].by_stand_in[stand_in].clone();
-        live.retain(|answer| self.fate(asker, *answer, crashes) != Fate::Dead);
-        live
-    }
-
-    /// What a server in this state answers, if the message changes nothing and breaks nothing:
-    /// what should have made a difference and does not is no less than what does.
-    fn answers_of(
-        &mut self,
-        state: &ServerState,
-        from: ServerId,
-        message: &Message,
-    ) -> Option<SmallVec<[LetterNumber; 2]>> {
-        let server = &self.servers[place(state.id)];
-        let input = Input::Deliver { from, message: message.clone() };
-        let (after, outputs) = server.step(state, &input);
-        if after != *state {
-            return None;
-        }
-        let turn = Turn { steps: vec![(input, outputs, after)] };
-        if !judge_step(server, state, &turn).broken.is_empty() {
-            return None;
-        }
-        let mut answers = SmallVec::new();
-        for output in turn.outputs() {
-            let Output::Send { to, message } = output else { continue };
-            let envelope = Envelope { from: state.id, to: *to, message: message.clone() };
-            answers.push(self.number_letter(envelope));
-        }
-        Some(answers)
-    }
-}
-
 /// Builds the stand-ins for what a receiver may become.
-struct StandIns<'a> {
+pub(super) struct StandIns<'a> {
     tables: &'a Tables,
+    /// The servers that changes of membership may take out and in again.
+    returning: &'a BTreeSet<ServerId>,
     from: ServerId,
     message: &'a Message,
     /// Whether the configuration is one with everybody in it.
     everybody: bool,
 }
 
-impl StandIns<'_> {
+impl<'a> StandIns<'a> {
+    /// For the receiver of a message.
+    pub(super) fn new(
+        tables: &'a Tables,
+        returning: &'a BTreeSet<ServerId>,
+        from: ServerId,
+        message: &'a Message,
+    ) -> Self {
+        StandIns { tables, returning, from, message, everybody: false }
+    }
+
     /// As the configuration is, and with everybody in it.
-    fn of_all(&self, state: &ServerState, crashes: bool) -> Vec<ServerState> {
+    pub(super) fn of_all(&self, state: &ServerState, crashes: bool) -> Vec<ServerState> {
         let mut all = self.of(state, crashes);
         if !self.tables.environment.changes.is_empty() {
             let as_if_joined = self.with_everybody(state);
@@ -204,7 +56,7 @@ impl StandIns<'_> {
         changed.configuration = Arc::new(Configuration::of_voters(everybody));
         if let Role::Leader { progress, .. } = &mut changed.role {
             for server in &self.tables.servers {
-                let returns = self.tables.returning.contains(&server.id);
+                let returns = self.returning.contains(&server.id);
                 if server.id != state.id && (returns || !progress.contains_key(&server.id)) {
                     progress.insert(server.id, unknown(state.log.last_index()));
                 }
@@ -423,7 +275,7 @@ fn entry(index: usize, term: Term) -> Entry {
 /// The state with another log, durable as far as it was and where it agrees.
 fn with_log(state: &ServerState, entries: &[Entry]) -> ServerState {
     let mut changed = state.clone();
-    changed.log = crate::server::Log::from_entries(entries.to_vec());
+    changed.log = Log::from_entries(entries.to_vec());
     if state.writes.is_empty() {
         changed.disk.log = changed.log.clone();
         changed.durable_index = changed.log.last_index();
@@ -457,4 +309,29 @@ fn disks_after_crash(state: &ServerState) -> Vec<Disk> {
         all.push(disk.clone());
     }
     all
+}
+
+/// The servers that changes of membership may take out and in again.
+pub(super) fn returning(scope: &Scope) -> BTreeSet<ServerId> {
+    let ids = (1..=scope.servers).map(ServerId);
+    ids.filter(|id| may_return(&scope.changes, *id)).collect()
+}
+
+/// Whether one change of membership may take a server out and another one in.
+fn may_return(changes: &[MembershipChange], server: ServerId) -> bool {
+    let takes_out = changes.iter().any(|change| match change {
+        MembershipChange::Remove(removed) => *removed == server,
+        MembershipChange::Replace { voters, learners } => {
+            !voters.contains(&server) && !learners.contains(&server)
+        }
+        _ => false,
+    });
+    let takes_in = changes.iter().any(|change| match change {
+        MembershipChange::AddLearner(added) | MembershipChange::AddVoter(added) => *added == server,
+        MembershipChange::Replace { voters, learners } => {
+            voters.contains(&server) || learners.contains(&server)
+        }
+        _ => false,
+    });
+    takes_out && takes_in
 }

@@ -1,11 +1,10 @@
 //! A cluster for the eye: the same model, with states that print as tables, actions that print as
 //! sentences, and sequence diagrams. The Explorer serves this one.
 
-use super::{Judged, stateright_properties};
 use crate::actor::{Shown, actor_id, actor_system};
 use crate::cluster::{Action, Cluster, State};
 use crate::path::{Path, table};
-use crate::properties::{GoalSet, PropertySet};
+use crate::properties::{GoalSet, Judged, PropertySet, stateright_properties};
 use kontiki_specs::{Input, Property, ServerId};
 use stateright::Model;
 use stateright::actor::ActorModelAction;

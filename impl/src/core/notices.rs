@@ -35,7 +35,7 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// What has changed in a step.
-    pub(super) fn tell_news(&mut self, input: &Input, outputs: &mut Outputs) {
+    pub(super) fn push_notices(&mut self, input: &Input, outputs: &mut Outputs) {
         let was = self.told;
         if !self.is_told() {
             self.told = self.standing();

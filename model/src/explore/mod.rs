@@ -1,7 +1,0 @@
-//! The model as stateright's checker and Explorer see it.
-
-mod readable;
-mod stateright_properties;
-
-pub use readable::{ReadableAction, ReadableCluster, ReadableState};
-pub use stateright_properties::{Judged, stateright_properties};
