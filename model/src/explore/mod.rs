@@ -2,6 +2,7 @@
 
 mod readable;
 mod stateright_properties;
+mod table;
 
 pub use readable::{ReadableAction, ReadableCluster, ReadableState};
 pub use stateright_properties::{Judged, stateright_properties};

@@ -1,10 +1,11 @@
 //! A cluster for the eye: the same model, with states that print as tables, actions that print as
 //! sentences, and sequence diagrams. The Explorer serves this one.
 
+use super::table::table;
 use super::{Judged, stateright_properties};
 use crate::actor::{Shown, actor_id, actor_system};
 use crate::cluster::{Action, Cluster, State};
-use crate::path::{Path, table};
+use crate::path::Path;
 use crate::properties::{GoalSet, PropertySet};
 use kontiki_specs::{Input, Property, ServerId};
 use stateright::Model;
@@ -102,7 +103,8 @@ impl Model for ReadableCluster {
 
     fn format_step(&self, state: &ReadableState, action: ReadableAction) -> Option<String> {
         let next = self.0.next_state(&state.state, action.action)?;
-        let change = Path::change(&self.0, &state.state, action.action);
+        let moment = Path::moment(&self.0, &state.state, action.action)?;
+        let change = moment.headline() + "\n  " + &moment.changes().join("\n  ") + "\n";
         Some(format!("{change}\n{}", self.readable(next).table))
     }
 
