@@ -15,4 +15,5 @@ pub mod replay;
 pub mod shadow;
 pub mod simulate;
 pub mod stories;
+pub mod tell;
 pub mod verify;

@@ -32,6 +32,8 @@ enum Command {
     Replay(traces::FileOptions),
     /// Check traces that an implementation logged against the model.
     Validate(traces::FileOptions),
+    /// Tell traces as stories.
+    Tell(traces::FileOptions),
 }
 
 impl Arguments {
@@ -43,6 +45,7 @@ impl Arguments {
             Command::Record(options) => traces::record(&options),
             Command::Replay(options) => traces::replay(&options),
             Command::Validate(options) => traces::validate(&options),
+            Command::Tell(options) => traces::tell(&options),
         }
     }
 }
