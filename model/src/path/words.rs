@@ -2,6 +2,7 @@
 
 use crate::server::{Role, ServerState, Write};
 use kontiki_specs::{CatchUp, LogIndex, ReplicationMode, ServerId};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// What changed in a server, a line for each thing.
@@ -49,9 +50,6 @@ pub fn describe(server: &ServerState) -> String {
 }
 
 pub(crate) fn role(role: &Role) -> String {
-    let names = |ids: &std::collections::BTreeSet<ServerId>| {
-        ids.iter().map(ServerId::to_string).collect::<Vec<_>>().join(" ")
-    };
     match role {
         Role::Follower { leader: None, .. } => "follower".to_string(),
         Role::Follower { leader: Some(leader), leader_contact: false } => {
@@ -93,6 +91,11 @@ pub(crate) fn role(role: &Role) -> String {
     }
 }
 
+/// Servers in a row.
+pub(crate) fn names(ids: &BTreeSet<ServerId>) -> String {
+    ids.iter().map(ServerId::to_string).collect::<Vec<_>>().join(" ")
+}
+
 pub(crate) fn vote(vote: Option<ServerId>) -> String {
     vote.map_or("none".to_string(), |vote| vote.to_string())
 }
@@ -112,7 +115,7 @@ pub(crate) fn disk(server: &ServerState) -> String {
     format!("term {} vote {} {}", disk.term, vote(disk.vote), log(disk.log.entries()))
 }
 
-fn writes(server: &ServerState) -> String {
+pub(crate) fn writes(server: &ServerState) -> String {
     let shown = server.writes.iter().map(|write| match write {
         Write::HardState { term, vote: to } => format!("term {term} vote {}", vote(*to)),
         Write::Entries { first_index, entries, .. } => {
