@@ -37,7 +37,7 @@ fn a_trace_is_told() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.contains("  1. S1 election timeout\n"), "{told}");
-    assert!(told.contains("told to campaign"), "{told}");
+    assert!(told.contains("RequestVote term 2, last 2@1, told to campaign\n"), "{told}");
     assert!(told.contains("\nIn the end:\n"), "{told}");
 }
 

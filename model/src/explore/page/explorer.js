@@ -125,7 +125,7 @@ function showChoices(path, here, choices) {
   at("choices").replaceChildren(...changes.map(listed));
   if (!changes.length) at("choices").append(element("li", "nothing that changes anything"));
   at("idle").hidden = idle.length === 0;
-  at("idle").querySelector("summary").textContent = `${idle.length} more that change nothing`;
+  at("idle").querySelector("summary").textContent = `${idle.length} more that change no server and no message`;
   at("idle").querySelector("ul").replaceChildren(...idle.map(listed));
 }
 
