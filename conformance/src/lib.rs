@@ -15,5 +15,6 @@ pub mod replay;
 pub mod shadow;
 pub mod simulate;
 pub mod stories;
+pub mod tell;
 pub mod verified;
 pub mod verify;

@@ -20,11 +20,48 @@ fn files_that_cannot_be_read_or_written() {
         (vec!["replay", "no/such.jsonl"], 1),
         (vec!["validate", &folder], 1),
         (vec!["validate", "no/such.jsonl", &folder], 2),
+        (vec!["tell", "no/such.jsonl"], 1),
     ] {
         let output = run(&arguments).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {output:?}");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(errors.matches("(os error ").count(), said, "{arguments:?}: {errors}");
         assert_eq!(errors.matches("error: ").count(), said, "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn a_trace_is_told() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../specs/traces/transfer.trace.jsonl");
+    let output = run(&["tell", file]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("  1. S1 election timeout\n"), "{told}");
+    assert!(told.contains("RequestVote term 2, last 2@1, told to campaign\n"), "{told}");
+    assert!(told.contains("\nIn the end:\n"), "{told}");
+}
+
+/// A broken file gets an error that says where, whatever is broken.
+#[test]
+fn a_broken_trace_is_an_error_with_its_line() {
+    let whole = concat!(env!("CARGO_MANIFEST_DIR"), "/../specs/traces/transfer.trace.jsonl");
+    let whole = fs::read_to_string(whole).unwrap();
+    let file = format!("{}/broken.trace.jsonl", env!("CARGO_TARGET_TMPDIR"));
+    let without = |line: usize| {
+        let kept = whole.lines().enumerate().filter(|(place, _)| place + 1 != line);
+        kept.map(|(_, text)| format!("{text}\n")).collect::<String>()
+    };
+    for (text, says) in [
+        (without(4), ":4: step 4 stands where step 3 must be"),
+        (whole.replacen("\"server\":1", "\"server\":9", 1), ":2: a step of S9"),
+        (whole.replacen("election-timeout", "elation", 1), ":2: wrong step line"),
+        (whole.lines().take(3).collect::<Vec<_>>().join("\n"), "the trace is cut short"),
+        (String::new(), ":1: not a Kontiki trace"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let output = run(&["tell", &file]).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{says}: {output:?}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(says) && !errors.contains("panicked"), "{says}: {errors}");
     }
 }

@@ -12,7 +12,7 @@ pub enum Payload {
     /// Appended by a new leader so that it has an entry of its own term to commit (rule L5).
     Noop,
     /// A client's command, opaque to Raft.
-    Command(Bytes),
+    Command(#[serde(with = "crate::command_text")] Bytes),
     /// Who belongs to the cluster, in force on every server as soon as it is in its log (rule M2).
     Configuration(Configuration),
 }

@@ -32,6 +32,7 @@ pub enum Input {
     /// Clients ask for commands to be replicated (rule L1): all in this order, or none.
     Propose {
         /// The commands, opaque to Raft; at least one.
+        #[serde(with = "crate::command_text::list")]
         commands: Vec<Bytes>,
     },
     /// An operator asks for another membership (rules M1, M5, M6).

@@ -7,6 +7,7 @@
 //! implementation, never here. `rules.md` beside this crate states every rule in words.
 
 mod claims;
+mod command_text;
 mod configuration;
 mod entries;
 mod entry;

@@ -134,7 +134,7 @@ impl fmt::Display for Message {
                 write!(f, "pre-vote {} in term {term}", answer(granted))
             }
             Message::RequestVote { term, last, transfer } => {
-                let told = if *transfer { ", told to" } else { "" };
+                let told = if *transfer { ", told to campaign" } else { "" };
                 write!(f, "RequestVote term {term}, last {last}{told}")
             }
             Message::RequestVoteReply { term, granted } => {

@@ -14,6 +14,8 @@
 //! from what the server was after step N instead, or from its first start if N is 0: so a trace can
 //! hold everything that may happen next, not only what did.
 //!
+//! A command is written as text if it is text, otherwise as a list of bytes.
+//!
 //! Reading refuses whatever is not exactly that: a trace that is not consumed to its end, or not
 //! understood to the last field, compares nothing.
 

@@ -3,6 +3,7 @@
 mod arbitrary;
 
 use arbitrary::AnyTrace;
+use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{
     MAX_LINE_BYTES, Trace, TraceError, TraceHeader, TraceProblem, TraceStep,
@@ -323,5 +324,23 @@ quickcheck! {
         let _ = Trace::read(bytes.as_slice());
         let _ = Trace::read(&bytes[at..]);
         written
+    }
+}
+
+/// Commands are written as text where they are text. Lists of bytes are read as well.
+#[test]
+fn commands_are_text_where_they_can_be() {
+    let propose = |commands: &[&'static [u8]]| Input::Propose {
+        commands: commands.iter().map(|command| Bytes::from_static(command)).collect(),
+    };
+    let written = propose(&[b"x=\"1\"", b"\xff\0", b""]);
+    let json = serde_json::to_string(&written).unwrap();
+    assert_eq!(json, r#"{"propose":{"commands":["x=\"1\"",[255,0],""]}}"#);
+    assert_eq!(serde_json::from_str::<Input>(&json).unwrap(), written);
+    let bytes = r#"{"propose":{"commands":[[120,61,49]]}}"#;
+    assert_eq!(serde_json::from_str::<Input>(bytes).unwrap(), propose(&[b"x=1"]));
+    for wrong in ["7", "[256]", "[\"x\"]", "null"] {
+        let json = format!(r#"{{"propose":{{"commands":[{wrong}]}}}}"#);
+        assert!(serde_json::from_str::<Input>(&json).is_err(), "{wrong}");
     }
 }

@@ -35,6 +35,8 @@ enum Command {
     Validate(traces::FileOptions),
     /// Write what is verified, as the pinned numbers have it.
     Document(document::Options),
+    /// Tell traces as stories.
+    Tell(traces::FileOptions),
 }
 
 impl Arguments {
@@ -47,6 +49,7 @@ impl Arguments {
             Command::Replay(options) => traces::replay(&options),
             Command::Validate(options) => traces::validate(&options),
             Command::Document(options) => document::run(&options),
+            Command::Tell(options) => traces::tell(&options),
         }
     }
 }

@@ -6,13 +6,14 @@ use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::record;
 use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
+use kontiki_conformance::tell::story;
 use kontiki_model::check::check;
 use kontiki_model::cluster::Reductions;
 use kontiki_model::console::{grouped, progress_bar};
 use kontiki_specs::trace::Trace;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to record.
 #[derive(Args)]
@@ -56,32 +57,54 @@ pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
 
 /// Replays every trace with as much of the log in memory as [`Memory`] says.
 pub fn replay(options: &FileOptions) -> anyhow::Result<bool> {
-    each(options, |trace| {
+    compare(options, |trace| {
         Memory::ALL.into_iter().try_fold(0, |_, memory| replay_trace(trace, memory))
     })
 }
 
 /// Validates every trace.
 pub fn validate(options: &FileOptions) -> anyhow::Result<bool> {
-    each(options, validate_trace)
+    compare(options, validate_trace)
 }
 
-/// Looks at every file, also after one that is wrong.
-fn each(
+/// Tells every trace.
+pub fn tell(options: &FileOptions) -> anyhow::Result<bool> {
+    each(options, |file, trace| match story(trace) {
+        Ok(story) => {
+            let about = trace.header.about.trim_end_matches('.');
+            println!("{about}: {} steps\n\n{story}", trace.steps.len());
+            true
+        }
+        Err(error) => {
+            println!("{}: {error}", file.display());
+            false
+        }
+    })
+}
+
+fn compare(
     options: &FileOptions,
     look: impl Fn(&Trace) -> Result<u64, TraceFault>,
 ) -> anyhow::Result<bool> {
+    each(options, |file, trace| match look(trace) {
+        Ok(steps) => {
+            println!("{}: {} steps agree", file.display(), grouped(steps));
+            true
+        }
+        Err(fault) => {
+            println!("{}: {fault}", file.display());
+            false
+        }
+    })
+}
+
+/// Looks at every file, also after one that is wrong or cannot be read; whether all are good.
+fn each(options: &FileOptions, look: impl Fn(&Path, &Trace) -> bool) -> anyhow::Result<bool> {
     let mut good = true;
     let mut unreadable = None;
     for file in &options.files {
-        match Trace::load(file).map(|trace| look(&trace)) {
-            Ok(Ok(steps)) => {
-                println!("{}: {} steps agree", file.display(), grouped(steps));
-            }
-            Ok(Err(fault)) => {
-                println!("{}: {fault}", file.display());
-                good = false;
-            }
+        match Trace::load(file) {
+            Ok(trace) => good &= look(file, &trace),
             Err(error) => {
                 // The last one is the command's own error.
                 if let Some(earlier) = unreadable.replace(error) {

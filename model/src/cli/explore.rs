@@ -3,12 +3,9 @@
 use super::{find_mutation, find_scope};
 use anyhow::Context;
 use clap::Args;
-use kontiki_model::cluster::{Cluster, Reductions, State};
-use kontiki_model::explore::ReadableCluster;
-use kontiki_model::walker::walk;
-use kontiki_specs::{Property, mutation_rows};
-use stateright::Model;
-use std::fmt::Write;
+use kontiki_model::cluster::{Cluster, Reductions};
+use kontiki_model::explore::{About, Explorer};
+use kontiki_specs::mutation_rows;
 use std::net::{TcpListener, ToSocketAddrs};
 
 /// What to explore.
@@ -34,42 +31,25 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         .with_context(|| format!("`{}` is not an address, as 127.0.0.1:3000 is", options.address))?
         .next()
         .with_context(|| format!("`{}` names no address", options.address))?;
-    // stateright panics where it cannot listen; this says it in words.
+    // Before the search for a counterexample, which may take a while.
     drop(TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?);
     let cluster = Cluster::new(&scope, mutation, Reductions::ALL);
-    if let Some(mutation) = mutation {
+    let row = mutation.map(|mutation| {
         println!("Looking for the shortest counterexample ...");
-        let row = mutation_rows()?.into_iter().find(|row| row.name == mutation.name());
-        let meant = row.map(|row| row.property).filter(|meant| scope.properties.contains(meant));
-        match shortest_counterexample(&cluster, meant) {
-            Some(steps) => println!("The shortest counterexample: http://{address}/#/steps{steps}"),
-            None => println!("The mutation breaks nothing in this scope."),
-        }
+        let mut rows = mutation_rows()?.into_iter();
+        let row = rows.find(|row| row.name == mutation.name());
+        row.with_context(|| format!("specs/mutations.toml lacks {}", mutation.name()))
+    });
+    let about = About::of(&cluster, row.transpose()?);
+    let explorer = Explorer::bind(address, cluster, &about)
+        .with_context(|| format!("cannot listen on {address}"))?;
+    let address = explorer.address();
+    match about.counterexample() {
+        Some(path) => println!("The shortest counterexample: http://{address}/#/steps{path}"),
+        None if mutation.is_some() => println!("The mutation breaks nothing in this scope."),
+        None => {}
     }
     println!("Exploring {} on http://{address}/ (Ctrl-C to stop)", scope.name);
-    ReadableCluster(cluster).checker().serve(address);
+    explorer.run()?;
     Ok(true)
-}
-
-/// More states than a counterexample is looked for in before the Explorer is served without one.
-const MOST_STATES: u64 = 5_000_000;
-
-/// The shortest way to the property that is meant to break, or to any, as the Explorer names paths:
-/// by the place of each action among those possible, from the first state on.
-fn shortest_counterexample(cluster: &Cluster, meant: Option<Property>) -> Option<String> {
-    let stop = |state: &State| match meant {
-        Some(property) => state.broken().contains(property),
-        None => !state.broken().is_empty(),
-    };
-    let walked = walk(cluster, MOST_STATES, stop, |_, _, _| {});
-    let mut state = cluster.init_states().pop()?;
-    let mut steps = String::from("/0");
-    for action in walked.stopped_at? {
-        let mut possible = Vec::new();
-        cluster.actions(&state, &mut possible);
-        let place = possible.iter().position(|other| *other == action)?;
-        let _ = write!(steps, "/{place}");
-        state = cluster.next_state(&state, action)?;
-    }
-    Some(steps)
 }

@@ -87,6 +87,12 @@ impl Cluster {
         }
     }
 
+    /// The same cluster, with nothing found out yet.
+    pub(crate) fn anew(&self) -> Self {
+        let mutation = self.servers.first().and_then(|server| server.mutation);
+        Cluster::new(&self.scope, mutation, self.reductions)
+    }
+
     /// The same cluster, looking for these properties only.
     #[must_use]
     pub fn with_properties(mut self, properties: impl IntoIterator<Item = Property>) -> Self {

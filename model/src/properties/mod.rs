@@ -18,7 +18,7 @@ mod states;
 mod steps;
 
 pub use for_stateright::{Judged, stateright_properties};
-pub use recovery::{recovers, sets_to_recover};
+pub use recovery::{Account, AccountTurn, Attempt, failing_schedule, recovers, sets_to_recover};
 pub use sets::{GoalSet, PropertySet};
 pub use states::{ClusterView, Committed, judge_state};
 pub use steps::{StepVerdict, judge_step};

@@ -8,6 +8,10 @@
 //! bound; and each voter that is up must be able to take leadership over. A deadlock or a livelock
 //! is a reachable state from which that fails.
 
+mod account;
+
+pub use account::{Account, AccountTurn, Attempt};
+
 use super::quorum::{is_member, is_quorum, votes_in};
 use crate::server::{RaftServer, ServerState};
 use bytes::Bytes;
@@ -27,23 +31,18 @@ const ROUNDS: usize = 3;
 /// if the one with the best log would need servers that are not among them. With `transfers`, each
 /// voter must be able to take leadership over besides.
 pub fn recovers(servers: &[&RaftServer], states: &[&ServerState], transfers: bool) -> bool {
-    let states: Vec<ServerState> = states.iter().map(|state| (*state).clone()).collect();
-    let mut schedule = Schedule { servers, states, network: VecDeque::new(), transfers };
-    for place in 0..schedule.states.len() {
-        schedule.complete_writes(place);
-        schedule.happen(place, Input::TransferExpired);
-    }
-    if !schedule.best_logs().into_iter().all(|seeker| schedule.holds_quorum_of(seeker)) {
-        return true;
-    }
-    match schedule.has_recovered() {
-        None => false,
-        Some(true) => true,
-        Some(false) => schedule
-            .best_logs()
-            .into_iter()
-            .all(|seeker| schedule.clone().elect_and_commit(seeker).is_some()),
-    }
+    Schedule::of(servers, states, transfers).failing().is_none()
+}
+
+/// The benign schedule by which these servers do not recover; `None` if they do.
+pub fn failing_schedule(
+    servers: &[&RaftServer],
+    states: &[&ServerState],
+    transfers: bool,
+) -> Option<Account> {
+    let mut schedule = Schedule::of(servers, states, transfers);
+    schedule.account = Some(Account::default());
+    schedule.failing()?.account
 }
 
 /// The sets of servers, by their places, that may have to recover by themselves, the smallest
@@ -67,18 +66,53 @@ struct Schedule<'a> {
     network: VecDeque<Envelope>,
     /// Whether the scope has transfers of leadership.
     transfers: bool,
+    /// What has been done so far, where that is to be told.
+    account: Option<Account>,
+}
+
+impl<'a> Schedule<'a> {
+    fn of(servers: &'a [&'a RaftServer], states: &[&ServerState], transfers: bool) -> Self {
+        let states = states.iter().map(|state| (*state).clone()).collect();
+        Schedule { servers, states, network: VecDeque::new(), transfers, account: None }
+    }
 }
 
 impl Schedule<'_> {
+    /// Runs the schedule. Gives it back, at its end, if the servers should recover and do not.
+    fn failing(mut self) -> Option<Self> {
+        self.prepare("The disks complete their writes, and a transfer of leadership expires");
+        for place in 0..self.states.len() {
+            self.complete_writes(place);
+            self.happen(place, Input::TransferExpired);
+        }
+        if !self.best_logs().into_iter().all(|seeker| self.holds_quorum_of(seeker)) {
+            return None;
+        }
+        match self.has_recovered() {
+            None => return Some(self),
+            Some(true) => return None,
+            Some(false) => {}
+        }
+        self.best_logs().into_iter().find_map(|seeker| {
+            let mut schedule = self.clone();
+            schedule.elect_and_commit(seeker).is_none().then_some(schedule)
+        })
+    }
+
     /// A leader there may be has had its chance. Now the election timer of one server with the
     /// best log runs out, and no other's: it must learn by itself whatever it lacks.
     fn elect_and_commit(&mut self, seeker: usize) -> Option<()> {
         let mut seeker = seeker;
-        for _ in 0..ROUNDS {
+        for round in 1..=ROUNDS {
+            self.prepare("Time passes, and contact between leaders and followers expires");
             self.let_contact_expire();
             if !may_seek(&self.states[seeker], self.servers[seeker]) {
                 seeker = *self.best_logs().first()?; // It has stepped down as an outsider.
             }
+            self.attempt(|schedule| {
+                let id = schedule.states[seeker].id;
+                format!("The election timer of {id} runs out ({round} of {ROUNDS} tries)")
+            });
             self.happen(seeker, Input::ElectionTimeout);
             self.deliver_all()?;
             if self.has_recovered()? {
@@ -108,11 +142,16 @@ impl Schedule<'_> {
     /// Whether there is a leader that commits its whole log, and then a new command, everywhere.
     fn has_recovered(&mut self) -> Option<bool> {
         self.beat()?;
-        let Some(leader) = self.leader() else { return Some(false) };
+        let Some(leader) = self.leader() else {
+            return self.still_missing(|_| "nobody leads".into());
+        };
         let ServerState { commit_index, log, configuration, .. } = &self.states[leader];
         if *commit_index != log.last_index() || !configuration.outgoing.is_empty() {
-            return Some(false);
+            return self.still_missing(|schedule| uncommitted(&schedule.states[leader]));
         }
+        self.attempt(|schedule| {
+            format!("A client gives a command to {}, which leads", schedule.states[leader].id)
+        });
         self.happen(leader, Input::Propose { commands: vec![Bytes::from_static(b"recovered")] });
         self.deliver_all()?;
         self.beat()?;
@@ -121,14 +160,20 @@ impl Schedule<'_> {
             !is_member(&self.states[leader].configuration, state.id)
                 || (state.applied_index == expected && state.disk.log == self.states[leader].log)
         };
-        if expected == LogIndex::ZERO || !self.states.iter().all(caught_up) {
-            return Some(false);
+        if expected == LogIndex::ZERO {
+            return self.still_missing(|_| "the command was not appended".into());
+        }
+        if let Some(behind) = self.states.iter().find(|state| !caught_up(state)) {
+            let id = behind.id;
+            return self.still_missing(|_| {
+                format!("{id} has not applied everything up to {expected}, or not durably")
+            });
         }
         self.can_be_handed_over(leader)
     }
 
     /// E10: every other voter that is up can take leadership over, where a scope has transfers.
-    fn can_be_handed_over(&self, leader: usize) -> Option<bool> {
+    fn can_be_handed_over(&mut self, leader: usize) -> Option<bool> {
         if !self.transfers {
             return Some(true);
         }
@@ -138,12 +183,18 @@ impl Schedule<'_> {
                 continue;
             }
             let mut schedule = self.clone();
+            schedule.attempt(|schedule| {
+                format!("An operator asks {} to hand over to {id}", schedule.states[leader].id)
+            });
             schedule.happen(leader, Input::TransferLeadership { to: id });
-            schedule.deliver_all()?;
-            schedule.beat()?;
+            let went_on = schedule.deliver_all().and_then(|()| schedule.beat());
             let new = &schedule.states[to];
-            if schedule.leader() != Some(to) || new.commit_index != new.log.last_index() {
-                return Some(false);
+            let leads = schedule.leader() == Some(to);
+            if went_on.is_none() || !leads || new.commit_index != new.log.last_index() {
+                let missing = if leads { uncommitted(new) } else { format!("{id} does not lead") };
+                self.account = schedule.account; // What comes next goes on from before the request.
+                went_on?;
+                return self.still_missing(|_| missing + "; the request is taken back");
             }
         }
         Some(true)
@@ -157,6 +208,7 @@ impl Schedule<'_> {
 
     /// Two heartbeats of every leader: one to repair what is behind, one to tell the commit.
     fn beat(&mut self) -> Option<()> {
+        self.attempt(|_| "Heartbeats are due, twice".to_string());
         for _ in 0..2 {
             for place in 0..self.states.len() {
                 self.happen(place, Input::HeartbeatTimeout);
@@ -177,18 +229,47 @@ impl Schedule<'_> {
     }
 
     fn happen(&mut self, place: usize, input: Input) {
-        let (after, outputs) = self.servers[place].step(&self.states[place], &input);
-        self.states[place] = after;
-        self.post(place, outputs);
+        self.step(place, &input);
         self.complete_writes(place);
     }
 
     fn complete_writes(&mut self, place: usize) {
         while let Some(completion) = self.states[place].completion() {
-            let (after, outputs) = self.servers[place].step(&self.states[place], &completion);
-            self.states[place] = after;
-            self.post(place, outputs);
+            self.step(place, &completion);
         }
+    }
+
+    fn step(&mut self, place: usize, input: &Input) {
+        let (after, outputs) = self.servers[place].step(&self.states[place], input);
+        if let Some(account) = &mut self.account {
+            account.step(&self.states[place], input, &outputs, &after);
+        }
+        self.states[place] = after;
+        self.post(place, outputs);
+    }
+
+    /// What is tried next. Put into words only where it is to be told.
+    fn attempt(&mut self, what: impl FnOnce(&Self) -> String) {
+        let what = self.account.is_some().then(|| what(self));
+        if let (Some(account), Some(what)) = (&mut self.account, what) {
+            account.attempt(what, false);
+        }
+    }
+
+    /// What is done before something is tried.
+    fn prepare(&mut self, what: &str) {
+        if let Some(account) = &mut self.account {
+            account.attempt(what.to_string(), true);
+        }
+    }
+
+    /// The servers have not recovered yet, and this is why.
+    fn still_missing(&mut self, why: impl FnOnce(&Self) -> String) -> Option<bool> {
+        let why = self.account.is_some().then(|| why(self));
+        if let (Some(account), Some(why)) = (&mut self.account, why) {
+            account.missing(why);
+        }
+        Some(false)
     }
 
     fn post(&mut self, place: usize, outputs: Vec<Output>) {
@@ -209,8 +290,23 @@ impl Schedule<'_> {
                 self.happen(place, Input::Deliver { from, message });
             }
         }
+        let _ = self.still_missing(|_| {
+            format!("after {DELIVERIES} deliveries there are still messages under way")
+        });
         None
     }
+}
+
+/// What a leader lacks that has not committed its log, or not completed a change.
+fn uncommitted(leader: &ServerState) -> String {
+    let ServerState { id, term, commit_index, log, .. } = leader;
+    if *commit_index == log.last_index() {
+        return format!("{id} leads in term {term}, but its configuration stays joint");
+    }
+    let end = log.last();
+    format!(
+        "{id} leads in term {term}, but its log up to {end} is committed up to {commit_index} only"
+    )
 }
 
 fn end_of_log(state: &ServerState) -> (Term, LogIndex) {

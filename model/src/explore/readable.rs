@@ -1,24 +1,25 @@
-//! A cluster for the eye: the same model, with states that print as tables, actions that print as
-//! sentences, and sequence diagrams. The Explorer serves this one.
+//! A cluster for the eye: the same model, with states that print as what the Explorer's page lays
+//! out in tables, actions that print as sentences, and sequence diagrams.
 
-use crate::actor::{Shown, actor_id, actor_system};
+use super::diagram::diagram;
+use super::view::View;
 use crate::cluster::{Action, Cluster, State};
-use crate::path::{Path, table};
+use crate::path::Path;
 use crate::properties::{GoalSet, Judged, PropertySet, stateright_properties};
-use kontiki_specs::{Input, Property, ServerId};
+use kontiki_specs::{Input, ServerId};
 use stateright::Model;
-use stateright::actor::ActorModelAction;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// A [`Cluster`] that explains itself.
-pub struct ReadableCluster(pub Cluster);
+pub struct ReadableCluster(Arc<Cluster>);
 
-/// A state and its table.
+/// A state that prints as JSON.
 #[derive(Clone)]
 pub struct ReadableState {
     state: State,
-    table: String,
+    cluster: Arc<Cluster>,
 }
 
 impl PartialEq for ReadableState {
@@ -35,7 +36,8 @@ impl Hash for ReadableState {
 
 impl fmt::Debug for ReadableState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.table)
+        let view = View::of(&self.cluster, &self.state);
+        f.write_str(&serde_json::to_string(&view).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -55,7 +57,7 @@ impl PartialEq for ReadableAction {
 
 impl fmt::Debug for ReadableAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.server, self.input)
+        write!(f, "{} {}", self.server, self.input)
     }
 }
 
@@ -70,11 +72,13 @@ impl Judged for ReadableState {
 }
 
 impl ReadableCluster {
+    /// Makes a cluster readable.
+    pub fn new(cluster: Cluster) -> Self {
+        ReadableCluster(Arc::new(cluster))
+    }
+
     fn readable(&self, state: State) -> ReadableState {
-        let broken: Vec<Property> = state.broken().iter().collect();
-        let servers = self.0.server_states(&state);
-        let table = table(&servers, &self.0.messages(&state), &broken);
-        ReadableState { state, table }
+        ReadableState { state, cluster: Arc::clone(&self.0) }
     }
 }
 
@@ -99,35 +103,21 @@ impl Model for ReadableCluster {
         Some(self.readable(self.0.next_state(&state.state, action.action)?))
     }
 
+    /// What the step changes, a line for each thing.
     fn format_step(&self, state: &ReadableState, action: ReadableAction) -> Option<String> {
-        let next = self.0.next_state(&state.state, action.action)?;
-        let change = Path::change(&self.0, &state.state, action.action);
-        Some(format!("{change}\n{}", self.readable(next).table))
+        Some(Path::moment(&self.0, &state.state, action.action)?.changes().join("\n"))
     }
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {
         stateright_properties(self.0.scope(), self.0.checked())
     }
 
-    /// stateright's own sequence diagram, drawn by the `ActorModel` that the cluster is made of.
     fn as_svg(&self, path: stateright::Path<ReadableState, ReadableAction>) -> Option<String> {
-        let actors = actor_system(self.0.scope(), self.0.servers());
-        let mut actions = Vec::new();
-        for (state, action) in path.into_vec() {
-            let Some(action) = action else { break };
-            let (server, turn) = self.0.turn(&state.state, action.action);
-            let first = turn.steps.into_iter().next().map(|(input, ..)| input)?;
-            actions.push(match first {
-                Input::Deliver { from, message } => ActorModelAction::Deliver {
-                    src: actor_id(from),
-                    dst: actor_id(server),
-                    msg: Shown(message),
-                },
-                event => ActorModelAction::Timeout(actor_id(server), Shown(event)),
-            });
-        }
-        let start = actors.init_states().pop()?;
-        let drawn = stateright::Path::from_actions(&actors, start, &actions)?;
-        actors.as_svg(drawn)
+        let steps = path.into_vec().into_iter();
+        let steps = steps.filter_map(|(state, action)| Some((state, action?)));
+        let moments: Option<Vec<_>> =
+            steps.map(|(state, step)| Path::moment(&self.0, &state.state, step.action)).collect();
+        let servers: Vec<ServerId> = self.0.servers().iter().map(|server| server.id).collect();
+        Some(diagram(&servers, &moments?))
     }
 }

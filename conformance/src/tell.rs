@@ -1,0 +1,171 @@
+//! A trace as a story for people.
+//!
+//! A trace holds what shows of a server after each step. What its disk holds and which writes are
+//! outstanding follows from the steps, so nothing here asks the model or the implementation: the
+//! story is that of the trace, right or wrong.
+
+use kontiki_model::actor::servers;
+use kontiki_model::path::{Moment, Story};
+use kontiki_model::server::{Disk, Log, Mutation, Role, ServerState, Write};
+use kontiki_specs::scope::{self, Scope};
+use kontiki_specs::trace::{Trace, TraceStep};
+use kontiki_specs::{Entry, Input, Output, RoleObservation, ServerId};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// A step that cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "step {step}: the entries of {server}'s log are not numbered 1, 2, 3 ...\n  \
+     entries are missing, repeated or out of order: record the trace again"
+)]
+pub struct TellError {
+    step: u64,
+    server: ServerId,
+}
+
+/// The trace as a story, as the model's commands tell their counterexamples.
+///
+/// # Errors
+/// The first step in which a log has a gap.
+pub fn story(trace: &Trace) -> Result<String, TellError> {
+    let scope = &trace.header.scope;
+    let mutation = trace.header.mutation.as_deref().and_then(Mutation::from_name);
+    let servers = servers(scope, mutation);
+    let boot: Vec<ServerState> = servers.iter().map(|server| server.boot()).collect();
+    let mut told = Told::new(scope, boot);
+    for (number, step) in (1..).zip(&trace.steps) {
+        told.step(number, step).ok_or(TellError { step: number, server: step.server })?;
+    }
+    let broken: Vec<_> = trace.header.violates.into_iter().collect();
+    let last = &told.latest;
+    let story = Story { scope, servers: &servers, moments: &told.moments, last, broken: &broken };
+    Ok(story.to_string())
+}
+
+/// What has been told so far.
+struct Told {
+    boot: Vec<ServerState>,
+    /// Each server after its latest step.
+    latest: Vec<ServerState>,
+    /// After every step: the server, and the number of the moment that the step is part of.
+    after: FxHashMap<u64, (ServerState, u64)>,
+    moments: Vec<Moment>,
+    synchronous_disk: bool,
+}
+
+impl Told {
+    fn new(scope: &Scope, boot: Vec<ServerState>) -> Self {
+        Told {
+            latest: boot.clone(),
+            boot,
+            after: FxHashMap::default(),
+            moments: Vec::new(),
+            synchronous_disk: scope.disk == scope::Disk::Synchronous,
+        }
+    }
+
+    /// Adds a step; `None` if its log has a gap.
+    fn step(&mut self, number: u64, step: &TraceStep) -> Option<()> {
+        let place = usize::try_from(step.server.0).ok()?.checked_sub(1)?;
+        let (before, from) = match step.from {
+            None => (self.latest.get(place)?.clone(), None),
+            Some(from) => match self.after.get(&from) {
+                Some((state, moment)) => (state.clone(), Some(*moment)),
+                None => (self.boot.get(place)?.clone(), Some(0)),
+            },
+        };
+        let after = after(&before, step)?;
+        *self.latest.get_mut(place)? = after.clone();
+        let taken = (step.input.clone(), step.outputs.clone(), after.clone());
+        let completes =
+            matches!(step.input, Input::HardStateWritten { .. } | Input::EntriesWritten { .. });
+        match self.moments.last_mut() {
+            // What a synchronous disk completes belongs to the step that wrote it.
+            Some(moment)
+                if self.synchronous_disk
+                    && completes
+                    && step.from.is_none()
+                    && moment.server == step.server =>
+            {
+                moment.steps.push(taken);
+            }
+            _ => {
+                let server = step.server;
+                self.moments.push(Moment { server, from, before, steps: vec![taken] });
+            }
+        }
+        self.after.insert(number, (after, self.moments.len() as u64));
+        Some(())
+    }
+}
+
+/// The server after a step, its disk and its outstanding writes worked out.
+fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
+    let shown = &step.observation;
+    let log = without_gaps(shown.log.clone())?;
+    let mut writes = before.writes.clone();
+    let mut on_disk = before.disk.log.clone();
+    if matches!(step.input, Input::Restart { .. }) {
+        writes.clear();
+        on_disk = log.clone(); // A server starts with what is on its disk.
+    } else if before.completion().as_ref() == Some(&step.input) && !writes.is_empty() {
+        on_disk = written(&on_disk, &writes.remove(0))?;
+    }
+    writes.extend(step.outputs.iter().filter_map(issued));
+    Some(ServerState {
+        id: step.server,
+        term: shown.term,
+        vote: shown.vote,
+        log,
+        configuration: Arc::new(shown.configuration.clone()),
+        configuration_index: shown.configuration_index,
+        durable_index: shown.durable_index,
+        commit_index: shown.commit_index,
+        applied_index: shown.applied_index,
+        role: role(&shown.role),
+        disk: Disk { term: shown.durable_term, vote: shown.durable_vote, log: on_disk },
+        writes,
+        disk_stalls: shown.disk_stalls,
+        incarnation: shown.incarnation,
+    })
+}
+
+/// The log on disk after a write.
+fn written(on_disk: &Log, write: &Write) -> Option<Log> {
+    let Write::Entries { first_index, entries, .. } = write else { return Some(on_disk.clone()) };
+    let kept = on_disk.entries().iter().filter(|entry| entry.index < *first_index);
+    without_gaps(kept.chain(entries.iter()).cloned().collect())
+}
+
+fn without_gaps(entries: Vec<Entry>) -> Option<Log> {
+    let in_a_row = entries.iter().zip(1..).all(|(entry, index)| entry.index.0 == index);
+    in_a_row.then(|| Log::from_entries(entries))
+}
+
+fn issued(output: &Output) -> Option<Write> {
+    match output {
+        Output::WriteHardState { term, vote, .. } => {
+            Some(Write::HardState { term: *term, vote: *vote })
+        }
+        Output::WriteEntries { leader_term, first_index, entries, .. } => Some(Write::Entries {
+            leader_term: *leader_term,
+            first_index: *first_index,
+            entries: entries.clone(),
+        }),
+        _ => None,
+    }
+}
+
+fn role(shown: &RoleObservation) -> Role {
+    match shown.clone() {
+        RoleObservation::Follower { leader, leader_contact } => {
+            Role::Follower { leader, leader_contact }
+        }
+        RoleObservation::PreCandidate { pre_votes } => Role::PreCandidate { pre_votes },
+        RoleObservation::Candidate { votes, transfer } => Role::Candidate { votes, transfer },
+        RoleObservation::Leader { progress, heard, transfer } => {
+            Role::Leader { progress, heard, transfer }
+        }
+    }
+}

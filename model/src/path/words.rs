@@ -1,0 +1,128 @@
+//! A server's state in words.
+
+use crate::server::{Role, ServerState, Write};
+use kontiki_specs::{CatchUp, LogIndex, ReplicationMode, ServerId};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// What changed in a server, a line for each thing.
+pub(crate) fn differences(before: &ServerState, after: &ServerState) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut note = |what: &str, old: String, new: String| {
+        if old != new {
+            lines.push(format!("{what}: {old} → {new}"));
+        }
+    };
+    note("role", role(&before.role), role(&after.role));
+    note("term", before.term.to_string(), after.term.to_string());
+    note("vote", vote(before.vote), vote(after.vote));
+    note("log", log(before.log.entries()), log(after.log.entries()));
+    let in_force = |state: &ServerState| state.configuration.to_string();
+    note("configuration", in_force(before), in_force(after));
+    note("durable up to", before.durable_index.to_string(), after.durable_index.to_string());
+    note("commit", before.commit_index.to_string(), after.commit_index.to_string());
+    note("applied", before.applied_index.to_string(), after.applied_index.to_string());
+    note("disk", disk(before), disk(after));
+    note("waiting for", writes(before), writes(after));
+    let progress = |state: &ServerState| if state.disk_stalls { "no" } else { "yes" }.to_string();
+    note("disk makes progress", progress(before), progress(after));
+    lines
+}
+
+/// A server in one line.
+pub fn describe(server: &ServerState) -> String {
+    let mut line = format!(
+        "{}: {}, term {}, vote {}, log {}, commit {}",
+        server.id,
+        role(&server.role),
+        server.term,
+        vote(server.vote),
+        log(server.log.entries()),
+        server.commit_index,
+    );
+    if server.applied_index != server.commit_index {
+        let _ = write!(line, ", applied {}", server.applied_index);
+    }
+    if !server.writes.is_empty() || server.disk.log != server.log {
+        let _ = write!(line, "; on disk: {}", disk(server));
+    }
+    line
+}
+
+pub(crate) fn role(role: &Role) -> String {
+    match role {
+        Role::Follower { leader: None, .. } => "follower".to_string(),
+        Role::Follower { leader: Some(leader), leader_contact: false } => {
+            format!("follower of {leader}")
+        }
+        Role::Follower { leader: Some(leader), leader_contact: true } => {
+            format!("follower in contact with {leader}")
+        }
+        Role::PreCandidate { pre_votes } => format!("pre-candidate with [{}]", names(pre_votes)),
+        Role::Candidate { votes, transfer } => {
+            let told = if *transfer { ", told to campaign," } else { "" };
+            format!("candidate{told} with [{}]", names(votes))
+        }
+        Role::Leader { progress, heard, transfer } => {
+            let known = progress.iter().map(|(follower, known)| {
+                let mode = match known.mode {
+                    ReplicationMode::Probe => "probe",
+                    ReplicationMode::Pipeline => "pipeline",
+                };
+                let catch_up = match known.catch_up {
+                    None => String::new(),
+                    Some(CatchUp::Done { goal }) => format!(" caught up to {goal}"),
+                    Some(CatchUp::Round { number, goal, long }) => {
+                        format!(" {}round {number} to {goal}", if long { "long " } else { "" })
+                    }
+                };
+                let (matched, next) = (known.match_index, known.next_index);
+                format!("{follower} {mode} match {matched} next {next}{catch_up}")
+            });
+            let known = known.collect::<Vec<_>>().join(", ");
+            let heard = if heard.is_empty() {
+                String::new()
+            } else {
+                format!(", heard [{}]", names(heard))
+            };
+            let to = transfer.map(|to| format!(", hands over to {to}")).unwrap_or_default();
+            format!("leader ({known}{heard}{to})")
+        }
+    }
+}
+
+/// Servers in a row.
+pub(crate) fn names(ids: &BTreeSet<ServerId>) -> String {
+    ids.iter().map(ServerId::to_string).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn vote(vote: Option<ServerId>) -> String {
+    vote.map_or("none".to_string(), |vote| vote.to_string())
+}
+
+/// Entries as their terms, a command with a `c`, a configuration with its members: `[1 2c 2{S1}]`.
+pub(crate) fn log(entries: &[kontiki_specs::Entry]) -> String {
+    let shown = entries.iter().map(|entry| match &entry.payload {
+        kontiki_specs::Payload::Noop => entry.term.to_string(),
+        kontiki_specs::Payload::Command(_) => format!("{}c", entry.term),
+        kontiki_specs::Payload::Configuration(members) => format!("{}{members}", entry.term),
+    });
+    format!("[{}]", shown.collect::<Vec<_>>().join(" "))
+}
+
+pub(crate) fn disk(server: &ServerState) -> String {
+    let disk = &server.disk;
+    format!("term {} vote {} {}", disk.term, vote(disk.vote), log(disk.log.entries()))
+}
+
+pub(crate) fn writes(server: &ServerState) -> String {
+    let shown = server.writes.iter().map(|write| match write {
+        Write::HardState { term, vote: to } => format!("term {term} vote {}", vote(*to)),
+        Write::Entries { first_index, entries, .. } => {
+            let last = entries.last().map_or(LogIndex::ZERO, |entry| entry.index);
+            format!("entries {first_index} to {last}")
+        }
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    if shown.is_empty() { "no write".to_string() } else { shown }
+}
