@@ -1,7 +1,9 @@
 //! Checking a scope: stateright's depth-first search over every state.
 
 use crate::cluster::{Action, Cluster, Reductions, State};
-use crate::resources::{cpu_time, peak_memory, reset_peak_memory};
+use crate::console::grouped;
+use crate::jobs::Usage;
+use crate::outcome::Outcome;
 use crate::server::Mutation;
 use crate::walker::walk;
 use kontiki_specs::scope::{Scope, Suite};
@@ -38,6 +40,16 @@ impl Verdict {
     pub fn is_good(&self) -> bool {
         *self == Verdict::Holds
     }
+
+    /// What it is for the command.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Verdict::Holds => Outcome::AllIsWell,
+            Verdict::Violated(_) => Outcome::Broken,
+            Verdict::Unreached(_) => Outcome::NotReached,
+            Verdict::Miscounted { .. } | Verdict::ExplorersDiffer { .. } => Outcome::CountDiffers,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -46,9 +58,11 @@ impl fmt::Display for Verdict {
             Verdict::Holds => write!(f, "holds"),
             Verdict::Violated(property) => write!(f, "VIOLATED: {property}"),
             Verdict::Unreached(goal) => write!(f, "NOT REACHED: {goal}"),
-            Verdict::Miscounted { pinned } => write!(f, "COUNT DIFFERS: {pinned} pinned"),
+            Verdict::Miscounted { pinned } => {
+                write!(f, "COUNT DIFFERS: {} pinned", grouped(*pinned))
+            }
             Verdict::ExplorersDiffer { breadth_first } => {
-                write!(f, "EXPLORERS DIFFER: {breadth_first} breadth-first")
+                write!(f, "EXPLORERS DIFFER: {} breadth-first", grouped(*breadth_first))
             }
         }
     }
@@ -66,24 +80,13 @@ pub struct CheckReport {
     pub generated_states: u64,
     /// The number of states on the longest path followed.
     pub depth: u64,
-    /// How long it took.
+    /// How long it took by the clock.
     pub time: Duration,
-    /// The processor time it took.
-    pub cpu_time: Duration,
-    /// The most memory the process held during the check, in bytes; 0 where that is not known.
-    pub peak_memory: u64,
     /// The shortest way to a broken property, if there is one.
     pub counterexample: Option<Vec<Action>>,
 }
 
 impl CheckReport {
-    /// The probability that two states had one fingerprint, so that one of them was missed: about
-    /// n²/2 pairs, each with a chance of 1 in 2⁶⁴.
-    pub fn collision_probability(&self) -> f64 {
-        let states = self.unique_states as f64;
-        (states * (states - 1.0) / 2.0 / 2_f64.powi(64)).max(0.0)
-    }
-
     /// What is known of each property and goal of the scope.
     pub fn properties(&self) -> BTreeMap<&'static str, &'static str> {
         let reached = self.cluster.goals_reached();
@@ -118,12 +121,12 @@ pub struct CheckRow {
     pub generated_states: u64,
     /// The number of states on the longest path followed.
     pub depth: u64,
-    /// How long it took.
+    /// How long it took by the clock.
     pub seconds: f64,
-    /// The processor time it took.
-    pub cpu_seconds: f64,
-    /// The most memory the process held.
-    pub peak_rss_bytes: u64,
+    /// The processor time of the whole job; `null` if others ran beside it.
+    pub cpu_seconds: Option<f64>,
+    /// The most memory the process held; `null` if other jobs ran beside this one.
+    pub peak_rss_bytes: Option<u64>,
     /// What is known of each property and goal.
     pub properties: BTreeMap<&'static str, &'static str>,
 }
@@ -140,10 +143,27 @@ impl CheckRow {
             generated_states: report.generated_states,
             depth: report.depth,
             seconds: report.time.as_secs_f64(),
-            cpu_seconds: report.cpu_time.as_secs_f64(),
-            peak_rss_bytes: report.peak_memory,
+            cpu_seconds: None,
+            peak_rss_bytes: None,
             properties: report.properties(),
         }
+    }
+
+    /// The same row with what the check took, if that is known.
+    #[must_use]
+    pub fn with(self, usage: Option<Usage>) -> CheckRow {
+        CheckRow {
+            cpu_seconds: usage.map(|usage| usage.cpu_time.as_secs_f64()),
+            peak_rss_bytes: usage.map(|usage| usage.peak_memory),
+            ..self
+        }
+    }
+
+    /// The probability that two states had one fingerprint, so that one of them was missed: about
+    /// n²/2 pairs, each with a chance of 1 in 2⁶⁴.
+    pub fn collision_probability(&self) -> f64 {
+        let states = self.unique_states as f64;
+        (states * (states - 1.0) / 2.0 / 2_f64.powi(64)).max(0.0)
     }
 }
 
@@ -165,8 +185,7 @@ pub fn check(
     cross_check: bool,
     mut progress: impl FnMut(Progress),
 ) -> CheckReport {
-    reset_peak_memory();
-    let (started, cpu_started) = (Instant::now(), cpu_time());
+    let started = Instant::now();
     let cluster = Cluster::new(scope, mutation, reductions);
     let checker = cluster.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs();
     let mut checker = checker;
@@ -191,8 +210,6 @@ pub fn check(
         generated_states: checker.state_count() as u64,
         depth: checker.max_depth() as u64,
         time: started.elapsed(),
-        cpu_time: cpu_time().saturating_sub(cpu_started),
-        peak_memory: peak_memory(),
         counterexample: None,
         cluster,
     };

@@ -1,5 +1,7 @@
 //! The command as its user meets it: exit status, messages, files.
 
+#![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -60,8 +62,55 @@ fn a_wrong_count_fails() {
     let text = "servers = 2\nterms = 1\nlog = 1\nunique-states = 3\n";
     let scope = scratch("pinned.toml", text).unwrap();
     let output = run(&["check", scope.to_str().unwrap()]).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("COUNT DIFFERS: 3 pinned"));
+}
+
+#[test]
+fn a_goal_that_is_not_reached_fails() {
+    let text = "servers = 2\nterms = 1\nlog = 1\nsometimes = [\"two-leaders\"]\n";
+    let scope = scratch("unreached.toml", text).unwrap();
+    let output = run(&["check", scope.to_str().unwrap()]).unwrap();
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("NOT REACHED: two-leaders"));
+}
+
+/// A report as JSON without what differs from one run to the next.
+fn timeless(file: &str) -> serde_json::Value {
+    let mut report: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    for row in report.as_array_mut().unwrap() {
+        for key in ["seconds", "cpu_seconds", "peak_rss_bytes", "runs"] {
+            row.as_object_mut().unwrap().remove(key);
+        }
+    }
+    report
+}
+
+/// What comes out does not depend on how much is done side by side, nor does its order.
+#[test]
+fn side_by_side_and_one_after_the_other_are_the_same() {
+    let names = ["vote-twice", "acknowledge-before-durable", "skip-consistency-check"];
+    for (command, rest) in [
+        ("check", &["first-steps", "six-votes", "election", "outsider"][..]),
+        ("check", &["election", "first-steps", "--mutation", "vote-twice"]),
+        ("mutants", &names),
+        ("claims", &["21", "17"]),
+    ] {
+        let mut results = Vec::new();
+        for (jobs, memory) in [("1", "2048"), ("4", "2048"), ("2", "0")] {
+            let name = format!("{command}-{}-{jobs}-{memory}.json", rest[0]);
+            let json = scratch(&name, "").unwrap();
+            let json = json.to_str().unwrap();
+            let fixed = [command, "--jobs", jobs, "--memory", memory, "--json", json];
+            let traces = ["--traces", env!("CARGO_TARGET_TMPDIR")];
+            let output = run(&[&fixed[..], &traces, rest].concat()).unwrap();
+            results.push((output.status.code(), timeless(json)));
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(errors.contains("MiB at most"), "{errors}");
+        }
+        assert_eq!(results[0], results[1], "{command}");
+        assert_eq!(results[0], results[2], "{command}");
+    }
 }
 
 #[test]

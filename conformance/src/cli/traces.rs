@@ -9,6 +9,7 @@ use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
 use kontiki_model::check::check;
 use kontiki_model::cluster::Reductions;
 use kontiki_model::console::{grouped, progress_bar};
+use kontiki_model::outcome::Outcome;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::Trace;
 use std::fs::File;
@@ -34,17 +35,17 @@ pub struct FileOptions {
 }
 
 /// Explores the scope and writes its atlas.
-pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
+pub fn record(options: &RecordOptions) -> anyhow::Result<Outcome> {
     let scope = Scope::find(&options.scope)?;
     let bar = progress_bar(&scope.name, scope.unique_states);
     let report = check(&scope, None, Reductions::ALL, false, |seen| {
         bar.set_position(seen.unique_states);
-        bar.set_message(seen.depth.to_string());
+        bar.set_message(format!("states, depth {}", grouped(seen.depth)));
     });
     bar.finish_and_clear();
     if !report.verdict.is_good() {
         println!("{}: {}; there is nothing to record", scope.name, report.verdict);
-        return Ok(false);
+        return Ok(report.verdict.outcome());
     }
     let path = &options.output;
     let cannot = || format!("cannot write {}", path.display());
@@ -52,18 +53,18 @@ pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
     let atlas = Atlas::of(&report.cluster);
     let steps = record::record(&atlas, BufWriter::new(file)).with_context(cannot)?;
     println!("{}: {} steps in {}", scope.name, grouped(steps), path.display());
-    Ok(true)
+    Ok(Outcome::AllIsWell)
 }
 
 /// Replays every trace with as much of the log in memory as [`Memory`] says.
-pub fn replay(options: &FileOptions) -> anyhow::Result<bool> {
+pub fn replay(options: &FileOptions) -> anyhow::Result<Outcome> {
     each(options, |trace| {
         Memory::ALL.into_iter().try_fold(0, |_, memory| replay_trace(trace, memory))
     })
 }
 
 /// Validates every trace.
-pub fn validate(options: &FileOptions) -> anyhow::Result<bool> {
+pub fn validate(options: &FileOptions) -> anyhow::Result<Outcome> {
     each(options, validate_trace)
 }
 
@@ -71,8 +72,8 @@ pub fn validate(options: &FileOptions) -> anyhow::Result<bool> {
 fn each(
     options: &FileOptions,
     look: impl Fn(&Trace) -> Result<u64, TraceFault>,
-) -> anyhow::Result<bool> {
-    let mut good = true;
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::AllIsWell;
     let mut unreadable = None;
     for file in &options.files {
         match Trace::load(file).map(|trace| look(&trace)) {
@@ -81,7 +82,7 @@ fn each(
             }
             Ok(Err(fault)) => {
                 println!("{}: {fault}", file.display());
-                good = false;
+                outcome = Outcome::Broken;
             }
             Err(error) => {
                 // The last one is the command's own error.
@@ -91,5 +92,5 @@ fn each(
             }
         }
     }
-    unreadable.map_or(Ok(good), |error| Err(error.into()))
+    unreadable.map_or(Ok(outcome), |error| Err(error.into()))
 }

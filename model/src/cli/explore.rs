@@ -5,6 +5,7 @@ use anyhow::Context;
 use clap::Args;
 use kontiki_model::cluster::{Cluster, Reductions, State};
 use kontiki_model::explore::ReadableCluster;
+use kontiki_model::outcome::Outcome;
 use kontiki_model::walker::walk;
 use kontiki_specs::{Property, mutation_rows};
 use stateright::Model;
@@ -25,7 +26,7 @@ pub struct Options {
 }
 
 /// Serves the Explorer until interrupted.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let scope = find_scope(&options.scope)?;
     let mutation = options.mutation.as_deref().map(find_mutation).transpose()?;
     let address = options
@@ -48,7 +49,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     }
     println!("Exploring {} on http://{address}/ (Ctrl-C to stop)", scope.name);
     ReadableCluster(cluster).checker().serve(address);
-    Ok(true)
+    Ok(Outcome::AllIsWell)
 }
 
 /// More states than a counterexample is looked for in before the Explorer is served without one.

@@ -1,6 +1,7 @@
 //! `list`.
 
 use kontiki_model::console::table;
+use kontiki_model::outcome::Outcome;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{Goal, Property, mutation_rows};
 
@@ -8,7 +9,7 @@ use kontiki_specs::{Goal, Property, mutation_rows};
 const RULES: &str = include_str!("../../../specs/rules.md");
 
 /// Prints what there is.
-pub fn run() -> anyhow::Result<bool> {
+pub fn run() -> anyhow::Result<Outcome> {
     let mut scopes = table(&["scope", "suite", "states", "what for"]);
     for scope in Scope::builtin()? {
         scopes.add_row([
@@ -37,5 +38,5 @@ pub fn run() -> anyhow::Result<bool> {
             println!("  {heading}");
         }
     }
-    Ok(true)
+    Ok(Outcome::AllIsWell)
 }
