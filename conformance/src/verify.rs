@@ -7,8 +7,7 @@ use crate::implementation::Memory;
 use crate::premise::{Refutation, refute};
 use crate::replay::{ReplayReport, replay};
 use kontiki::core::StartError;
-use kontiki_model::check::{CheckReport, CheckRow, Progress, check};
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, CheckReport, CheckRow, Progress, check};
 use kontiki_model::console::grouped;
 use kontiki_model::outcome::Outcome;
 use kontiki_specs::scope::Scope;
@@ -132,7 +131,7 @@ pub enum Stage {
 /// # Errors
 /// If the implementation refuses the scope's configuration.
 pub fn verify(scope: &Scope, mut progress: impl FnMut(Stage)) -> Result<ScopeReport, StartError> {
-    let check = check(scope, None, Reductions::ALL, false, |seen| progress(Stage::Check(seen)));
+    let check = check(scope, &CheckOptions::default(), |seen| progress(Stage::Check(seen)));
     let started = Instant::now();
     let mut report = ScopeReport {
         verdict: Verdict::Holds,

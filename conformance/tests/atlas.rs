@@ -8,8 +8,7 @@ use kontiki_conformance::record::record;
 use kontiki_conformance::recorded::{replay_trace, validate_trace};
 use kontiki_conformance::replay::replay;
 use kontiki_conformance::verify::{Verdict, verify};
-use kontiki_model::check::check;
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, check};
 use kontiki_specs::scope::{Scope, Suite};
 use kontiki_specs::trace::Trace;
 
@@ -17,7 +16,7 @@ use kontiki_specs::trace::Trace;
 const MOST_STATES: u64 = 150_000;
 
 fn atlas(scope: &Scope) -> Atlas {
-    Atlas::of(&check(scope, None, Reductions::ALL, false, |_| {}).cluster)
+    Atlas::of(&check(scope, &CheckOptions::default(), |_| {}).cluster)
 }
 
 #[test]

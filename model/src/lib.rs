@@ -6,6 +6,7 @@
 //! * [`properties`] is what must hold.
 
 pub mod actor;
+pub mod bounded;
 pub mod check;
 pub mod claims;
 pub mod cluster;

@@ -75,6 +75,44 @@ fn a_goal_that_is_not_reached_fails() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("NOT REACHED: two-leaders"));
 }
 
+/// What a check that was ended early has seen is the same each time, and said.
+#[test]
+fn a_check_that_is_ended_early_says_what_it_knows() {
+    let json = scratch("early.json", "").unwrap();
+    let json = json.to_str().unwrap();
+    let output = run(&["check", "long-log", "--max-states", "2000", "--json", json]).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("long-log: no property is broken in the"), "{told}");
+    let report = timeless(json);
+    let states = report[0]["unique_states"].as_u64().unwrap();
+    assert!((2001..100_000).contains(&states), "{states}");
+    assert_eq!(report[0]["ended_early"], true);
+    assert_eq!(report[0]["properties"]["election-safety"], "holds so far");
+    assert_eq!(report[0]["properties"]["leader-elected"], "reached");
+    run(&["check", "long-log", "first-steps", "--max-states", "2000", "--json", json]).unwrap();
+    assert_eq!(timeless(json)[0], report[0]);
+    let timed = run(&["check", "long-log", "--time", "1"]).unwrap();
+    assert_eq!(timed.status.code(), Some(3), "{timed:?}");
+}
+
+/// A bound that is never reached changes nothing; a violation comes first.
+#[test]
+fn a_bound_hides_nothing() {
+    let (all, less) = ("2731", "2730");
+    let unbounded = run(&["check", "first-steps", "--max-states", all]).unwrap();
+    assert_eq!(unbounded.status.code(), Some(0), "{unbounded:?}");
+    let bounded = run(&["check", "first-steps", "--max-states", less]).unwrap();
+    assert_eq!(bounded.status.code(), Some(3), "{bounded:?}");
+    let traces = env!("CARGO_TARGET_TMPDIR");
+    let broken = ["check", "election", "--mutation", "vote-twice", "--traces", traces];
+    for bound in ["3", "1000000"] {
+        let bounded = run(&[&broken[..], &["--max-states", bound]].concat()).unwrap();
+        let violated = bounded.status.code() == Some(1);
+        assert_eq!(violated, bound != "3", "{bounded:?}");
+    }
+}
+
 /// A report as JSON without what differs from one run to the next.
 fn timeless(file: &str) -> serde_json::Value {
     let mut report: serde_json::Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();

@@ -1,7 +1,6 @@
 //! Two explorers count the same states, and the pinned counts are those.
 
-use kontiki_model::check::{Verdict, check};
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, Verdict, check};
 use kontiki_specs::scope::{Scope, Suite};
 
 /// Scopes with more states are left to `check --cross-check`.
@@ -12,7 +11,8 @@ fn explorers_agree_on_small_scopes() {
     let mut checked = 0;
     for scope in Scope::builtin().unwrap() {
         if scope.unique_states.is_some_and(|states| states <= SMALL) {
-            let report = check(&scope, None, Reductions::ALL, true, |_| {});
+            let options = CheckOptions { cross_check: true, ..CheckOptions::default() };
+            let report = check(&scope, &options, |_| {});
             assert_eq!(report.verdict, Verdict::Holds, "{}", scope.name);
             checked += 1;
         }

@@ -6,8 +6,7 @@ use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::record;
 use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
-use kontiki_model::check::check;
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, check};
 use kontiki_model::console::{grouped, progress_bar};
 use kontiki_model::outcome::Outcome;
 use kontiki_specs::scope::Scope;
@@ -38,7 +37,7 @@ pub struct FileOptions {
 pub fn record(options: &RecordOptions) -> anyhow::Result<Outcome> {
     let scope = Scope::find(&options.scope)?;
     let bar = progress_bar(&scope.name, scope.unique_states);
-    let report = check(&scope, None, Reductions::ALL, false, |seen| {
+    let report = check(&scope, &CheckOptions::default(), |seen| {
         bar.set_position(seen.unique_states);
         bar.set_message(format!("states, depth {}", grouped(seen.depth)));
     });

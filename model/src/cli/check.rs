@@ -3,7 +3,8 @@
 use super::output::{tell, write_json};
 use super::{SuiteName, default_traces, find_mutation, find_scope};
 use clap::{Args, ValueEnum};
-use kontiki_model::check::{CheckReport, CheckRow, check};
+use kontiki_model::bounded::Bounds;
+use kontiki_model::check::{CheckOptions, CheckReport, CheckRow, check};
 use kontiki_model::cluster::Reductions;
 use kontiki_model::console::{grouped, progress_bar, seconds, table};
 use kontiki_model::jobs::{self, Done, Job, Limits, Usage, Work};
@@ -31,6 +32,12 @@ pub struct Options {
     /// Switch a reduction of the state space off.
     #[arg(long, value_enum)]
     without: Vec<Reduction>,
+    /// End a scope's check early, once it has gone on from so many states, and say what is known.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_states: Option<u64>,
+    /// End a scope's check early, after so many seconds, and say what is known.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    time: Option<u64>,
     /// Write the results as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -58,6 +65,8 @@ impl Options {
             cross_check: false,
             mutation: None,
             without: Vec::new(),
+            max_states: None,
+            time: None,
             json: None,
             traces: default_traces(),
             limits,
@@ -117,6 +126,7 @@ pub fn report(
         outcomes.push(outcome);
     }
     println!("{shown}");
+    rows.iter().filter(|row| row.ended_early).for_each(tell_so_far);
     let collision: f64 = rows.iter().map(CheckRow::collision_probability).sum();
     println!("Probability that a fingerprint collision hid a state: {collision:.1e}");
     write_json(json, &rows)?;
@@ -126,28 +136,40 @@ pub fn report(
 impl Options {
     /// A job for each scope.
     pub fn jobs(&self) -> anyhow::Result<Vec<Job<'_, anyhow::Result<Checked>>>> {
-        let mutation = self.mutation.as_deref().map(find_mutation).transpose()?;
-        let reductions = Reductions {
-            dead_messages: !self.without.contains(&Reduction::DeadMessages),
-            symmetry: !self.without.contains(&Reduction::Symmetry),
-        };
+        let options = self.check_options()?;
         let jobs = self.scopes()?.into_iter().map(|mut scope| {
-            if reductions != Reductions::ALL {
+            if options.reductions != Reductions::ALL {
                 scope.unique_states = None; // What is pinned is the reduced count.
             }
             let size = scope.unique_states;
             let bar = progress_bar(&scope.name, size);
             let work: Work<'_, _> = Box::new(move |bar| {
-                let report = check(&scope, mutation, reductions, self.cross_check, |seen| {
+                let report = check(&scope, &options, |seen| {
                     bar.set_position(seen.unique_states);
                     bar.set_message(format!("states, depth {}", grouped(seen.depth)));
                 });
                 let states = grouped(report.unique_states);
-                (format!("{}, {states} states", report.verdict), self.checked(mutation, &report))
+                (
+                    format!("{}, {states} states", report.verdict),
+                    self.checked(options.mutation, &report),
+                )
             });
             Job { bar, size, work }
         });
         Ok(jobs.collect())
+    }
+
+    fn check_options(&self) -> anyhow::Result<CheckOptions> {
+        let time = self.time.map(Duration::from_secs);
+        Ok(CheckOptions {
+            mutation: self.mutation.as_deref().map(find_mutation).transpose()?,
+            reductions: Reductions {
+                dead_messages: !self.without.contains(&Reduction::DeadMessages),
+                symmetry: !self.without.contains(&Reduction::Symmetry),
+            },
+            cross_check: self.cross_check,
+            bounds: Bounds { states: self.max_states, time },
+        })
     }
 
     /// All that is kept of a report: a cluster's tables are large.
@@ -160,6 +182,22 @@ impl Options {
         let story = path.map(|path| tell(&path, mutation, &about, &file)).transpose()?;
         Ok(Checked { row: CheckRow::of(report), outcome: report.verdict.outcome(), story })
     }
+}
+
+/// What is known of a scope of which not all was seen.
+fn tell_so_far(row: &CheckRow) {
+    let of = |so_far: &str| {
+        let goals = row.properties.iter().filter(|(_, known)| **known == so_far);
+        let names: Vec<&str> = goals.map(|(name, _)| *name).collect();
+        if names.is_empty() { "nothing".to_string() } else { names.join(", ") }
+    };
+    println!(
+        "{}: no property is broken in the {} states seen; reached: {}; not reached so far: {}",
+        row.scope,
+        grouped(row.unique_states),
+        of("reached"),
+        of("not reached so far"),
+    );
 }
 
 fn cells(row: &CheckRow, usage: Option<Usage>) -> Vec<String> {
