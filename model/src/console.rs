@@ -47,18 +47,14 @@ pub fn progress_bar(name: &str, expected: Option<u64>) -> ProgressBar {
     // The templates are constants; if one were wrong, a plain bar would do.
     let style = ProgressStyle::with_template(template);
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.set_style(
-        style
-            .with_key("count", |bar: &ProgressState, to: &mut dyn Write| show(to, bar.pos()))
-            .with_key("all", |bar: &ProgressState, to: &mut dyn Write| {
-                show(to, bar.len().unwrap_or_default());
-            })
-            .with_key("rate", |bar: &ProgressState, to: &mut dyn Write| {
-                show(to, bar.per_sec() as u64);
-            }),
-    );
-    bar.set_prefix(name.to_string());
-    bar
+    let style = style
+        .with_key("count", |bar: &ProgressState, to: &mut dyn Write| show(to, bar.pos()))
+        .with_key("all", |bar: &ProgressState, to: &mut dyn Write| {
+            show(to, bar.len().unwrap_or_default());
+        })
+        .with_key("rate", |bar: &ProgressState, to: &mut dyn Write| show(to, bar.per_sec() as u64));
+    // Setters would draw the bar; one that waits for its job is not to be seen.
+    bar.with_style(style).with_prefix(name.to_string())
 }
 
 /// What cannot be shown in a progress bar is left out.

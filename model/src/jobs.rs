@@ -194,7 +194,7 @@ impl<'a, T> Pool<'a, T> {
             if waiting.running.is_empty() || held.saturating_add(needs) <= self.memory {
                 let (place, job) = waiting.jobs.pop_front()?;
                 let bar = self.bars.add(job.bar.clone());
-                bar.reset_elapsed();
+                bar.reset();
                 waiting.running.push(Running { place, bar, needs });
                 return Some((place, job));
             }

@@ -89,7 +89,7 @@ fn a_check_that_is_ended_early_says_what_it_knows() {
     assert!((2001..100_000).contains(&states), "{states}");
     assert_eq!(report[0]["ended_early"], true);
     assert_eq!(report[0]["properties"]["election-safety"], "holds so far");
-    assert_eq!(report[0]["properties"]["leader-elected"], "reached");
+    assert_eq!(report[0]["properties"]["mismatch-reported"], "reached");
     run(&["check", "long-log", "first-steps", "--max-states", "2000", "--json", json]).unwrap();
     assert_eq!(timeless(json)[0], report[0]);
     let timed = run(&["check", "long-log", "--time", "1"]).unwrap();
@@ -106,10 +106,10 @@ fn a_bound_hides_nothing() {
     assert_eq!(bounded.status.code(), Some(3), "{bounded:?}");
     let traces = env!("CARGO_TARGET_TMPDIR");
     let broken = ["check", "election", "--mutation", "vote-twice", "--traces", traces];
-    for bound in ["3", "1000000"] {
+    for bound in ["1", "3", "1000000"] {
         let bounded = run(&[&broken[..], &["--max-states", bound]].concat()).unwrap();
         let violated = bounded.status.code() == Some(1);
-        assert_eq!(violated, bound != "3", "{bounded:?}");
+        assert_eq!(violated, bound != "1", "{bounded:?}");
     }
 }
 
@@ -157,8 +157,18 @@ fn what_cannot_be_done_is_said() {
     for (arguments, says) in [
         (vec!["check", flawed.to_str().unwrap()], "flawed.toml:3: unknown key `lgo`"),
         (vec!["check", "electoin"], "election"),
-        (vec!["mutants", "no-such"], "no mutation is called `no-such`"),
-        (vec!["claims", "no-such"], "no claim is called `no-such`; there are one-step-to-five"),
+        (
+            vec!["mutants", "vote-twise"],
+            "unknown mutation `vote-twise`: did you mean `vote-twice`?",
+        ),
+        (vec!["check", "election", "--mutation", "zzz"], "unknown mutation `zzz`\n"),
+        (vec!["claims", "two-leader"], "unknown claim `two-leader`: did you mean `two-leaders-at-"),
+        (vec!["check", "--suite", "deeep"], "a similar value exists: 'deep'"),
+        (vec!["list", "mutation"], "nothing is called `mutation`: did you mean `mutations`?"),
+        (vec!["list", "electoin-safety"], "did you mean `election-safety`?"),
+        (vec!["simulate", "election", "--walks", "0"], "0 is not in 1.."),
+        (vec!["check", "--jobs", "0"], "invalid value '0' for '--jobs <N>'"),
+        (vec!["check", "--max-states", "0"], "0 is not in 1.."),
         (vec!["explore", "election", "--address", "nowhere"], "`nowhere` is not an address"),
     ] {
         let output = run(&arguments).unwrap();
@@ -192,10 +202,33 @@ fn files_that_cannot_be_read_or_written() {
 }
 
 #[test]
+fn only_what_is_asked_for_is_listed() {
+    for (only, listed, left_out) in [
+        ("mutations", "vote-twice", "two-leaders-at-once"),
+        ("E3", "| E3 ", "| E4 "),
+        ("figure-8", "commit-older-term-by-counting", "vote-twice"),
+        ("deep", "deep-crash", "| first-steps"),
+        ("rules", "| L12 ", "vote-twice"),
+    ] {
+        let output = run(&["list", only]).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains(listed) && !told.contains(left_out), "{only}: {told}");
+    }
+    let all = run(&["list"]).unwrap();
+    let told = String::from_utf8_lossy(&all.stdout);
+    for kind in ["| scope ", "| property ", "| goal ", "| mutation ", "| claim ", "| rule "] {
+        assert!(told.contains(kind), "{told}");
+    }
+}
+
+#[test]
 fn random_walks_find_a_broken_rule() {
     let traces = env!("CARGO_TARGET_TMPDIR");
     let walk = ["simulate", "election", "--walks", "50", "--seed", "7", "--traces", traces];
-    assert_eq!(run(&walk).unwrap().status.code(), Some(0));
+    let held = run(&walk).unwrap();
+    assert_eq!(held.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&held.stdout).contains("Every property holds"), "{held:?}");
     let broken = [&walk[..], &["--mutation", "vote-twice"]].concat();
     assert_eq!(run(&broken).unwrap().status.code(), Some(1));
 }

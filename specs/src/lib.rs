@@ -19,6 +19,7 @@ mod observation;
 mod output;
 mod properties;
 pub mod scope;
+pub mod spelling;
 pub mod trace;
 
 pub use claims::{Claim, ClaimRun, ClaimVerdict, Expectation, claims};

@@ -19,7 +19,7 @@ pub struct Options {
     #[arg(long, default_value_t = 5)]
     servers: u64,
     /// How many steps servers take in all, each compared with the model.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// The folder for the trace of a finding.
     #[arg(long, value_name = "FOLDER", default_value = "out")]

@@ -6,14 +6,16 @@ use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::record;
 use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
+use kontiki_conformance::stories;
 use kontiki_model::check::{CheckOptions, check};
 use kontiki_model::console::{grouped, progress_bar};
 use kontiki_model::outcome::Outcome;
 use kontiki_specs::scope::Scope;
+use kontiki_specs::spelling::suggestion;
 use kontiki_specs::trace::Trace;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf, is_separator};
 
 /// What to record.
 #[derive(Args)]
@@ -28,7 +30,7 @@ pub struct RecordOptions {
 /// Which traces to look at.
 #[derive(Args)]
 pub struct FileOptions {
-    /// Trace files.
+    /// Trace files, or stories by name, as in `figure-8`.
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
@@ -75,7 +77,7 @@ fn each(
     let mut outcome = Outcome::AllIsWell;
     let mut unreadable = None;
     for file in &options.files {
-        match Trace::load(file).map(|trace| look(&trace)) {
+        match load(file).map(|trace| look(&trace)) {
             Ok(Ok(steps)) => {
                 println!("{}: {} steps agree", file.display(), grouped(steps));
             }
@@ -91,5 +93,21 @@ fn each(
             }
         }
     }
-    unreadable.map_or(Ok(outcome), |error| Err(error.into()))
+    unreadable.map_or(Ok(outcome), Err)
+}
+
+/// The trace in a file. What is no file and does not look like a path is the name of a story.
+fn load(file: &Path) -> anyhow::Result<Trace> {
+    let name = file.display().to_string();
+    if name.contains(is_separator) || name.ends_with(".jsonl") || file.exists() {
+        return Ok(Trace::load(file)?);
+    }
+    let stories = stories::all()?;
+    let known: Vec<&str> = stories.iter().map(|story| story.name.as_str()).collect();
+    let meant = suggestion(&name, &known);
+    let story = stories.iter().find(|story| story.name == name).with_context(|| {
+        let known = known.join(", ");
+        format!("unknown story `{name}`{meant}\n  known stories: {known}\n  or the path of a trace file, as in my.trace.jsonl")
+    });
+    Ok(story?.trace.clone())
 }

@@ -9,6 +9,7 @@ use kontiki_model::jobs::{self, Done, Job, Limits, Work};
 use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
 use kontiki_specs::scope::Scope;
+use kontiki_specs::spelling::suggestion;
 use kontiki_specs::{Claim, claims};
 use std::path::PathBuf;
 
@@ -37,7 +38,8 @@ impl Options {
         let is = |claim: &Claim, name: &str| claim.name == name || claim.number.to_string() == name;
         if let Some(name) = self.names.iter().find(|name| !all.iter().any(|one| is(one, name))) {
             let known: Vec<&str> = all.iter().map(|claim| claim.name.as_str()).collect();
-            bail!("no claim is called `{name}`; there are {}", known.join(", "));
+            let meant = suggestion(name, &known);
+            bail!("unknown claim `{name}`{meant}\n  `list claims` shows all of them");
         }
         Ok(all.into_iter().filter(|one| self.names.iter().any(|name| is(one, name))).collect())
     }

@@ -15,6 +15,7 @@ use kontiki_model::jobs::Limits;
 use kontiki_model::outcome::{EXIT_STATUSES, Outcome};
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::{Scope, Suite};
+use kontiki_specs::spelling::suggestion;
 use std::path::PathBuf;
 
 /// Raft, model-checked: every interleaving of a small cluster, within the bounds of a scope.
@@ -41,8 +42,8 @@ enum Command {
     /// Take random walks through a scope that is too large to exhaust.
     #[command(after_help = EXIT_STATUSES)]
     Simulate(simulate::Options),
-    /// List scopes, properties, goals, mutations and rules.
-    List,
+    /// List scopes, properties, goals, mutations, claims and rules.
+    List(list::Options),
     /// Check every scope of the `ci` suite, then run the mutants: the model's part of `cargo verify`.
     #[command(after_help = EXIT_STATUSES)]
     Verify(Limits),
@@ -72,7 +73,7 @@ impl Arguments {
             Command::Claims(options) => claims::run(&options),
             Command::Explore(options) => explore::run(&options),
             Command::Simulate(options) => simulate::run(&options),
-            Command::List => list::run(),
+            Command::List(options) => list::run(&options),
             Command::Verify(limits) => verify::run(limits),
         }
     }
@@ -88,6 +89,9 @@ fn find_scope(name_or_path: &str) -> anyhow::Result<Scope> {
 }
 
 fn find_mutation(name: &str) -> anyhow::Result<Mutation> {
-    Mutation::from_name(name)
-        .with_context(|| format!("no mutation is called `{name}`; `list` shows all of them"))
+    Mutation::from_name(name).with_context(|| {
+        let known: Vec<&str> = Mutation::ALL.iter().map(|mutation| mutation.name()).collect();
+        let meant = suggestion(name, &known);
+        format!("unknown mutation `{name}`{meant}\n  `list mutations` shows all of them")
+    })
 }

@@ -1,7 +1,7 @@
 //! What several commands print and write.
 
 use anyhow::Context;
-use kontiki_model::console;
+use kontiki_model::console::{self, grouped};
 use kontiki_model::path::Path;
 use kontiki_model::server::Mutation;
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub fn tell(
     path.trace(mutation, about)
         .save(file)
         .with_context(|| format!("cannot write the trace {}", file.display()))?;
-    let (about, steps) = (about.trim_end_matches('.'), path.len());
+    let (about, steps) = (about.trim_end_matches('.'), grouped(path.len() as u64));
     let (story, file) = (path.story(), file.display());
     Ok(format!("\n{about}: {steps} steps\n\n{story}\nThe same as a trace: {file}\n"))
 }

@@ -18,7 +18,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many walks to take.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     walks: u64,
     /// Break a rule.
     #[arg(long, value_name = "MUTATION")]
