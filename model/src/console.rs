@@ -54,7 +54,7 @@ pub fn progress_bar(name: &str, expected: Option<u64>) -> ProgressBar {
         })
         .with_key("rate", |bar: &ProgressState, to: &mut dyn Write| show(to, bar.per_sec() as u64));
     // Setters would draw the bar; one that waits for its job is not to be seen.
-    bar.with_style(style).with_prefix(name.to_string())
+    bar.with_style(style).with_prefix(name.to_string()).with_message("states")
 }
 
 /// What cannot be shown in a progress bar is left out.

@@ -1,6 +1,6 @@
 //! Jobs side by side: so many at a time, the longest first, none begun while memory is short.
 
-use crate::console::{grouped, seconds};
+use crate::console::{grouped, progress_bar, seconds};
 use crate::resources::{cpu_time, peak_memory, reset_peak_memory, resident_memory};
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar};
@@ -14,6 +14,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How much memory may be taken if nothing is said, in MiB.
+const MOST_MEMORY: u64 = 2048;
+
 /// How many jobs run at a time.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Limits {
@@ -21,8 +24,14 @@ pub struct Limits {
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
     /// Begin nothing beside others that may take the memory of the process beyond so many MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(long, value_name = "MIB", default_value_t = MOST_MEMORY)]
     pub memory: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { jobs: None, memory: MOST_MEMORY }
+    }
 }
 
 impl Limits {
@@ -45,6 +54,12 @@ pub struct Job<'a, T> {
 pub type Work<'a, T> = Box<dyn FnOnce(&ProgressBar) -> (String, T) + Send + 'a>;
 
 impl<'a, T: 'a> Job<'a, T> {
+    /// A job whose progress is not looked at.
+    pub fn plain(name: &str, size: Option<u64>, work: impl FnOnce() -> T + Send + 'a) -> Self {
+        let work: Work<'a, T> = Box::new(|_| ("done".to_string(), work()));
+        Job { bar: progress_bar(name, size), size, work }
+    }
+
     /// The same job, with what comes of it made into something else.
     pub fn map<U>(self, into: impl FnOnce(T) -> U + Send + 'a) -> Job<'a, U> {
         let Job { bar, size, work } = self;
@@ -266,9 +281,8 @@ mod tests {
         Limits { jobs: NonZeroUsize::new(jobs), memory }
     }
 
-    fn job<'a, T: Send>(size: Option<u64>, work: impl FnOnce() -> T + Send + 'a) -> Job<'a, T> {
-        let work = Box::new(|_: &ProgressBar| (String::new(), work()));
-        Job { bar: ProgressBar::hidden(), size, work }
+    fn job<'a, T: 'a>(size: Option<u64>, work: impl FnOnce() -> T + Send + 'a) -> Job<'a, T> {
+        Job::plain("test", size, work)
     }
 
     #[test]

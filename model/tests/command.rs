@@ -127,15 +127,15 @@ fn timeless(file: &str) -> serde_json::Value {
 /// What comes out does not depend on how much is done side by side, nor does its order.
 #[test]
 fn side_by_side_and_one_after_the_other_are_the_same() {
-    let names = ["vote-twice", "acknowledge-before-durable", "skip-consistency-check"];
+    let names = ["vote-twice", "minority-elects", "keep-vote-in-new-term"];
     for (command, rest) in [
-        ("check", &["first-steps", "six-votes", "election", "outsider"][..]),
+        ("check", &["outsider", "first-steps", "six-votes"][..]),
         ("check", &["election", "first-steps", "--mutation", "vote-twice"]),
         ("mutants", &names),
-        ("claims", &["21", "17"]),
+        ("claims", &["17"]),
     ] {
         let mut results = Vec::new();
-        for (jobs, memory) in [("1", "2048"), ("4", "2048"), ("2", "0")] {
+        for (jobs, memory) in [("1", "2048"), ("4", "1000")] {
             let name = format!("{command}-{}-{jobs}-{memory}.json", rest[0]);
             let json = scratch(&name, "").unwrap();
             let json = json.to_str().unwrap();
@@ -147,7 +147,6 @@ fn side_by_side_and_one_after_the_other_are_the_same() {
             assert!(errors.contains("MiB at most"), "{errors}");
         }
         assert_eq!(results[0], results[1], "{command}");
-        assert_eq!(results[0], results[2], "{command}");
     }
 }
 
