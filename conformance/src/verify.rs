@@ -7,8 +7,9 @@ use crate::implementation::Memory;
 use crate::premise::{Refutation, refute};
 use crate::replay::{ReplayReport, replay};
 use kontiki::core::StartError;
-use kontiki_model::check::{CheckReport, CheckRow, Progress, check};
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, CheckReport, CheckRow, Progress, check};
+use kontiki_model::console::grouped;
+use kontiki_model::outcome::Outcome;
 use kontiki_specs::scope::Scope;
 use serde::Serialize;
 use std::fmt;
@@ -45,6 +46,16 @@ impl Verdict {
         *self == Verdict::Holds
     }
 
+    /// What it is for the command.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Verdict::Holds => Outcome::AllIsWell,
+            Verdict::Model(verdict) => verdict.outcome(),
+            Verdict::Refuted(_) | Verdict::Diverges(_) | Verdict::Hides(_) => Outcome::Broken,
+            Verdict::Miscounted { .. } | Verdict::Incomplete { .. } => Outcome::CountDiffers,
+        }
+    }
+
     /// What was found, told at length, where there is more to it than its line in the table says.
     pub fn details(&self) -> Option<String> {
         match self {
@@ -73,8 +84,12 @@ impl fmt::Display for Verdict {
             Verdict::Diverges(divergence) => {
                 write!(f, "DIVERGES after {} steps", divergence.path.len())
             }
-            Verdict::Miscounted { pinned } => write!(f, "TRANSITIONS DIFFER: {pinned} pinned"),
-            Verdict::Incomplete { states } => write!(f, "INCOMPLETE: {states} states come to"),
+            Verdict::Miscounted { pinned } => {
+                write!(f, "TRANSITIONS DIFFER: {} pinned", grouped(*pinned))
+            }
+            Verdict::Incomplete { states } => {
+                write!(f, "INCOMPLETE: {} states come to", grouped(*states))
+            }
             Verdict::Hides(hidden) => {
                 write!(f, "HIDDEN STATE after {} steps", hidden.paths[1].len())
             }
@@ -97,20 +112,26 @@ pub struct ScopeReport {
     pub transitions: u64,
     /// The replays, with as much of the log in memory as [`Memory`] says.
     pub replays: Vec<ReplayReport>,
-    /// How long recording and replaying took.
+    /// How long recording and replaying took by the clock.
     pub replay_time: Duration,
 }
 
+/// How far a verification is.
+#[derive(Clone, Copy, Debug)]
+pub enum Stage {
+    /// The model is being checked, or what was found in it is looked for again.
+    Check(Progress),
+    /// The atlas is being replayed for the so many-th time, from 1.
+    Replay(u64),
+}
+
 /// Checks a scope, looks whether it bears out the comparison's premise, records its atlas and
-/// replays it. Calls `progress` some times a second while the model is checked.
+/// replays it. Calls `progress` some times a second while the model is checked, and before each replay.
 ///
 /// # Errors
 /// If the implementation refuses the scope's configuration.
-pub fn verify(
-    scope: &Scope,
-    mut progress: impl FnMut(Progress),
-) -> Result<ScopeReport, StartError> {
-    let check = check(scope, None, Reductions::ALL, false, &mut progress);
+pub fn verify(scope: &Scope, mut progress: impl FnMut(Stage)) -> Result<ScopeReport, StartError> {
+    let check = check(scope, &CheckOptions::default(), |seen| progress(Stage::Check(seen)));
     let started = Instant::now();
     let mut report = ScopeReport {
         verdict: Verdict::Holds,
@@ -126,14 +147,15 @@ pub fn verify(
         return Ok(report);
     }
     report.meetings = report.check.cluster.meetings();
-    if let Some(refutation) = refute(&report.check.cluster, progress) {
+    if let Some(refutation) = refute(&report.check.cluster, |seen| progress(Stage::Check(seen))) {
         report.verdict = Verdict::Refuted(Box::new(refutation));
         return Ok(report);
     }
     let atlas = Atlas::of(&report.check.cluster);
     report.states = atlas.states() as u64;
     report.transitions = atlas.transitions();
-    for memory in Memory::ALL {
+    for (nth, memory) in (1..).zip(Memory::ALL) {
+        progress(Stage::Replay(nth));
         report.replays.push(replay(&atlas, memory)?);
     }
     report.replay_time = started.elapsed();
@@ -181,7 +203,7 @@ pub struct ScopeRow {
     pub rejected: u64,
     /// Crashes compared.
     pub crashes: u64,
-    /// How long recording and replaying took.
+    /// How long recording and replaying took by the clock.
     pub replay_seconds: f64,
 }
 

@@ -8,8 +8,8 @@ use kontiki_conformance::record::record;
 use kontiki_conformance::recorded::{replay_trace, validate_trace};
 use kontiki_conformance::replay::replay;
 use kontiki_conformance::verify::{Verdict, verify};
-use kontiki_model::check::check;
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, check};
+use kontiki_model::jobs::{self, Job, Limits};
 use kontiki_specs::scope::{Scope, Suite};
 use kontiki_specs::trace::Trace;
 
@@ -17,35 +17,38 @@ use kontiki_specs::trace::Trace;
 const MOST_STATES: u64 = 150_000;
 
 fn atlas(scope: &Scope) -> Atlas {
-    Atlas::of(&check(scope, None, Reductions::ALL, false, |_| {}).cluster)
+    Atlas::of(&check(scope, &CheckOptions::default(), |_| {}).cluster)
 }
 
 #[test]
 fn the_small_scopes_of_the_suite_agree() {
-    let (mut seen, mut with_memories) = (0, 0);
-    for scope in Scope::builtin().unwrap() {
-        assert!(
-            scope.suite != Some(Suite::Ci) || scope.local_transitions.is_some(),
-            "{} pins no local transitions",
-            scope.name
-        );
-        if scope.unique_states.is_some_and(|states| states <= MOST_STATES) {
-            let report = verify(&scope, |_| {}).unwrap();
-            if let Verdict::Diverges(divergence) = &report.verdict {
-                panic!("{}: {divergence}", scope.name);
-            }
-            assert_eq!(report.verdict, Verdict::Holds, "{}", scope.name);
-            assert!(report.replays.iter().all(|replay| replay.crashes > replay.pairs));
-            assert!(report.replays.iter().all(|replay| replay.rejected > 0));
-            // Crashes leave logs that are not in memory, beside the same ones that are; but not
-            // where whoever has entries knows their leader, except after a crash.
-            let memories = report.replays.iter().any(|replay| replay.memories > replay.pairs);
-            with_memories += usize::from(memories);
-            seen += 1;
-        }
+    let scopes = Scope::builtin().unwrap();
+    for Scope { name, suite, local_transitions, .. } in &scopes {
+        let pinned = *suite != Some(Suite::Ci) || local_transitions.is_some();
+        assert!(pinned, "{name} pins no local transitions");
     }
+    let small = |scope: &&Scope| scope.unique_states.is_some_and(|states| states <= MOST_STATES);
+    let jobs = scopes.iter().filter(small).map(|scope| {
+        Job::plain(&scope.name, scope.local_transitions, || agrees_and_has_memories(scope))
+    });
+    let seen = jobs::run(jobs.collect(), &Limits::default()).jobs;
+    let with_memories = seen.iter().filter(|done| done.result).count();
+    let seen = seen.len();
     assert!(seen >= 6, "only {seen} scopes are small");
     assert!(2 * with_memories > seen, "{with_memories} of {seen}");
+}
+
+/// Crashes leave logs that are not in memory, beside the same ones that are; but not where whoever
+/// has entries knows their leader, except after a crash.
+fn agrees_and_has_memories(scope: &Scope) -> bool {
+    let report = verify(scope, |_| {}).unwrap();
+    if let Verdict::Diverges(divergence) = &report.verdict {
+        panic!("{}: {divergence}", scope.name);
+    }
+    assert_eq!(report.verdict, Verdict::Holds, "{}", scope.name);
+    assert!(report.replays.iter().all(|replay| replay.crashes > replay.pairs));
+    assert!(report.replays.iter().all(|replay| replay.rejected > 0));
+    report.replays.iter().any(|replay| replay.memories > replay.pairs)
 }
 
 /// Scopes that no suite has: the comparison does not lean on those that it was made with.

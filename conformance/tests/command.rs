@@ -1,4 +1,6 @@
-//! The command as its user meets it: what it says of files that it cannot read or write.
+//! The command as its user meets it: exit status, and what it says.
+
+#![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
 
 use std::fs;
 use std::process::{Command, Output};
@@ -64,4 +66,62 @@ fn a_broken_trace_is_an_error_with_its_line() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(errors.contains(says) && !errors.contains("panicked"), "{says}: {errors}");
     }
+}
+
+fn scratch(name: &str, text: &str) -> String {
+    let file = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
+    fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    for (arguments, says) in [
+        (vec!["verify", "electoin"], "did you mean `election`?"),
+        (vec!["verify", "--suite", "cii"], "a similar value exists: 'ci'"),
+        (vec!["simulate", "--steps", "0"], "0 is not in 1.."),
+        (vec!["simulate", "--servers", "0"], "0 servers: a simulated cluster has 1 to 7"),
+        (vec!["replay", "figure-9"], "unknown story `figure-9`: did you mean `figure-8`"),
+    ] {
+        let output = run(&arguments).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {output:?}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(errors.contains(says), "{arguments:?}: {errors}");
+    }
+}
+
+/// Each way to fail has its exit status.
+#[test]
+fn a_scope_of_ones_own_is_verified() {
+    let small = "servers = 2\nterms = 1\nlog = 1\n";
+    for (name, more, status, says) in [
+        ("holds.toml", "", 0, "holds"),
+        ("states.toml", "unique-states = 3\n", 5, "COUNT DIFFERS: 3 pinned"),
+        ("transitions.toml", "local-transitions = 3456\n", 5, "TRANSITIONS DIFFER: 3 456 pinned"),
+        ("goal.toml", "sometimes = [\"two-leaders\"]\n", 4, "NOT REACHED: two-leaders"),
+    ] {
+        let scope = scratch(name, &format!("{small}{more}"));
+        let output = run(&["verify", &scope]).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        for told in [&output.stdout, &output.stderr] {
+            assert!(String::from_utf8_lossy(told).contains(says), "{name}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_story_is_replayed_by_its_name() {
+    for command in ["replay", "validate"] {
+        let output = run(&[command, "figure-8"]).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(" steps agree"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_simulation_says_that_all_held() {
+    let output = run(&["simulate", "--steps", "3000", "--servers", "3"]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(told.contains("Everything that must hold held"), "{told}");
 }

@@ -6,8 +6,7 @@ use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::record::record;
 use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
-use kontiki_model::check::check;
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, check};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{Trace, TraceStep};
 use kontiki_specs::{Input, Output};
@@ -31,7 +30,7 @@ fn stories() -> Vec<(String, Trace)> {
 fn small_atlas() -> Trace {
     let text = "servers = 2\nterms = 1\nlog = 2\ndisk = 'asynchronous'\ncheck-quorum = true";
     let scope = Scope::parse("small", "test", text).unwrap();
-    let atlas = Atlas::of(&check(&scope, None, Reductions::ALL, false, |_| {}).cluster);
+    let atlas = Atlas::of(&check(&scope, &CheckOptions::default(), |_| {}).cluster);
     let mut bytes = Vec::new();
     record(&atlas, &mut bytes).unwrap();
     Trace::read(bytes.as_slice()).unwrap()

@@ -4,7 +4,7 @@
 
 use kontiki_conformance::nonsense::{Nonsense, reasons_to_reject};
 use kontiki_conformance::premise::{refute, refute_with};
-use kontiki_model::check::check;
+use kontiki_model::check::{CheckOptions, check};
 use kontiki_model::cluster::{Cluster, Reductions};
 use kontiki_model::server::ServerState;
 use kontiki_specs::scope::Scope;
@@ -12,7 +12,7 @@ use kontiki_specs::{Input, Message};
 
 fn explored(text: &str, reductions: Reductions) -> Cluster {
     let scope = Scope::parse("test", "test", text).unwrap();
-    let report = check(&scope, None, reductions, false, |_| {});
+    let report = check(&scope, &CheckOptions { reductions, ..CheckOptions::default() }, |_| {});
     assert!(report.verdict.is_good(), "{text}: {}", report.verdict);
     report.cluster
 }

@@ -1,7 +1,10 @@
 //! Checking a scope: stateright's depth-first search over every state.
 
-use crate::cluster::{Action, Cluster, Reductions, State};
-use crate::resources::{cpu_time, peak_memory, reset_peak_memory};
+use crate::bounded::{Bounded, Bounds};
+use crate::cluster::{Action, Cluster, Reductions, State, missing_goals};
+use crate::console::grouped;
+use crate::jobs::Usage;
+use crate::outcome::Outcome;
 use crate::server::Mutation;
 use crate::walker::walk;
 use kontiki_specs::scope::{Scope, Suite};
@@ -19,6 +22,8 @@ pub enum Verdict {
     Holds,
     /// A property is broken.
     Violated(Property),
+    /// A bound ended the check before all was seen; no property is broken in what was.
+    EndedEarly,
     /// A goal of the scope is not reached: the scope shows less than it says.
     Unreached(Goal),
     /// There are not as many states as the scope file pins.
@@ -38,6 +43,17 @@ impl Verdict {
     pub fn is_good(&self) -> bool {
         *self == Verdict::Holds
     }
+
+    /// What it is for the command.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Verdict::Holds => Outcome::AllIsWell,
+            Verdict::Violated(_) => Outcome::Broken,
+            Verdict::EndedEarly => Outcome::EndedEarly,
+            Verdict::Unreached(_) => Outcome::NotReached,
+            Verdict::Miscounted { .. } | Verdict::ExplorersDiffer { .. } => Outcome::CountDiffers,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -45,10 +61,13 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Holds => write!(f, "holds"),
             Verdict::Violated(property) => write!(f, "VIOLATED: {property}"),
+            Verdict::EndedEarly => write!(f, "ENDED EARLY, holds so far"),
             Verdict::Unreached(goal) => write!(f, "NOT REACHED: {goal}"),
-            Verdict::Miscounted { pinned } => write!(f, "COUNT DIFFERS: {pinned} pinned"),
+            Verdict::Miscounted { pinned } => {
+                write!(f, "COUNT DIFFERS: {} pinned", grouped(*pinned))
+            }
             Verdict::ExplorersDiffer { breadth_first } => {
-                write!(f, "EXPLORERS DIFFER: {breadth_first} breadth-first")
+                write!(f, "EXPLORERS DIFFER: {} breadth-first", grouped(*breadth_first))
             }
         }
     }
@@ -66,24 +85,14 @@ pub struct CheckReport {
     pub generated_states: u64,
     /// The number of states on the longest path followed.
     pub depth: u64,
-    /// How long it took.
+    /// How long it took by the clock.
     pub time: Duration,
-    /// The processor time it took.
-    pub cpu_time: Duration,
-    /// The most memory the process held during the check, in bytes; 0 where that is not known.
-    pub peak_memory: u64,
-    /// The shortest way to a broken property, if there is one.
+    /// The shortest way to a broken property, if there is one; a longer one if a bound ended the
+    /// search for the shortest.
     pub counterexample: Option<Vec<Action>>,
 }
 
 impl CheckReport {
-    /// The probability that two states had one fingerprint, so that one of them was missed: about
-    /// n²/2 pairs, each with a chance of 1 in 2⁶⁴.
-    pub fn collision_probability(&self) -> f64 {
-        let states = self.unique_states as f64;
-        (states * (states - 1.0) / 2.0 / 2_f64.powi(64)).max(0.0)
-    }
-
     /// What is known of each property and goal of the scope.
     pub fn properties(&self) -> BTreeMap<&'static str, &'static str> {
         let reached = self.cluster.goals_reached();
@@ -92,12 +101,17 @@ impl CheckReport {
             let verdict = match self.verdict {
                 Verdict::Violated(broken) if broken == *property => "violated",
                 Verdict::Violated(_) => "undecided",
+                Verdict::EndedEarly => "holds so far",
                 _ => "holds",
             };
             (property.name(), verdict)
         });
         let goals = scope.sometimes.iter().map(|goal| {
-            (goal.name(), if reached.contains(*goal) { "reached" } else { "not reached" })
+            let missing = match self.verdict {
+                Verdict::EndedEarly | Verdict::Violated(_) => "not reached so far",
+                _ => "not reached",
+            };
+            (goal.name(), if reached.contains(*goal) { "reached" } else { missing })
         });
         properties.chain(goals).collect()
     }
@@ -112,18 +126,20 @@ pub struct CheckRow {
     pub suite: Option<Suite>,
     /// How the check ended, in words; `holds` is what one wants.
     pub verdict: String,
+    /// Whether a bound ended the check before all was seen.
+    pub ended_early: bool,
     /// Distinct states.
     pub unique_states: u64,
     /// States generated, repeats included.
     pub generated_states: u64,
     /// The number of states on the longest path followed.
     pub depth: u64,
-    /// How long it took.
+    /// How long it took by the clock.
     pub seconds: f64,
-    /// The processor time it took.
-    pub cpu_seconds: f64,
-    /// The most memory the process held.
-    pub peak_rss_bytes: u64,
+    /// The processor time of the whole job; `null` if others ran beside it.
+    pub cpu_seconds: Option<f64>,
+    /// The most memory the process held; `null` if other jobs ran beside this one.
+    pub peak_rss_bytes: Option<u64>,
     /// What is known of each property and goal.
     pub properties: BTreeMap<&'static str, &'static str>,
 }
@@ -136,14 +152,32 @@ impl CheckRow {
             scope: scope.name.clone(),
             suite: scope.suite,
             verdict: report.verdict.to_string(),
+            ended_early: report.verdict == Verdict::EndedEarly,
             unique_states: report.unique_states,
             generated_states: report.generated_states,
             depth: report.depth,
             seconds: report.time.as_secs_f64(),
-            cpu_seconds: report.cpu_time.as_secs_f64(),
-            peak_rss_bytes: report.peak_memory,
+            cpu_seconds: None,
+            peak_rss_bytes: None,
             properties: report.properties(),
         }
+    }
+
+    /// The same row with what the check took, if that is known.
+    #[must_use]
+    pub fn with(self, usage: Option<Usage>) -> CheckRow {
+        CheckRow {
+            cpu_seconds: usage.map(|usage| usage.cpu_time.as_secs_f64()),
+            peak_rss_bytes: usage.map(|usage| usage.peak_memory),
+            ..self
+        }
+    }
+
+    /// The probability that two states had one fingerprint, so that one of them was missed: about
+    /// n²/2 pairs, each with a chance of 1 in 2⁶⁴.
+    pub fn collision_probability(&self) -> f64 {
+        let states = self.unique_states as f64;
+        (states * (states - 1.0) / 2.0 / 2_f64.powi(64)).max(0.0)
     }
 }
 
@@ -156,20 +190,92 @@ pub struct Progress {
     pub depth: u64,
 }
 
-/// Checks a scope depth-first; with `cross_check`, counts its states breadth-first too. Calls
-/// `progress` some times a second.
+/// How a scope is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckOptions {
+    /// A rule that is broken.
+    pub mutation: Option<Mutation>,
+    /// What keeps the states few.
+    pub reductions: Reductions,
+    /// Whether the states are counted breadth-first, too.
+    pub cross_check: bool,
+    /// When to end before all is seen.
+    pub bounds: Bounds,
+}
+
+impl Default for CheckOptions {
+    fn default() -> Self {
+        let (reductions, bounds) = (Reductions::ALL, Bounds::default());
+        CheckOptions { mutation: None, reductions, cross_check: false, bounds }
+    }
+}
+
+/// Checks a scope depth-first. Calls `progress` some times a second.
 pub fn check(
     scope: &Scope,
-    mutation: Option<Mutation>,
-    reductions: Reductions,
-    cross_check: bool,
+    options: &CheckOptions,
     mut progress: impl FnMut(Progress),
 ) -> CheckReport {
-    reset_peak_memory();
-    let (started, cpu_started) = (Instant::now(), cpu_time());
-    let cluster = Cluster::new(scope, mutation, reductions);
-    let checker = cluster.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs();
-    let mut checker = checker;
+    let started = Instant::now();
+    let cluster = Cluster::new(scope, options.mutation, options.reductions);
+    let bounded = Bounded::new(cluster.clone(), options.bounds);
+    let checker = bounded.checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs();
+    let checker = finish(checker, started, &mut progress);
+    let mut report = CheckReport {
+        verdict: Verdict::Holds,
+        unique_states: checker.unique_state_count() as u64,
+        generated_states: checker.state_count() as u64,
+        depth: checker.max_depth() as u64,
+        time: started.elapsed(),
+        counterexample: None,
+        cluster,
+    };
+    checker.model().lift();
+    let found = Property::ALL.iter().find_map(|property| {
+        let looked_at = scope.properties.contains(property);
+        let path = looked_at.then(|| checker.discovery(property.name())).flatten()?;
+        Some((path.into_actions(), *property))
+    });
+    let unreached = missing_goals(scope, report.cluster.goals_reached());
+    if let Some(found) = found {
+        let shortest = shortest(&report.cluster, options.bounds, &mut progress);
+        let (actions, property) = shortest.unwrap_or(found);
+        report.verdict = Verdict::Violated(property);
+        report.counterexample = Some(actions);
+    } else if checker.model().ended_early() {
+        report.verdict = Verdict::EndedEarly;
+    } else if let Some(goal) = unreached.first() {
+        report.verdict = Verdict::Unreached(*goal);
+    } else if let Some(pinned) = scope.unique_states
+        && pinned != report.unique_states
+        && options.mutation.is_none()
+    {
+        report.verdict = Verdict::Miscounted { pinned };
+    }
+    let all_seen = report.counterexample.is_none() && report.verdict != Verdict::EndedEarly;
+    if options.cross_check && all_seen {
+        let cluster = Cluster::new(scope, options.mutation, options.reductions);
+        let counted = walk(
+            &cluster,
+            u64::MAX,
+            |_| false,
+            |states, _, depth| {
+                progress(Progress { unique_states: states, depth });
+            },
+        );
+        if counted.unique_states != report.unique_states {
+            report.verdict = Verdict::ExplorersDiffer { breadth_first: counted.unique_states };
+        }
+    }
+    report
+}
+
+/// Waits until stateright has come to an end.
+fn finish<C: Checker<Bounded>>(
+    mut checker: C,
+    started: Instant,
+    progress: &mut impl FnMut(Progress),
+) -> C {
     let handles = checker.handles();
     while handles.iter().any(|handle| !handle.is_finished()) {
         progress(Progress {
@@ -185,62 +291,23 @@ pub fn check(
             std::panic::resume_unwind(panic);
         }
     }
-    let mut report = CheckReport {
-        verdict: Verdict::Holds,
-        unique_states: checker.unique_state_count() as u64,
-        generated_states: checker.state_count() as u64,
-        depth: checker.max_depth() as u64,
-        time: started.elapsed(),
-        cpu_time: cpu_time().saturating_sub(cpu_started),
-        peak_memory: peak_memory(),
-        counterexample: None,
-        cluster,
-    };
-    let broken = Property::ALL.iter().find(|property| {
-        scope.properties.contains(property) && checker.discovery(property.name()).is_some()
-    });
-    let unreached = crate::cluster::missing_goals(scope, checker.model().goals_reached());
-    if let Some(property) = broken {
-        report.verdict = Verdict::Violated(*property);
-        if let Some((actions, shown)) = shortest(&report.cluster, &mut progress) {
-            report.verdict = Verdict::Violated(shown);
-            report.counterexample = Some(actions);
-        }
-    } else if let Some(goal) = unreached.first() {
-        report.verdict = Verdict::Unreached(*goal);
-    } else if let Some(pinned) = scope.unique_states
-        && pinned != report.unique_states
-        && mutation.is_none()
-    {
-        report.verdict = Verdict::Miscounted { pinned };
-    }
-    if cross_check && report.counterexample.is_none() {
-        let counted = walk(
-            &Cluster::new(scope, mutation, reductions),
-            u64::MAX,
-            |_| false,
-            |states, _, depth| {
-                progress(Progress { unique_states: states, depth });
-            },
-        );
-        if counted.unique_states != report.unique_states {
-            report.verdict = Verdict::ExplorersDiffer { breadth_first: counted.unique_states };
-        }
-    }
-    report
+    checker
 }
 
-/// The shortest way to any broken property, and which that is.
+/// The shortest way to any broken property, and which that is; nothing if the bounds end the
+/// search, which may take as long as the check.
 fn shortest(
     cluster: &Cluster,
+    bounds: Bounds,
     progress: &mut impl FnMut(Progress),
 ) -> Option<(Vec<Action>, Property)> {
-    let mut shown = None;
+    let (started, mut shown) = (Instant::now(), None);
     let stop = |state: &State| {
         shown = state.broken().iter().next();
-        shown.is_some()
+        shown.is_some() || bounds.time.is_some_and(|time| started.elapsed() >= time)
     };
-    let walked = walk(cluster, u64::MAX, stop, |states, _, depth| {
+    let states = bounds.states.unwrap_or(u64::MAX);
+    let walked = walk(cluster, states, stop, |states, _, depth| {
         progress(Progress { unique_states: states, depth });
     });
     Some((walked.stopped_at?, shown?))

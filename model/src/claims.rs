@@ -32,6 +32,9 @@ impl RunReport {
     }
 }
 
+/// The verdict on a claim of which a run came out otherwise than its file says.
+pub const UNDECIDED: &str = "UNDECIDED";
+
 /// What became of a claim.
 pub struct ClaimReport {
     /// The claim.
@@ -48,7 +51,7 @@ impl ClaimReport {
 
     /// `true` or `false`; `UNDECIDED` if a run came out otherwise than the file says.
     pub fn verdict(&self) -> String {
-        if self.is_decided() { self.claim.verdict.to_string() } else { "UNDECIDED".to_string() }
+        if self.is_decided() { self.claim.verdict.to_string() } else { UNDECIDED.to_string() }
     }
 }
 

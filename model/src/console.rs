@@ -1,8 +1,9 @@
 //! What commands print and write: tables, numbers, progress, JSON.
 
 use comfy_table::{Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
@@ -24,27 +25,41 @@ pub fn grouped(number: u64) -> String {
 
 /// A duration in seconds, to the hundredth.
 pub fn seconds(time: Duration) -> String {
-    format!("{:.2} s", time.as_secs_f64())
+    let hundredths = time.as_millis() / 10;
+    let whole = grouped(u64::try_from(hundredths / 100).unwrap_or(u64::MAX));
+    format!("{whole}.{:02} s", hundredths % 100)
 }
 
-/// A progress bar; where the number of states is known before, with the time left.
+/// A progress bar that counts what its message names; where the number is known before, with the
+/// time left.
 #[must_use]
 pub fn progress_bar(name: &str, expected: Option<u64>) -> ProgressBar {
     let (bar, template) = match expected {
         Some(expected) => (
             ProgressBar::new(expected),
-            "{prefix:24} [{bar:30}] {human_pos}/{human_len} states, {per_sec}, depth {msg}, {eta} left",
+            "{prefix:24} [{bar:30}] {count} of {all} {msg}, {rate} a second, {eta} left",
         ),
         None => (
             ProgressBar::no_length(),
-            "{prefix:24} {spinner} {human_pos} states, {per_sec}, depth {msg}, {elapsed}",
+            "{prefix:24} {spinner} {count} {msg}, {rate} a second, {elapsed}",
         ),
     };
     // The templates are constants; if one were wrong, a plain bar would do.
     let style = ProgressStyle::with_template(template);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_prefix(name.to_string());
-    bar
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = style
+        .with_key("count", |bar: &ProgressState, to: &mut dyn Write| show(to, bar.pos()))
+        .with_key("all", |bar: &ProgressState, to: &mut dyn Write| {
+            show(to, bar.len().unwrap_or_default());
+        })
+        .with_key("rate", |bar: &ProgressState, to: &mut dyn Write| show(to, bar.per_sec() as u64));
+    // Setters would draw the bar; one that waits for its job is not to be seen.
+    bar.with_style(style).with_prefix(name.to_string()).with_message("states")
+}
+
+/// What cannot be shown in a progress bar is left out.
+fn show(to: &mut dyn Write, number: u64) {
+    let _ = to.write_str(&grouped(number));
 }
 
 /// Writes a report as JSON.

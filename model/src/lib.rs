@@ -6,13 +6,16 @@
 //! * [`properties`] is what must hold; [`scopes`] loads the bounds within which it is checked.
 
 pub mod actor;
+pub mod bounded;
 pub mod check;
 pub mod claims;
 pub mod cluster;
 pub mod console;
 pub mod environment;
 pub mod explore;
+pub mod jobs;
 pub mod mutants;
+pub mod outcome;
 pub mod path;
 pub mod properties;
 pub mod resources;

@@ -1,6 +1,8 @@
 //! Breaking the rules one at a time, to see that each break is noticed.
 
 use crate::cluster::{Action, Cluster, Reductions};
+use crate::console::{grouped, progress_bar};
+use crate::jobs::{Job, Work};
 use crate::scopes::{self, LoadError};
 use crate::server::Mutation;
 use crate::walker::walk;
@@ -65,6 +67,11 @@ pub struct MutantRow {
 }
 
 impl MutantRow {
+    /// Whether the mutation was found, in as many steps as are pinned.
+    pub fn is_good(&self) -> bool {
+        self.verdict == "found"
+    }
+
     /// The row of a report.
     pub fn of(report: &MutantReport) -> MutantRow {
         MutantRow {
@@ -89,6 +96,30 @@ pub enum MutantError {
     /// The row's scope is not there or is flawed.
     #[error(transparent)]
     Scope(#[from] LoadError),
+}
+
+/// How much sooner than its scope ends a mutation falls, at the latest and by experience.
+const SOONER: u64 = 4;
+
+/// The job of running a mutation.
+///
+/// # Errors
+/// As [`run`].
+pub fn job<'a>(row: MutationRow) -> Result<Job<'a, Result<MutantReport, MutantError>>, LoadError> {
+    let size = scopes::find(&row.scope)?.unique_states.map(|states| states / SOONER);
+    let bar = progress_bar(&row.name, None);
+    let work: Work<'a, _> = Box::new(move |bar| {
+        let report = run(&row, |states, _, depth| {
+            bar.set_position(states);
+            bar.set_message(format!("states, depth {}", grouped(depth)));
+        });
+        let said = match &report {
+            Ok(report) => format!("{}, {} states", report.verdict(), grouped(report.states_seen)),
+            Err(error) => error.to_string(),
+        };
+        (said, report)
+    });
+    Ok(Job { bar, size: Some(size.unwrap_or(0)), work })
 }
 
 /// Runs a mutation breadth-first in its scope until its property falls.

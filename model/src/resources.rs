@@ -5,8 +5,18 @@ use std::time::Duration;
 
 /// The most memory the process has held since the last reset, in bytes.
 pub fn peak_memory() -> u64 {
+    status("VmHWM:")
+}
+
+/// The memory that the process holds, in bytes.
+pub fn resident_memory() -> u64 {
+    status("VmRSS:")
+}
+
+/// A line of the process's status, in bytes.
+fn status(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB"));
     kibibytes.and_then(|number| number.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }

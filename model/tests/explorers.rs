@@ -1,7 +1,7 @@
 //! Two explorers count the same states, and the pinned counts are those.
 
-use kontiki_model::check::{Verdict, check};
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, Verdict, check};
+use kontiki_model::jobs::{self, Job, Limits};
 use kontiki_specs::scope::{Scope, Suite};
 
 /// Scopes with more states are left to `check --cross-check`.
@@ -9,15 +9,17 @@ const SMALL: u64 = 200_000;
 
 #[test]
 fn explorers_agree_on_small_scopes() {
-    let mut checked = 0;
-    for scope in Scope::builtin().unwrap() {
-        if scope.unique_states.is_some_and(|states| states <= SMALL) {
-            let report = check(&scope, None, Reductions::ALL, true, |_| {});
-            assert_eq!(report.verdict, Verdict::Holds, "{}", scope.name);
-            checked += 1;
-        }
+    let small = |scope: &Scope| scope.unique_states.is_some_and(|states| states <= SMALL);
+    let scopes: Vec<Scope> = Scope::builtin().unwrap().into_iter().filter(small).collect();
+    let options = CheckOptions { cross_check: true, ..CheckOptions::default() };
+    let jobs = scopes.iter().map(|scope| {
+        Job::plain(&scope.name, scope.unique_states, || check(scope, &options, |_| {}).verdict)
+    });
+    let checked = jobs::run(jobs.collect(), &Limits::default()).jobs;
+    for (scope, done) in scopes.iter().zip(&checked) {
+        assert_eq!(done.result, Verdict::Holds, "{}", scope.name);
     }
-    assert!(checked >= 3, "only {checked} scopes are small");
+    assert!(checked.len() >= 3, "only {} scopes are small", checked.len());
 }
 
 #[test]

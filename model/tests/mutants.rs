@@ -1,6 +1,9 @@
 //! Every mutation is found, in few steps, and its counterexample can be told and written.
 
-use kontiki_model::mutants::run;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
+
+use kontiki_model::jobs::{self, Limits};
+use kontiki_model::mutants::{MutantReport, job};
 use kontiki_model::path::Path;
 use kontiki_specs::mutation_rows;
 use kontiki_specs::trace::Trace;
@@ -9,17 +12,22 @@ const MOST_STEPS: usize = 25;
 
 #[test]
 fn every_mutation_is_found() {
-    for row in mutation_rows().unwrap() {
-        let report = run(&row, |_, _, _| {}).unwrap();
-        let actions = report.counterexample.unwrap_or_else(|| panic!("{} survived", row.name));
-        assert!(actions.len() <= MOST_STEPS, "{}: {} steps", row.name, actions.len());
-        let path = Path::follow(&report.cluster, &actions).unwrap();
-        let story = path.story();
-        assert!(story.contains(&format!("This breaks {}", row.property)), "{story}");
+    let rows = mutation_rows().unwrap().into_iter();
+    let jobs = rows.map(|row| job(row).unwrap().map(|report| is_found(&report.unwrap())));
+    assert!(!jobs::run(jobs.collect(), &Limits::default()).jobs.is_empty());
+}
 
-        let trace = path.trace(Some(report.mutation), &row.does);
-        let mut file = Vec::new();
-        trace.write(&mut file).unwrap();
-        assert_eq!(Trace::read(file.as_slice()).unwrap(), trace, "{}", row.name);
-    }
+fn is_found(report: &MutantReport) {
+    let row = &report.row;
+    let actions = report.counterexample.as_ref();
+    let actions = actions.unwrap_or_else(|| panic!("{} survived", row.name));
+    assert!(actions.len() <= MOST_STEPS, "{}: {} steps", row.name, actions.len());
+    let path = Path::follow(&report.cluster, actions).unwrap();
+    let story = path.story();
+    assert!(story.contains(&format!("This breaks {}", row.property)), "{story}");
+
+    let trace = path.trace(Some(report.mutation), &row.does);
+    let mut file = Vec::new();
+    trace.write(&mut file).unwrap();
+    assert_eq!(Trace::read(file.as_slice()).unwrap(), trace, "{}", row.name);
 }

@@ -23,6 +23,7 @@ mod reductions;
 mod rules;
 pub mod scope;
 mod simulations;
+pub mod spelling;
 pub mod trace;
 
 pub use claims::{Claim, ClaimRun, ClaimVerdict, Expectation, claims};

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use kontiki_conformance::verified::document;
+use kontiki_model::outcome::Outcome;
 use std::path::PathBuf;
 
 /// Where to write.
@@ -14,10 +15,10 @@ pub struct Options {
 }
 
 /// Writes what is verified.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let text = document().map_err(|error| anyhow::anyhow!("{error}"))?;
     let path = &options.output;
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{} written", path.display());
-    Ok(true)
+    Ok(Outcome::AllIsWell)
 }

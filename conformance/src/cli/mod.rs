@@ -6,14 +6,11 @@ mod traces;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use kontiki_model::outcome::{EXIT_STATUSES, Outcome};
 
 /// Compares Kontiki's implementation with its checked model.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = "Exit status: 0 if all is well, 1 if a property is broken, a mutation survives, \
-    a count differs or model and implementation do, 2 if the command could not be carried out."
-)]
+#[command(version, after_help = EXIT_STATUSES)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -23,15 +20,20 @@ pub struct Arguments {
 enum Command {
     /// Check every scope of a suite, replay its atlas on the implementation, simulate larger
     /// clusters, and run the mutations: what `cargo verify` does.
+    #[command(after_help = EXIT_STATUSES)]
     Verify(verify::Options),
     /// Simulate clusters of implementation servers under faults, each server compared with the
     /// model at every step.
+    #[command(after_help = EXIT_STATUSES)]
     Simulate(simulate::Options),
     /// Record everything that can happen to a server in a scope as a trace.
+    #[command(after_help = EXIT_STATUSES)]
     Record(traces::RecordOptions),
     /// Replay traces of the model on the implementation.
+    #[command(after_help = EXIT_STATUSES)]
     Replay(traces::FileOptions),
     /// Check traces that an implementation logged against the model.
+    #[command(after_help = EXIT_STATUSES)]
     Validate(traces::FileOptions),
     /// Write what is verified, as the pinned numbers have it.
     Document(document::Options),
@@ -40,8 +42,8 @@ enum Command {
 }
 
 impl Arguments {
-    /// Carries out the command; whether all is well.
-    pub fn run(self) -> anyhow::Result<bool> {
+    /// Carries out the command.
+    pub fn run(self) -> anyhow::Result<Outcome> {
         match self.command {
             Command::Verify(options) => verify::run(&options),
             Command::Simulate(options) => simulate::run(&options),

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use kontiki_conformance::simulate::{SimulationOptions, simulate};
-use kontiki_model::console::grouped;
+use kontiki_model::console::{grouped, progress_bar};
+use kontiki_model::outcome::Outcome;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -19,22 +19,22 @@ pub struct Options {
     #[arg(long, default_value_t = 5)]
     servers: u64,
     /// How many steps servers take in all, each compared with the model.
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
     /// The folder for the trace of a finding.
     #[arg(long, value_name = "FOLDER", default_value = "out")]
     traces: PathBuf,
 }
 
-/// Simulates and prints; whether nothing was found.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
+/// Simulates and prints.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let bar = progress_bar(options.steps);
+    let bar = progress_bar("simulating", Some(options.steps));
     let Options { seed, servers, steps, .. } = *options;
     let what = SimulationOptions { seed, servers, steps, ..SimulationOptions::default() };
     let report = simulate(&what, |report| {
         bar.set_position(report.steps.min(steps));
-        bar.set_message(format!("{} clusters", grouped(report.runs)));
+        bar.set_message(format!("steps in {} clusters", grouped(report.runs)));
     })?;
     bar.finish_and_clear();
     let rate = report.steps as f64 / started.elapsed().as_secs_f64().max(0.001);
@@ -48,8 +48,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let counts = counts.map(|(what, count)| format!("{} {what}", grouped(count)));
     println!("Among them: {}.", counts.collect::<Vec<_>>().join(", "));
     let Some(finding) = report.finding else {
-        println!("Nothing was found.");
-        return Ok(true);
+        println!("Everything that must hold held after every step, and every cluster recovered.");
+        return Ok(Outcome::AllIsWell);
     };
     println!("\nFOUND: {finding}\n");
     let folder = &options.traces;
@@ -58,14 +58,5 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     finding.trace().save(&file).with_context(|| format!("cannot write {}", file.display()))?;
     println!("The same as a trace: {}", file.display());
     println!("Again: simulate --servers {servers} --seed {} --steps 1", finding.seed);
-    Ok(false)
-}
-
-fn progress_bar(steps: u64) -> ProgressBar {
-    let bar = ProgressBar::new(steps);
-    let template = "simulating [{bar:30}] {human_pos}/{human_len} steps, {msg}, {eta} left";
-    // The template is a constant; if it were wrong, a plain bar would do.
-    let style = ProgressStyle::with_template(template);
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
+    Ok(Outcome::Broken)
 }

@@ -6,14 +6,16 @@ use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::record;
 use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
+use kontiki_conformance::stories;
 use kontiki_conformance::tell::story;
-use kontiki_model::check::check;
-use kontiki_model::cluster::Reductions;
+use kontiki_model::check::{CheckOptions, check};
 use kontiki_model::console::{grouped, progress_bar};
+use kontiki_model::outcome::Outcome;
+use kontiki_specs::spelling::suggestion;
 use kontiki_specs::trace::Trace;
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 /// What to record.
 #[derive(Args)]
@@ -28,23 +30,23 @@ pub struct RecordOptions {
 /// Which traces to look at.
 #[derive(Args)]
 pub struct FileOptions {
-    /// Trace files.
+    /// Trace files, or stories by name, as in `figure-8`.
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
 
 /// Explores the scope and writes its atlas.
-pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
+pub fn record(options: &RecordOptions) -> anyhow::Result<Outcome> {
     let scope = kontiki_model::scopes::find(&options.scope)?;
     let bar = progress_bar(&scope.name, scope.unique_states);
-    let report = check(&scope, None, Reductions::ALL, false, |seen| {
+    let report = check(&scope, &CheckOptions::default(), |seen| {
         bar.set_position(seen.unique_states);
-        bar.set_message(seen.depth.to_string());
+        bar.set_message(format!("states, depth {}", grouped(seen.depth)));
     });
     bar.finish_and_clear();
     if !report.verdict.is_good() {
         println!("{}: {}; there is nothing to record", scope.name, report.verdict);
-        return Ok(false);
+        return Ok(report.verdict.outcome());
     }
     let path = &options.output;
     let cannot = || format!("cannot write {}", path.display());
@@ -52,23 +54,23 @@ pub fn record(options: &RecordOptions) -> anyhow::Result<bool> {
     let atlas = Atlas::of(&report.cluster);
     let steps = record::record(&atlas, BufWriter::new(file)).with_context(cannot)?;
     println!("{}: {} steps in {}", scope.name, grouped(steps), path.display());
-    Ok(true)
+    Ok(Outcome::AllIsWell)
 }
 
 /// Replays every trace with as much of the log in memory as [`Memory`] says.
-pub fn replay(options: &FileOptions) -> anyhow::Result<bool> {
+pub fn replay(options: &FileOptions) -> anyhow::Result<Outcome> {
     compare(options, |trace| {
         Memory::ALL.into_iter().try_fold(0, |_, memory| replay_trace(trace, memory))
     })
 }
 
 /// Validates every trace.
-pub fn validate(options: &FileOptions) -> anyhow::Result<bool> {
+pub fn validate(options: &FileOptions) -> anyhow::Result<Outcome> {
     compare(options, validate_trace)
 }
 
 /// Tells every trace.
-pub fn tell(options: &FileOptions) -> anyhow::Result<bool> {
+pub fn tell(options: &FileOptions) -> anyhow::Result<Outcome> {
     each(options, |file, trace| match story(trace) {
         Ok(story) => {
             let about = trace.header.about.trim_end_matches('.');
@@ -85,7 +87,7 @@ pub fn tell(options: &FileOptions) -> anyhow::Result<bool> {
 fn compare(
     options: &FileOptions,
     look: impl Fn(&Trace) -> Result<u64, TraceFault>,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Outcome> {
     each(options, |file, trace| match look(trace) {
         Ok(steps) => {
             println!("{}: {} steps agree", file.display(), grouped(steps));
@@ -98,12 +100,12 @@ fn compare(
     })
 }
 
-/// Looks at every file, also after one that is wrong or cannot be read; whether all are good.
-fn each(options: &FileOptions, look: impl Fn(&Path, &Trace) -> bool) -> anyhow::Result<bool> {
+/// Looks at every file, also after one that is wrong or cannot be read.
+fn each(options: &FileOptions, look: impl Fn(&Path, &Trace) -> bool) -> anyhow::Result<Outcome> {
     let mut good = true;
     let mut unreadable = None;
     for file in &options.files {
-        match Trace::load(file) {
+        match load(file) {
             Ok(trace) => good &= look(file, &trace),
             Err(error) => {
                 // The last one is the command's own error.
@@ -113,5 +115,21 @@ fn each(options: &FileOptions, look: impl Fn(&Path, &Trace) -> bool) -> anyhow::
             }
         }
     }
-    unreadable.map_or(Ok(good), |error| Err(error.into()))
+    unreadable.map_or(Ok(Outcome::unless(good, Outcome::Broken)), Err)
+}
+
+/// The trace in a file. What is no file and does not look like a path is the name of a story.
+fn load(file: &Path) -> anyhow::Result<Trace> {
+    let name = file.display().to_string();
+    if name.contains(is_separator) || name.ends_with(".jsonl") || file.exists() {
+        return Ok(Trace::load(file)?);
+    }
+    let stories = stories::all()?;
+    let known: Vec<&str> = stories.iter().map(|story| story.name.as_str()).collect();
+    let meant = suggestion(&name, &known);
+    let story = stories.iter().find(|story| story.name == name).with_context(|| {
+        let known = known.join(", ");
+        format!("unknown story `{name}`{meant}\n  known stories: {known}\n  or the path of a trace file, as in my.trace.jsonl")
+    });
+    Ok(story?.trace.clone())
 }

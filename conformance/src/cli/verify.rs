@@ -2,10 +2,13 @@
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use kontiki_conformance::simulate::{SimulationOptions, simulate};
-use kontiki_conformance::verify::{ScopeReport, ScopeRow, verify};
+use kontiki_conformance::implementation::Memory;
+use kontiki_conformance::simulate::{SimulationOptions, SimulationReport, simulate};
+use kontiki_conformance::verify::{ScopeRow, Stage, verify};
 use kontiki_model::console::{grouped, progress_bar, seconds, table, write_json};
-use kontiki_model::mutants::{self, MutantRow};
+use kontiki_model::jobs::{self, Done, Job, Limits, Work};
+use kontiki_model::mutants::{self, MutantReport, MutantRow};
+use kontiki_model::outcome::Outcome;
 use kontiki_model::scopes;
 use kontiki_specs::mutation_rows;
 use kontiki_specs::scope::{Scope, Suite};
@@ -25,6 +28,8 @@ pub struct Options {
     /// Write the results as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,10 +52,6 @@ impl Options {
     }
 }
 
-/// The sizes of clusters that are simulated, and for how many steps each.
-const SIMULATED: [u64; 3] = [3, 5, 7];
-const SIMULATED_STEPS: u64 = 1_000_000;
-
 #[derive(Serialize)]
 struct SimulationRow {
     servers: u64,
@@ -58,6 +59,7 @@ struct SimulationRow {
     runs: u64,
     verdict: String,
     finding: Option<String>,
+    /// By the clock.
     seconds: f64,
 }
 
@@ -69,9 +71,139 @@ struct Report {
     all_is_well: bool,
 }
 
-/// Verifies and prints; whether all is well.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
-    let mut report = Report { all_is_well: true, ..Report::default() };
+/// What is verified by itself, beside the others.
+enum Part {
+    Scope(Box<ScopeRow>),
+    Simulation(SimulationRow),
+    Mutation(MutantRow),
+}
+
+/// A part, and what it is for the command.
+type Verified = anyhow::Result<(Part, Outcome)>;
+
+/// Verifies and prints.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let done = jobs::run(options.jobs()?, &options.limits);
+    let took = done.to_string();
+    let (mut report, mut outcomes) = (Report::default(), Vec::new());
+    for Done { result, usage, .. } in done.jobs {
+        let (part, outcome) = result?;
+        outcomes.push(outcome);
+        match part {
+            Part::Scope(row) => {
+                report.scopes.push(ScopeRow { check: row.check.with(usage), ..*row });
+            }
+            Part::Simulation(row) => report.simulations.push(row),
+            Part::Mutation(row) => report.mutants.push(row),
+        }
+    }
+    let outcome: Outcome = outcomes.into_iter().collect();
+    report.all_is_well = outcome == Outcome::AllIsWell;
+    print(&report);
+    if let Some(file) = &options.json {
+        write_json(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    eprintln!("{took}");
+    Ok(outcome)
+}
+
+impl Options {
+    fn jobs(&self) -> anyhow::Result<Vec<Job<'_, Verified>>> {
+        let scopes = self.scopes()?;
+        anyhow::ensure!(!scopes.is_empty(), "there are no scopes in the suite");
+        let mut jobs: Vec<_> = scopes.into_iter().map(verify_scope).collect();
+        if self.scopes.is_empty() {
+            jobs.extend(SimulationOptions::OF_VERIFY.map(simulate_clusters));
+            let rows = mutation_rows()?;
+            anyhow::ensure!(!rows.is_empty(), "there are no mutations");
+            for row in rows {
+                jobs.push(mutants::job(row)?.map(|report| Ok(judge_mutation(&report?))));
+            }
+        }
+        Ok(jobs)
+    }
+}
+
+/// Checks a scope and replays its atlas.
+fn verify_scope(scope: Scope) -> Job<'static, Verified> {
+    // Each transition is replayed with as much of the log in memory as `Memory` says.
+    let replayed = scope.local_transitions.unwrap_or(0) * Memory::ALL.len() as u64;
+    let size = scope.unique_states.map(|states| states + replayed);
+    let bar = progress_bar(&scope.name, scope.unique_states);
+    let work: Work<'_, _> = Box::new(move |bar| {
+        let report = verify(&scope, |stage| match stage {
+            Stage::Check(seen) => {
+                bar.set_position(seen.unique_states);
+                bar.set_message(format!("states, depth {}", grouped(seen.depth)));
+            }
+            Stage::Replay(nth) => {
+                bar.set_message(format!("states, replay {nth} of {}", Memory::ALL.len()));
+            }
+        });
+        match report {
+            Ok(report) => {
+                let states = grouped(report.check.unique_states);
+                let said = format!("{}, {states} states", report.verdict);
+                let part = Part::Scope(Box::new(ScopeRow::of(&report)));
+                (said, Ok((part, report.verdict.outcome())))
+            }
+            Err(error) => (error.to_string(), Err(error.into())),
+        }
+    });
+    Job { bar, size, work }
+}
+
+/// Simulates clusters that are too large to be exhausted.
+fn simulate_clusters(what: SimulationOptions) -> Job<'static, Verified> {
+    let SimulationOptions { servers, steps, .. } = what;
+    let bar = progress_bar(&format!("{servers} servers at random"), Some(steps));
+    let work: Work<'_, _> = Box::new(move |bar| {
+        let started = Instant::now();
+        let report = simulate(&what, |report| {
+            bar.set_position(report.steps.min(steps));
+            bar.set_message(format!("steps in {} clusters", grouped(report.runs)));
+        });
+        match report {
+            Ok(report) => {
+                let (row, outcome) = judge_simulation(servers, &report, started.elapsed());
+                let said = format!("{}, {} steps", row.verdict, grouped(row.steps));
+                (said, Ok((Part::Simulation(row), outcome)))
+            }
+            Err(error) => (error.to_string(), Err(error.into())),
+        }
+    });
+    Job { bar, size: Some(steps), work }
+}
+
+fn judge_simulation(
+    servers: u64,
+    report: &SimulationReport,
+    time: Duration,
+) -> (SimulationRow, Outcome) {
+    let unexercised = report.exercised.counts().into_iter().find(|(_, count)| *count == 0);
+    let (verdict, outcome) = match (&report.finding, unexercised) {
+        (Some(_), _) => ("FOUND".to_string(), Outcome::Broken),
+        (None, Some((what, _))) => (format!("NOT EXERCISED: {what}"), Outcome::NotReached),
+        (None, None) => ("holds".to_string(), Outcome::AllIsWell),
+    };
+    let row = SimulationRow {
+        servers,
+        steps: report.steps,
+        runs: report.runs,
+        verdict,
+        finding: report.finding.as_ref().map(ToString::to_string),
+        seconds: time.as_secs_f64(),
+    };
+    (row, outcome)
+}
+
+fn judge_mutation(report: &MutantReport) -> (Part, Outcome) {
+    let outcome = Outcome::unless(report.is_good(), Outcome::NotShown);
+    (Part::Mutation(MutantRow::of(report)), outcome)
+}
+
+/// Prints what was found, and the table.
+fn print(report: &Report) {
     let mut shown = table(&[
         "what",
         "cluster states",
@@ -83,112 +215,49 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         "replayed in",
         "verdict",
     ]);
-    let mut collision = 0.0;
-    let scopes = options.scopes()?;
-    anyhow::ensure!(!scopes.is_empty(), "there are no scopes in the suite");
-    for scope in scopes {
-        let bar = progress_bar(&scope.name, scope.unique_states);
-        let verified = verify(&scope, |seen| {
-            bar.set_position(seen.unique_states);
-            bar.set_message(seen.depth.to_string());
-        })?;
-        bar.finish_and_clear();
-        eprintln!("{}: {}", scope.name, verified.verdict);
-        if let Some(details) = verified.verdict.details() {
-            println!("\nIn scope {}, {details}", scope.name);
+    for row in &report.scopes {
+        if let Some(finding) = &row.finding {
+            println!("\nIn scope {}, {finding}", row.check.scope);
         }
-        report.all_is_well &= verified.verdict.is_good();
-        collision += verified.check.collision_probability();
-        let row = ScopeRow::of(&verified);
-        shown.add_row(cells(&verified, &row));
-        report.scopes.push(row);
+        shown.add_row(scope_cells(row));
     }
-    if options.scopes.is_empty() {
-        for servers in SIMULATED {
-            let simulation = run_simulation(servers, &mut report)?;
-            let (steps, time) = (grouped(simulation.steps), format!("{:.2} s", simulation.seconds));
-            let what = format!("{servers} servers at random");
-            shown.add_row([&what, "", "", "", "", &steps, "", &time, &simulation.verdict]);
-            report.simulations.push(simulation);
+    for row in &report.simulations {
+        let servers = row.servers;
+        if let Some(finding) = &row.finding {
+            println!("\nA simulation of {servers} servers finds this.\n{finding}");
         }
-        let (found, time) = run_mutants(&mut report)?;
+        let what = format!("{servers} servers at random");
+        let (steps, time) = (grouped(row.steps), time(row.seconds));
+        shown.add_row([&what, "", "", "", "", &steps, "", &time, &row.verdict]);
+    }
+    if !report.mutants.is_empty() {
         let all = report.mutants.len();
-        let verdict = format!("{found} of {all} found");
-        let row = ["mutations", "", &seconds(time), "", "", "", "", "", &verdict];
-        shown.add_row(row);
+        let wrong: Vec<&MutantRow> = report.mutants.iter().filter(|row| !row.is_good()).collect();
+        wrong.iter().for_each(|row| println!("\nMutation {}: {}", row.mutation, row.verdict));
+        let verdict = format!("{} of {all} found", all - wrong.len());
+        let time = time(report.mutants.iter().map(|row| row.seconds).sum());
+        shown.add_row(["mutations", "", &time, "", "", "", "", "", &verdict]);
     }
     println!("{shown}");
+    let rows = report.scopes.iter();
+    let collision: f64 = rows.map(|row| row.check.collision_probability()).sum();
     println!("Probability that a fingerprint collision hid a cluster state: {collision:.1e}");
-    if let Some(file) = &options.json {
-        write_json(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    Ok(report.all_is_well)
 }
 
-/// Simulates clusters that are too large to be exhausted.
-fn run_simulation(servers: u64, report: &mut Report) -> anyhow::Result<SimulationRow> {
-    let started = Instant::now();
-    let what = SimulationOptions {
-        seed: 1,
-        servers,
-        steps: SIMULATED_STEPS,
-        ..SimulationOptions::default()
-    };
-    let simulated = simulate(&what, |_| {})?;
-    let unexercised = simulated.exercised.counts().into_iter().find(|(_, count)| *count == 0);
-    let verdict = match (&simulated.finding, unexercised) {
-        (Some(finding), _) => {
-            println!("\nA simulation of {servers} servers finds this.\n{finding}");
-            "FOUND".to_string()
-        }
-        (None, Some((what, _))) => format!("NOT EXERCISED: {what}"),
-        (None, None) => "holds".to_string(),
-    };
-    report.all_is_well &= verdict == "holds";
-    Ok(SimulationRow {
-        servers,
-        steps: simulated.steps,
-        runs: simulated.runs,
-        verdict,
-        finding: simulated.finding.map(|finding| finding.to_string()),
-        seconds: started.elapsed().as_secs_f64(),
-    })
-}
-
-/// Runs every mutation. How many are found, and how long it took.
-fn run_mutants(report: &mut Report) -> anyhow::Result<(usize, Duration)> {
-    let started = Instant::now();
-    let mut found = 0;
-    let rows = mutation_rows()?;
-    anyhow::ensure!(!rows.is_empty(), "there are no mutations");
-    for row in rows {
-        let bar = progress_bar(&row.name, None);
-        let mutant = mutants::run(&row, |states, _, depth| {
-            bar.set_position(states);
-            bar.set_message(depth.to_string());
-        })?;
-        bar.finish_and_clear();
-        if mutant.is_good() {
-            found += 1;
-        } else {
-            eprintln!("{}: {}", row.name, mutant.verdict());
-            report.all_is_well = false;
-        }
-        report.mutants.push(MutantRow::of(&mutant));
-    }
-    Ok((found, started.elapsed()))
-}
-
-fn cells(report: &ScopeReport, row: &ScopeRow) -> Vec<String> {
+fn scope_cells(row: &ScopeRow) -> Vec<String> {
     vec![
         row.check.scope.clone(),
         grouped(row.check.unique_states),
-        seconds(report.check.time),
+        time(row.check.seconds),
         grouped(row.server_states),
         grouped(row.local_transitions),
         grouped(row.replayed),
         grouped(row.crashes),
-        seconds(report.replay_time),
+        time(row.replay_seconds),
         row.conformance.clone(),
     ]
+}
+
+fn time(by_the_clock: f64) -> String {
+    seconds(Duration::from_secs_f64(by_the_clock))
 }

@@ -6,6 +6,7 @@ use super::parameters::Parameters;
 use super::problem::Problem;
 use super::run::{Failure, replay};
 use super::shrink::{Attempt, shrink};
+use kontiki_model::console::grouped;
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
 use kontiki_specs::{Input, ServerId};
 use std::fmt;
@@ -79,7 +80,8 @@ impl fmt::Display for Finding {
         let servers = self.parameters.servers;
         writeln!(f, "seed {}, {servers} servers: the run with this seed goes wrong", self.seed)?;
         writeln!(f, "the cluster: {}", self.parameters)?;
-        writeln!(f, "the schedule, {} of {} actions:", self.actions.len(), self.actions_before)?;
+        let (left, before) = (grouped(self.actions.len() as u64), self.actions_before as u64);
+        writeln!(f, "the schedule, {left} of {} actions:", grouped(before))?;
         for (number, action) in (1..).zip(&self.actions) {
             writeln!(f, "  {number:>3}. {action}")?;
         }

@@ -3,12 +3,17 @@
 use super::output::{tell, write_json};
 use super::{SuiteName, default_traces, find_mutation, find_scope};
 use clap::{Args, ValueEnum};
-use kontiki_model::check::{CheckReport, CheckRow, check};
+use kontiki_model::bounded::Bounds;
+use kontiki_model::check::{CheckOptions, CheckReport, CheckRow, check};
 use kontiki_model::cluster::Reductions;
 use kontiki_model::console::{grouped, progress_bar, seconds, table};
+use kontiki_model::jobs::{self, Done, Job, Limits, Usage, Work};
+use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
+use kontiki_model::server::Mutation;
 use kontiki_specs::scope::{Scope, Suite};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What to check and how.
 #[derive(Args)]
@@ -27,12 +32,20 @@ pub struct Options {
     /// Switch a reduction of the state space off.
     #[arg(long, value_enum)]
     without: Vec<Reduction>,
+    /// End a scope's check early, once it has gone on from so many states, and say what is known.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_states: Option<u64>,
+    /// End a scope's check early, after so many seconds, and say what is known.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    time: Option<u64>,
     /// Write the results as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// The folder for the traces of counterexamples.
     #[arg(long, value_name = "FOLDER", default_value = "out")]
     traces: PathBuf,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,15 +58,18 @@ enum Reduction {
 
 impl Options {
     /// Every scope of the `ci` suite.
-    pub fn ci_suite() -> Self {
+    pub fn ci_suite(limits: Limits) -> Self {
         Options {
             scopes: Vec::new(),
             suite: None,
             cross_check: false,
             mutation: None,
             without: Vec::new(),
+            max_states: None,
+            time: None,
             json: None,
             traces: default_traces(),
+            limits,
         }
     }
 
@@ -67,72 +83,138 @@ impl Options {
     }
 }
 
-/// Checks and prints; whether every scope is as it should be.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
-    let mutation = options.mutation.as_deref().map(find_mutation).transpose()?;
-    let reductions = Reductions {
-        dead_messages: !options.without.contains(&Reduction::DeadMessages),
-        symmetry: !options.without.contains(&Reduction::Symmetry),
-    };
+/// What came of a scope.
+pub struct Checked {
+    row: CheckRow,
+    outcome: Outcome,
+    /// The counterexample, if there is one.
+    story: Option<String>,
+}
+
+/// Checks and prints.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let done = jobs::run(options.jobs()?, &options.limits);
+    let took = done.to_string();
+    let outcome = report(done.jobs, &options.json)?;
+    eprintln!("{took}");
+    Ok(outcome)
+}
+
+/// Prints what came of the scopes.
+pub fn report(
+    done: Vec<Done<anyhow::Result<Checked>>>,
+    json: &Option<PathBuf>,
+) -> anyhow::Result<Outcome> {
     let mut shown = table(&[
         "scope",
         "states",
         "generated",
         "depth",
         "time",
-        "states/cpu-s",
+        "states/s",
+        "processor",
         "memory",
         "bytes/state",
         "verdict",
     ]);
-    let mut rows = Vec::new();
-    let mut good = true;
-    let mut collision = 0.0;
-    for mut scope in options.scopes()? {
-        if reductions != Reductions::ALL {
-            scope.unique_states = None; // What is pinned is the reduced count.
-        }
-        let bar = progress_bar(&scope.name, scope.unique_states);
-        let report = check(&scope, mutation, reductions, options.cross_check, |seen| {
-            bar.set_position(seen.unique_states);
-            bar.set_message(seen.depth.to_string());
-        });
-        bar.finish_and_clear();
-        eprintln!(
-            "{}: {}, {} states in {}",
-            scope.name,
-            report.verdict,
-            grouped(report.unique_states),
-            seconds(report.time)
-        );
-        if let Some(actions) = &report.counterexample
-            && let Some(path) = Path::follow(&report.cluster, actions)
-        {
-            let file = options.traces.join(format!("{}.trace.jsonl", scope.name));
-            tell(&path, mutation, &format!("A counterexample in scope {}", scope.name), &file)?;
-        }
-        good &= report.verdict.is_good();
-        collision += report.collision_probability();
-        shown.add_row(cells(&report));
-        rows.push(CheckRow::of(&report));
+    let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
+    for Done { result, usage, .. } in done {
+        let Checked { row, outcome, story } = result?;
+        story.iter().for_each(|story| println!("{story}"));
+        shown.add_row(cells(&row, usage));
+        rows.push(row.with(usage));
+        outcomes.push(outcome);
     }
     println!("{shown}");
+    rows.iter().filter(|row| row.ended_early).for_each(tell_so_far);
+    let collision: f64 = rows.iter().map(CheckRow::collision_probability).sum();
     println!("Probability that a fingerprint collision hid a state: {collision:.1e}");
-    write_json(&options.json, &rows)?;
-    Ok(good)
+    write_json(json, &rows)?;
+    Ok(outcomes.into_iter().collect())
 }
 
-fn cells(report: &CheckReport) -> Vec<String> {
-    let rate = report.unique_states as f64 / report.cpu_time.as_secs_f64().max(0.01);
+impl Options {
+    /// A job for each scope.
+    pub fn jobs(&self) -> anyhow::Result<Vec<Job<'_, anyhow::Result<Checked>>>> {
+        let options = self.check_options()?;
+        let jobs = self.scopes()?.into_iter().map(|mut scope| {
+            if options.reductions != Reductions::ALL {
+                scope.unique_states = None; // What is pinned is the reduced count.
+            }
+            let size = scope.unique_states;
+            let bar = progress_bar(&scope.name, size);
+            let work: Work<'_, _> = Box::new(move |bar| {
+                let report = check(&scope, &options, |seen| {
+                    bar.set_position(seen.unique_states);
+                    bar.set_message(format!("states, depth {}", grouped(seen.depth)));
+                });
+                let states = grouped(report.unique_states);
+                (
+                    format!("{}, {states} states", report.verdict),
+                    self.checked(options.mutation, &report),
+                )
+            });
+            Job { bar, size, work }
+        });
+        Ok(jobs.collect())
+    }
+
+    fn check_options(&self) -> anyhow::Result<CheckOptions> {
+        let time = self.time.map(Duration::from_secs);
+        Ok(CheckOptions {
+            mutation: self.mutation.as_deref().map(find_mutation).transpose()?,
+            reductions: Reductions {
+                dead_messages: !self.without.contains(&Reduction::DeadMessages),
+                symmetry: !self.without.contains(&Reduction::Symmetry),
+            },
+            cross_check: self.cross_check,
+            bounds: Bounds { states: self.max_states, time },
+        })
+    }
+
+    /// All that is kept of a report: a cluster's tables are large.
+    fn checked(&self, mutation: Option<Mutation>, report: &CheckReport) -> anyhow::Result<Checked> {
+        let found = report.counterexample.as_ref();
+        let path = found.and_then(|actions| Path::follow(&report.cluster, actions));
+        let name = &report.cluster.scope().name;
+        let file = self.traces.join(format!("{name}.trace.jsonl"));
+        let about = format!("A counterexample in scope {name}");
+        let story = path.map(|path| tell(&path, mutation, &about, &file)).transpose()?;
+        Ok(Checked { row: CheckRow::of(report), outcome: report.verdict.outcome(), story })
+    }
+}
+
+/// What is known of a scope of which not all was seen.
+fn tell_so_far(row: &CheckRow) {
+    let of = |so_far: &str| {
+        let goals = row.properties.iter().filter(|(_, known)| **known == so_far);
+        let names: Vec<&str> = goals.map(|(name, _)| *name).collect();
+        if names.is_empty() { "nothing".to_string() } else { names.join(", ") }
+    };
+    println!(
+        "{}: no property is broken in the {} states seen; reached: {}; not reached so far: {}",
+        row.scope,
+        grouped(row.unique_states),
+        of("reached"),
+        of("not reached so far"),
+    );
+}
+
+fn cells(row: &CheckRow, usage: Option<Usage>) -> Vec<String> {
+    let rate = row.unique_states as f64 / row.seconds.max(0.001);
+    let known = |text: fn(Usage, &CheckRow) -> String| {
+        usage.map_or("-".to_string(), |usage| text(usage, row))
+    };
     vec![
-        report.cluster.scope().name.clone(),
-        grouped(report.unique_states),
-        grouped(report.generated_states),
-        report.depth.to_string(),
-        seconds(report.time),
+        row.scope.clone(),
+        grouped(row.unique_states),
+        grouped(row.generated_states),
+        grouped(row.depth),
+        seconds(Duration::from_secs_f64(row.seconds)),
         grouped(rate as u64),
-        format!("{} MiB", report.peak_memory >> 20),
-        grouped(report.peak_memory / report.unique_states.max(1)),
-        report.verdict.to_string(),
+        known(|usage, _| seconds(usage.cpu_time)),
+        known(|usage, _| format!("{} MiB", grouped(usage.peak_memory >> 20))),
+        known(|usage, row| grouped(usage.peak_memory / row.unique_states.max(1))),
+        row.verdict.clone(),
     ]
 }

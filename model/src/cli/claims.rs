@@ -3,9 +3,13 @@
 use super::output::{tell, write_json};
 use anyhow::bail;
 use clap::Args;
-use kontiki_model::claims::{ClaimReport, ClaimRow, RunReport, decide};
+use kontiki_model::claims::{ClaimReport, ClaimRow, RunReport, UNDECIDED, decide};
 use kontiki_model::console::{grouped, progress_bar, seconds, table};
+use kontiki_model::jobs::{self, Done, Job, Limits, Work};
+use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
+use kontiki_specs::scope::Scope;
+use kontiki_specs::spelling::suggestion;
 use kontiki_specs::{Claim, claims};
 use std::path::PathBuf;
 
@@ -21,6 +25,8 @@ pub struct Options {
     /// The folder for the traces of counterexamples.
     #[arg(long, value_name = "FOLDER", default_value = "out")]
     traces: PathBuf,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl Options {
@@ -32,54 +38,86 @@ impl Options {
         let is = |claim: &Claim, name: &str| claim.name == name || claim.number.to_string() == name;
         if let Some(name) = self.names.iter().find(|name| !all.iter().any(|one| is(one, name))) {
             let known: Vec<&str> = all.iter().map(|claim| claim.name.as_str()).collect();
-            bail!("no claim is called `{name}`; there are {}", known.join(", "));
+            let meant = suggestion(name, &known);
+            bail!("unknown claim `{name}`{meant}\n  `list claims` shows all of them");
         }
         Ok(all.into_iter().filter(|one| self.names.iter().any(|name| is(one, name))).collect())
     }
 }
 
-/// Decides and prints; whether every claim came out as its file says.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
+/// What came of a claim.
+struct Decided {
+    row: ClaimRow,
+    cells: Vec<Vec<String>>,
+    /// What is really true, and the counterexamples, if they are to be told.
+    story: Option<String>,
+}
+
+/// Decides and prints.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let heads = ["", "claim", "verdict", "scope", "mutation", "finds", "steps", "states", "time"];
     let mut shown = table(&heads);
-    let mut rows = Vec::new();
-    let mut all_decided = true;
-    for claim in options.claims()? {
-        let bar = progress_bar(&claim.name, None);
-        let report = decide(&claim, |states, _, depth| {
-            bar.set_position(states);
-            bar.set_message(depth.to_string());
-        })?;
-        bar.finish_and_clear();
-        if !options.names.is_empty() {
-            explain(options, &report)?;
-        }
-        all_decided &= report.is_decided();
-        report.runs.iter().enumerate().for_each(|(place, run)| {
-            shown.add_row(cells(&report, place == 0, run));
-        });
-        rows.push(ClaimRow::of(&report));
+    let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
+    let jobs = options.claims()?.into_iter().map(|claim| options.job(claim));
+    let done = jobs::run(jobs.collect(), &options.limits);
+    let took = done.to_string();
+    for Done { result, .. } in done.jobs {
+        let Decided { row, cells, story } = result?;
+        story.iter().for_each(|story| println!("{story}"));
+        shown.add_rows(cells);
+        outcomes.push(Outcome::unless(row.verdict != UNDECIDED, Outcome::NotShown));
+        rows.push(row);
     }
     println!("{shown}");
     write_json(&options.json, &rows)?;
-    Ok(all_decided)
+    eprintln!("{took}");
+    Ok(outcomes.into_iter().collect())
 }
 
-fn explain(options: &Options, report: &ClaimReport) -> anyhow::Result<()> {
-    let claim = &report.claim;
-    println!("\n{}. \"{}\": {}\n\n{}", claim.number, claim.claim, report.verdict(), claim.truth);
-    for (place, run) in (1..).zip(&report.runs) {
-        let breaking = run.mutation.map_or(String::new(), |rule| format!(" with {rule}"));
-        println!("Run {place}, scope {}{breaking}: {}", run.run.scope, run.run.shows);
-        let path = run.found.as_ref().and_then(|found| Path::follow(&run.cluster, found));
-        if let Some(path) = path {
-            let file = options.traces.join(format!("{}-{place}.trace.jsonl", claim.name));
-            tell(&path, run.mutation, &run.run.shows, &file)?;
-        } else {
-            println!("All {} states were seen.\n", grouped(run.states_seen));
-        }
+impl Options {
+    fn job(&self, claim: Claim) -> Job<'_, anyhow::Result<Decided>> {
+        let states = claim.runs.iter().map(|run| Scope::find(&run.scope).ok()?.unique_states);
+        let size = states.sum::<Option<u64>>();
+        let bar = progress_bar(&claim.name, None);
+        let work: Work<'_, _> = Box::new(move |bar| {
+            let report = decide(&claim, |states, _, depth| {
+                bar.set_position(states);
+                bar.set_message(format!("states, depth {}", grouped(depth)));
+            });
+            match report {
+                Ok(report) => (report.verdict(), self.decided(&report)),
+                Err(error) => (error.to_string(), Err(error.into())),
+            }
+        });
+        Job { bar, size, work }
     }
-    Ok(())
+
+    fn decided(&self, report: &ClaimReport) -> anyhow::Result<Decided> {
+        let runs = report.runs.iter().enumerate();
+        let cells = runs.map(|(place, run)| cells(report, place == 0, run)).collect();
+        let is_told = !self.names.is_empty();
+        let story = is_told.then(|| self.explain(report)).transpose()?;
+        Ok(Decided { row: ClaimRow::of(report), cells, story })
+    }
+
+    fn explain(&self, report: &ClaimReport) -> anyhow::Result<String> {
+        let Claim { name, number, claim, truth, .. } = &report.claim;
+        let mut told = format!("\n{number}. \"{claim}\": {}\n\n{truth}\n", report.verdict());
+        for (place, run) in (1..).zip(&report.runs) {
+            let breaking = run.mutation.map_or(String::new(), |rule| format!(" with {rule}"));
+            let (scope, shows) = (&run.run.scope, &run.run.shows);
+            told += &format!("Run {place}, scope {scope}{breaking}: {shows}\n");
+            let path = run.found.as_ref().and_then(|found| Path::follow(&run.cluster, found));
+            told += &match path {
+                Some(path) => {
+                    let file = self.traces.join(format!("{name}-{place}.trace.jsonl"));
+                    tell(&path, run.mutation, shows, &file)? + "\n"
+                }
+                None => format!("All {} states were seen.\n\n", grouped(run.states_seen)),
+            };
+        }
+        Ok(told)
+    }
 }
 
 /// A claim's first run tells the claim; the others stand below it.

@@ -5,6 +5,7 @@ use anyhow::Context;
 use clap::Args;
 use kontiki_model::cluster::{Cluster, Reductions};
 use kontiki_model::explore::{About, Explorer};
+use kontiki_model::outcome::Outcome;
 use kontiki_specs::mutation_rows;
 use std::net::{TcpListener, ToSocketAddrs};
 
@@ -22,7 +23,7 @@ pub struct Options {
 }
 
 /// Serves the Explorer until interrupted.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let scope = find_scope(&options.scope)?;
     let mutation = options.mutation.as_deref().map(find_mutation).transpose()?;
     let address = options
@@ -51,5 +52,5 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     }
     println!("Exploring {} on http://{address}/ (Ctrl-C to stop)", scope.name);
     explorer.run()?;
-    Ok(true)
+    Ok(Outcome::AllIsWell)
 }

@@ -1,40 +1,81 @@
 //! `list`.
 
-use kontiki_model::console::table;
-use kontiki_specs::{Goal, Property, mutation_rows};
+use anyhow::bail;
+use clap::Args;
+use kontiki_model::console::{grouped, table};
+use kontiki_model::outcome::Outcome;
+use kontiki_specs::spelling::suggestion;
+use kontiki_specs::{Goal, Property, claims, mutation_rows, rule_titles};
+use std::collections::BTreeSet;
 
-/// The rules, with their numbers and titles, are the headings of this document.
-const RULES: &str = include_str!("../../../specs/rules.md");
+/// What to list.
+#[derive(Args)]
+pub struct Options {
+    /// Only this: `scopes`, `properties`, `goals`, `mutations`, `claims` or `rules`; or all that has
+    /// to do with a name: a rule's number, a suite, a scope, a property and so on.
+    only: Option<String>,
+}
+
+/// Things of one kind.
+struct Section {
+    kind: &'static str,
+    heads: &'static [&'static str],
+    rows: Vec<Vec<String>>,
+}
 
 /// Prints what there is.
-pub fn run() -> anyhow::Result<bool> {
-    let mut scopes = table(&["scope", "suite", "states", "what for"]);
-    for scope in kontiki_model::scopes::builtin()? {
-        scopes.add_row([
-            scope.name,
-            scope.suite.map_or("-".to_string(), |suite| suite.to_string()),
-            scope.unique_states.map_or("-".to_string(), kontiki_model::console::grouped),
-            scope.description,
-        ]);
-    }
-    let mut properties = table(&["property", "meaning"]);
-    for property in Property::ALL {
-        properties.add_row([property.name(), property.description()]);
-    }
-    let mut goals = table(&["goal", "meaning"]);
-    for goal in Goal::ALL {
-        goals.add_row([goal.name(), goal.description()]);
-    }
-    let mut mutations = table(&["mutation", "rule", "breaks", "in scope"]);
-    for row in mutation_rows()? {
-        mutations.add_row([row.name, row.rule, row.property.to_string(), row.scope]);
-    }
-    println!("{scopes}\n\n{properties}\n\n{goals}\n\n{mutations}\n");
-    println!("Rules (specs/rules.md):");
-    for heading in RULES.lines().filter_map(|line| line.strip_prefix("## ")) {
-        if heading.chars().nth(1).is_some_and(|second| second.is_ascii_digit()) {
-            println!("  {heading}");
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let mut sections = sections()?;
+    if let Some(only) = &options.only {
+        let known: BTreeSet<String> = sections.iter().flat_map(Section::names).collect();
+        for section in sections.iter_mut().filter(|section| section.kind != only) {
+            section.rows.retain(|row| row.contains(only));
+        }
+        sections.retain(|section| !section.rows.is_empty());
+        if sections.is_empty() {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            bail!("nothing is called `{only}`{}", suggestion(only, &known));
         }
     }
-    Ok(true)
+    let shown = sections.into_iter().map(|Section { heads, rows, .. }| {
+        let mut shown = table(heads);
+        shown.add_rows(rows);
+        shown.to_string()
+    });
+    println!("{}", shown.collect::<Vec<_>>().join("\n\n"));
+    Ok(Outcome::AllIsWell)
+}
+
+impl Section {
+    /// What it can be asked for by: its kind, and all in it but sentences and numbers.
+    fn names(&self) -> Vec<String> {
+        let cells = self.rows.iter().flatten().filter(|cell| !cell.contains(' '));
+        [self.kind.to_string()].into_iter().chain(cells.cloned()).collect()
+    }
+}
+
+fn sections() -> anyhow::Result<Vec<Section>> {
+    let scopes = kontiki_model::scopes::builtin()?.into_iter().map(|scope| {
+        let suite = scope.suite.map_or("-".to_string(), |suite| suite.to_string());
+        let states = scope.unique_states.map_or("-".to_string(), grouped);
+        vec![scope.name, suite, states, scope.description]
+    });
+    let described = |(name, meaning): (&str, &str)| vec![name.to_string(), meaning.to_string()];
+    let properties = Property::ALL.iter().map(|one| described((one.name(), one.description())));
+    let goals = Goal::ALL.iter().map(|one| described((one.name(), one.description())));
+    let mutations = mutation_rows()?.into_iter();
+    let mutations =
+        mutations.map(|row| vec![row.name, row.rule, row.property.to_string(), row.scope]);
+    let claims = claims()?.into_iter();
+    let claims = claims.map(|claim| vec![claim.number.to_string(), claim.name, claim.claim]);
+    let rules = rule_titles().map(|(number, title)| vec![number.to_string(), title.to_string()]);
+    let section = |kind, heads, rows| Section { kind, heads, rows };
+    Ok(vec![
+        section("scopes", &["scope", "suite", "states", "what for"], scopes.collect()),
+        section("properties", &["property", "meaning"], properties.collect()),
+        section("goals", &["goal", "meaning"], goals.collect()),
+        section("mutations", &["mutation", "rule", "breaks", "in scope"], mutations.collect()),
+        section("claims", &["", "claim", "what people say"], claims.collect()),
+        section("rules", &["rule", "title (specs/rules.md)"], rules.collect()),
+    ])
 }

@@ -7,20 +7,20 @@ mod list;
 mod mutants;
 mod output;
 mod simulate;
+mod verify;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
+use kontiki_model::jobs::Limits;
+use kontiki_model::outcome::{EXIT_STATUSES, Outcome};
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::{Scope, Suite};
+use kontiki_specs::spelling::suggestion;
 use std::path::PathBuf;
 
 /// Raft, model-checked: every interleaving of a small cluster, within the bounds of a scope.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = "Exit status: 0 if all is well, 1 if a property is broken, a \
-    mutation survives, a count differs or a claim is not decided, 2 if the command could not be carried out."
-)]
+#[command(version, after_help = EXIT_STATUSES)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,19 +29,24 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Check scopes exhaustively.
+    #[command(after_help = EXIT_STATUSES)]
     Check(check::Options),
     /// Break the rules one at a time and find a counterexample for each.
+    #[command(after_help = EXIT_STATUSES)]
     Mutants(mutants::Options),
     /// Decide what people say of Raft.
+    #[command(after_help = EXIT_STATUSES)]
     Claims(claims::Options),
     /// Serve the Stateright Explorer on a scope, to walk through its states in a browser.
     Explore(explore::Options),
     /// Take random walks through a scope that is too large to exhaust.
+    #[command(after_help = EXIT_STATUSES)]
     Simulate(simulate::Options),
-    /// List scopes, properties, goals, mutations and rules.
-    List,
+    /// List scopes, properties, goals, mutations, claims and rules.
+    List(list::Options),
     /// Check every scope of the `ci` suite, then run the mutants: the model's part of `cargo verify`.
-    Verify,
+    #[command(after_help = EXIT_STATUSES)]
+    Verify(Limits),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -60,20 +65,16 @@ impl From<SuiteName> for Suite {
 }
 
 impl Arguments {
-    /// Carries out the command; whether all is well.
-    pub fn run(self) -> anyhow::Result<bool> {
+    /// Carries out the command.
+    pub fn run(self) -> anyhow::Result<Outcome> {
         match self.command {
             Command::Check(options) => check::run(&options),
             Command::Mutants(options) => mutants::run(&options),
             Command::Claims(options) => claims::run(&options),
             Command::Explore(options) => explore::run(&options),
             Command::Simulate(options) => simulate::run(&options),
-            Command::List => list::run(),
-            Command::Verify => {
-                let checked = check::run(&check::Options::ci_suite())?;
-                let killed = mutants::run(&mutants::Options::all())?;
-                Ok(checked && killed)
-            }
+            Command::List(options) => list::run(&options),
+            Command::Verify(limits) => verify::run(limits),
         }
     }
 }
@@ -88,6 +89,9 @@ fn find_scope(name_or_path: &str) -> anyhow::Result<Scope> {
 }
 
 fn find_mutation(name: &str) -> anyhow::Result<Mutation> {
-    Mutation::from_name(name)
-        .with_context(|| format!("no mutation is called `{name}`; `list` shows all of them"))
+    Mutation::from_name(name).with_context(|| {
+        let known: Vec<&str> = Mutation::ALL.iter().map(|mutation| mutation.name()).collect();
+        let meant = suggestion(name, &known);
+        format!("unknown mutation `{name}`{meant}\n  `list mutations` shows all of them")
+    })
 }

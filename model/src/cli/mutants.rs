@@ -3,11 +3,14 @@
 use super::output::{tell, write_json};
 use super::{default_traces, find_mutation};
 use clap::Args;
-use kontiki_model::console::{grouped, progress_bar, seconds, table};
+use kontiki_model::console::{grouped, seconds, table};
+use kontiki_model::jobs::{self, Done, Job, Limits};
 use kontiki_model::mutants::{self, MutantReport, MutantRow};
+use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
 use kontiki_specs::{MutationRow, mutation_rows};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Which mutations to run.
 #[derive(Args)]
@@ -23,12 +26,15 @@ pub struct Options {
     /// The folder for the traces of counterexamples.
     #[arg(long, value_name = "FOLDER", default_value = "out")]
     traces: PathBuf,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl Options {
     /// Every mutation.
-    pub fn all() -> Self {
-        Options { names: Vec::new(), stories: false, json: None, traces: default_traces() }
+    pub fn all(limits: Limits) -> Self {
+        let traces = default_traces();
+        Options { names: Vec::new(), stories: false, json: None, traces, limits }
     }
 
     fn rows(&self) -> anyhow::Result<Vec<MutationRow>> {
@@ -43,8 +49,27 @@ impl Options {
     }
 }
 
-/// Runs and prints; whether every mutation was found.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
+/// What came of a mutation.
+pub struct Tried {
+    row: MutantRow,
+    /// Its counterexample, if it is to be told.
+    story: Option<String>,
+}
+
+/// Runs and prints.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let done = jobs::run(options.jobs()?, &options.limits);
+    let took = done.to_string();
+    let outcome = report(done.jobs, &options.json)?;
+    eprintln!("{took}");
+    Ok(outcome)
+}
+
+/// Prints what came of the mutations.
+pub fn report(
+    done: Vec<Done<anyhow::Result<Tried>>>,
+    json: &Option<PathBuf>,
+) -> anyhow::Result<Outcome> {
     let mut shown = table(&[
         "mutation",
         "rule",
@@ -56,47 +81,53 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         "verdict",
     ]);
     let mut rows = Vec::new();
-    let mut all_found = true;
-    for row in options.rows()? {
-        let bar = progress_bar(&row.name, None);
-        let report = mutants::run(&row, |states, _, depth| {
-            bar.set_position(states);
-            bar.set_message(depth.to_string());
-        })?;
-        bar.finish_and_clear();
-        match &report.counterexample {
-            Some(actions) if options.stories || !options.names.is_empty() => {
-                if let Some(path) = Path::follow(&report.cluster, actions) {
-                    let about = format!("{} ({}): {}", row.name, row.rule, row.does);
-                    let file = options.traces.join(format!("{}.trace.jsonl", row.name));
-                    tell(&path, Some(report.mutation), &about, &file)?;
-                    if let Some(seen_in) = &row.seen_in {
-                        println!("Seen in: {seen_in}\n");
-                    }
-                }
-            }
-            _ => {}
-        }
-        all_found &= report.is_good();
-        shown.add_row(cells(&report));
-        rows.push(MutantRow::of(&report));
+    for Done { result, .. } in done {
+        let Tried { row, story } = result?;
+        story.iter().for_each(|story| println!("{story}"));
+        shown.add_row(cells(&row));
+        rows.push(row);
     }
     println!("{shown}");
-    let found = rows.iter().filter(|row| row.steps.is_some()).count();
-    println!("{found} of {} mutations found", rows.len());
-    write_json(&options.json, &rows)?;
-    Ok(all_found)
+    let (found, all) = (rows.iter().filter(|row| row.is_good()).count(), rows.len());
+    println!("{found} of {all} mutations found");
+    write_json(json, &rows)?;
+    Ok(Outcome::unless(found == all, Outcome::NotShown))
 }
 
-fn cells(report: &MutantReport) -> Vec<String> {
+impl Options {
+    /// A job for each mutation.
+    pub fn jobs(&self) -> anyhow::Result<Vec<Job<'_, anyhow::Result<Tried>>>> {
+        let rows = self.rows()?.into_iter();
+        rows.map(|row| Ok(mutants::job(row)?.map(|report| self.tried(&report?)))).collect()
+    }
+
+    fn tried(&self, report: &MutantReport) -> anyhow::Result<Tried> {
+        let is_told = self.stories || !self.names.is_empty();
+        let actions = report.counterexample.as_ref().filter(|_| is_told);
+        let path = actions.and_then(|actions| Path::follow(&report.cluster, actions));
+        let story = path.map(|path| self.story(report, &path)).transpose()?;
+        Ok(Tried { row: MutantRow::of(report), story })
+    }
+
+    fn story(&self, report: &MutantReport, path: &Path<'_>) -> anyhow::Result<String> {
+        let MutationRow { name, rule, does, seen_in, .. } = &report.row;
+        let file = self.traces.join(format!("{name}.trace.jsonl"));
+        let about = format!("{name} ({rule}): {does}");
+        let story = tell(path, Some(report.mutation), &about, &file)?;
+        let seen_in = seen_in.as_ref().map(|system| format!("Seen in: {system}\n"));
+        Ok(story + &seen_in.unwrap_or_default())
+    }
+}
+
+fn cells(row: &MutantRow) -> Vec<String> {
     vec![
-        report.row.name.clone(),
-        report.row.rule.clone(),
-        report.row.property.to_string(),
-        report.row.scope.clone(),
-        report.counterexample.as_ref().map_or("-".to_string(), |path| path.len().to_string()),
-        grouped(report.states_seen),
-        seconds(report.time),
-        report.verdict(),
+        row.mutation.clone(),
+        row.rule.clone(),
+        row.property.to_string(),
+        row.scope.clone(),
+        row.steps.map_or("-".to_string(), |steps| steps.to_string()),
+        grouped(row.states_seen),
+        seconds(Duration::from_secs_f64(row.seconds)),
+        row.verdict.to_string(),
     ]
 }

@@ -4,6 +4,7 @@ use super::output::tell;
 use super::{find_mutation, find_scope};
 use clap::Args;
 use kontiki_model::console::{grouped, progress_bar};
+use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
 use kontiki_model::simulate::simulate;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many walks to take.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     walks: u64,
     /// Break a rule.
     #[arg(long, value_name = "MUTATION")]
@@ -27,29 +28,33 @@ pub struct Options {
     traces: PathBuf,
 }
 
-/// Walks and prints; whether every walk kept every property.
-pub fn run(options: &Options) -> anyhow::Result<bool> {
+/// Walks and prints.
+pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let scope = find_scope(&options.scope)?;
     let mutation = options.mutation.as_deref().map(find_mutation).transpose()?;
     let bar = progress_bar(&scope.name, None);
     let report = simulate(&scope, mutation, options.seed, options.walks, |walks, steps| {
         bar.set_position(steps);
-        bar.set_message(format!("- walk {walks}"));
+        bar.set_message(format!("steps, walk {}", grouped(walks)));
     });
     bar.finish_and_clear();
     println!(
         "{} walks, {} steps, the longest {}; reached: {}",
         grouped(report.walks),
         grouped(report.steps),
-        report.longest,
+        grouped(report.longest as u64),
         report.goals.iter().map(|goal| goal.name()).collect::<Vec<_>>().join(", "),
     );
-    let Some((cluster, actions)) = &report.counterexample else { return Ok(true) };
+    let Some((cluster, actions)) = &report.counterexample else {
+        println!("Every property holds in all of them.");
+        return Ok(Outcome::AllIsWell);
+    };
     let seed = options.seed.wrapping_add(report.walks - 1);
     if let Some(path) = Path::follow(cluster, actions) {
         let file = options.traces.join(format!("{}-seed-{seed}.trace.jsonl", scope.name));
-        tell(&path, mutation, &format!("The walk with seed {seed} breaks a property"), &file)?;
+        let about = format!("The walk with seed {seed} breaks a property");
+        println!("{}", tell(&path, mutation, &about, &file)?);
     }
     println!("Again: simulate {} --seed {seed} --walks 1", options.scope);
-    Ok(false)
+    Ok(Outcome::Broken)
 }

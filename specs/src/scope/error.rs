@@ -1,5 +1,6 @@
 //! What is wrong with a scope, told so that it can be put right.
 
+use crate::spelling::suggestion;
 use std::io;
 use thiserror::Error;
 
@@ -81,10 +82,7 @@ impl ScopeFlaw {
 
     /// A word that should be one of `known`. `kind` and `kinds` name what it should be.
     pub(super) fn unknown(kind: &str, kinds: &str, word: &str, known: &[&str]) -> ScopeFlaw {
-        let hint = match nearest(word, known).as_slice() {
-            [] => String::new(),
-            near => format!(": did you mean `{}`?", near.join("` or `")),
-        };
+        let hint = suggestion(word, known);
         let what = format!("unknown {kind} `{}`{hint}", printable(word));
         ScopeFlaw::new(what, format!("known {kinds}: {}", known.join(", ")))
     }
@@ -110,21 +108,6 @@ impl ScopeError {
         flaw.help.push_str("\n  or the path of a scope file, as in my-scope.toml");
         ScopeError::NotFound { flaw }
     }
-}
-
-/// Up to three known words that `word` may be meant for, the nearest first.
-fn nearest<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
-    // Below this, what is alike is alike by chance. The words beside the best are left out
-    // unless they are nearly as good.
-    const ALIKE: f64 = 0.78;
-    const NEARLY: f64 = 0.04;
-    let mut scored: Vec<_> =
-        known.iter().map(|known| (strsim::jaro_winkler(word, known), *known)).collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let best = scored.first().map_or(0.0, |(score, _)| *score);
-    scored.retain(|(score, _)| *score >= ALIKE && best - *score <= NEARLY);
-    scored.truncate(3);
-    scored.into_iter().map(|(_, word)| word).collect()
 }
 
 /// Foreign text made fit for an error message: on one line, short, no control characters.

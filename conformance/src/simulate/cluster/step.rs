@@ -1,0 +1,103 @@
+//! One step of one server of a simulated cluster: taken, compared with the model, and checked.
+
+use super::{SimulatedCluster, SimulatedServer, place};
+use crate::divergence::{Divergence, Occasion};
+use crate::implementation::Failure;
+use crate::simulate::problem::{Invariant, Problem};
+use crate::simulate::taken::{Taken, heirs};
+use kontiki_model::server::Role;
+use kontiki_specs::trace::TraceStep;
+use kontiki_specs::{Input, Output, ServerId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+impl SimulatedCluster {
+    /// One server takes one input, if it is up, and everything is compared and checked.
+    pub(super) fn step(&mut self, server: ServerId, input: Input) -> Result<(), Box<Problem>> {
+        let Some(at) = place(server) else { return Ok(()) };
+        let Some(one) = self.servers.get_mut(at).filter(|one| one.up) else { return Ok(()) };
+        self.steps += 1;
+        let raft = one.implementation.raft();
+        let (role, transfers_to) = (raft.role(), raft.transfers_to());
+        let heirs = heirs(raft);
+        let was_told = matches!(one.shadow.state().role, Role::Candidate { transfer: true, .. });
+        let reaction = one.react(server, &input)?;
+        if let Some(record) = &mut self.record {
+            record.extend(one.recorded(server, &input, &reaction));
+        }
+        if let Err(difference) = one.shadow.follow(&input, &reaction, &one.implementation) {
+            return Err(Box::new(Problem::Divergence(Box::new(Divergence {
+                server,
+                path: Vec::new(),
+                at: Occasion::Input(input),
+                expected: difference.expected,
+                found: difference.found,
+            }))));
+        }
+        let outputs = match reaction {
+            Ok(outputs) => outputs,
+            Err(failure) => {
+                let invariant = Invariant::HonestMessages;
+                let how = format!("{server} {input}, and {failure}");
+                return Err(Box::new(Problem::Broken { invariant, server, how }));
+            }
+        };
+        let taken = Taken {
+            place: at,
+            role,
+            transfers_to,
+            heirs: &heirs,
+            was_told,
+            input: &input,
+            outputs: &outputs,
+        };
+        self.exercised.note(&taken, one.implementation.raft());
+        for output in &outputs {
+            if let Output::WriteEntries { first_index, .. } = output {
+                let truncates = self.invariants.would_truncate(at, *first_index);
+                self.exercised.truncations += u64::from(truncates);
+            }
+        }
+        let all = &self.servers;
+        self.invariants.check(&taken, |at| all.get(at).map(|one| &one.implementation))?;
+        for output in outputs {
+            if let Output::Send { to, message } = output {
+                self.network.send(server, to, message);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SimulatedServer {
+    /// The implementation's reaction. It is never to panic; if it does, that is found like
+    /// anything else.
+    fn react(
+        &mut self,
+        server: ServerId,
+        input: &Input,
+    ) -> Result<Result<Vec<Output>, Failure>, Box<Problem>> {
+        let implementation = &mut self.implementation;
+        catch_unwind(AssertUnwindSafe(|| implementation.step(input))).map_err(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            let said = said.unwrap_or("nothing that can be read").to_string();
+            Box::new(Problem::Panicked { server, input: Box::new(input.clone()), said })
+        })
+    }
+
+    /// The step as it goes into a trace. An input that was turned away puts out nothing.
+    fn recorded(
+        &self,
+        server: ServerId,
+        input: &Input,
+        reaction: &Result<Vec<Output>, Failure>,
+    ) -> Option<TraceStep> {
+        Some(TraceStep {
+            server,
+            from: None,
+            input: input.clone(),
+            outputs: reaction.clone().unwrap_or_default(),
+            observation: self.implementation.observe().ok()?,
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! What can be seen of a simulated cluster.
+
+use super::{SimulatedCluster, place};
+use kontiki_model::server::Write;
+use kontiki_specs::{Configuration, LogPosition, RoleKind, ServerId};
+
+impl SimulatedCluster {
+    /// Whether a server is up.
+    pub fn is_up(&self, server: ServerId) -> bool {
+        self.up(server).is_some()
+    }
+
+    /// Whether a server is up and leads.
+    pub fn is_leader(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.implementation.raft().role() == RoleKind::Leader)
+    }
+
+    /// The configuration in force at a server that is up.
+    pub fn configuration(&self, server: ServerId) -> Option<&Configuration> {
+        self.up(server).map(|one| one.implementation.raft().configuration())
+    }
+
+    /// Whether a server is up, leads, and is handing over.
+    pub fn is_handing_over(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.implementation.raft().transfers_to().is_some())
+    }
+
+    /// Whether a server is up, leads, and has no change of membership under way, nor entries that
+    /// are not committed.
+    pub fn has_finished(&self, server: ServerId) -> bool {
+        self.up(server).map(|one| one.implementation.raft()).is_some_and(|raft| {
+            raft.role() == RoleKind::Leader
+                && raft.commit_index() == raft.last_index()
+                && raft.configuration().outgoing.is_empty()
+        })
+    }
+
+    /// Whether a server may have to seek election (M4), by what its log says.
+    pub(in crate::simulate) fn may_seek(&self, server: ServerId) -> bool {
+        let one = place(server).and_then(|at| self.servers.get(at).zip(Some(at)));
+        one.is_some_and(|(one, at)| {
+            self.invariants.memberships().may_seek(at, one.implementation.raft().commit_index())
+        })
+    }
+
+    /// Where the log of a server ends, whether it is up or not.
+    pub(in crate::simulate) fn last(&self, server: ServerId) -> LogPosition {
+        place(server).map(|at| self.invariants.last(at)).unwrap_or_default()
+    }
+
+    /// Whether these servers are a quorum of the configuration of one.
+    pub(in crate::simulate) fn is_quorum_of(&self, server: ServerId, servers: &[ServerId]) -> bool {
+        let memberships = self.invariants.memberships();
+        let known = place(server).and_then(|at| memberships.in_force(at));
+        known.is_some_and(|known| known.is_quorum(servers))
+    }
+
+    /// Whether a server is up and a follower in contact with its leader.
+    pub fn has_leader_contact(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.implementation.raft().has_leader_contact())
+    }
+
+    /// Whether time allows an election timeout: the server is up, does not lead, and is not in
+    /// contact with a leader (rule E8).
+    pub fn may_time_out(&self, server: ServerId) -> bool {
+        self.is_up(server) && !self.is_leader(server) && !self.has_leader_contact(server)
+    }
+
+    /// Whether a server is up and has writes outstanding.
+    pub fn is_writing(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| !one.shadow.state().writes.is_empty())
+    }
+
+    /// How many entries the oldest outstanding write of a server has, if it is of entries.
+    pub fn entries_being_written(&self, server: ServerId) -> Option<u64> {
+        match self.up(server)?.shadow.state().writes.first()? {
+            Write::Entries { entries, .. } => Some(entries.len() as u64),
+            Write::HardState { .. } => None,
+        }
+    }
+
+    /// The links that messages can be taken from, with how many are under way on each.
+    pub fn loaded_links(&self) -> impl Iterator<Item = (ServerId, ServerId, u64)> {
+        self.network.loaded()
+    }
+
+    /// The leader of the latest term that has one, if that is up.
+    pub fn leader(&self) -> Option<ServerId> {
+        let leaders = self.ids().filter(|server| self.is_leader(*server));
+        leaders.max_by_key(|server| {
+            self.up(*server).map(|one| one.implementation.raft().term()).unwrap_or_default()
+        })
+    }
+
+    /// How many entries were committed in all.
+    pub fn committed(&self) -> u64 {
+        self.invariants.committed()
+    }
+
+    /// Whether a leader and the members of its configuration that are up have the same log and
+    /// have applied all of it.
+    pub fn is_at_one_end(&self, leader: ServerId) -> bool {
+        let Some(Configuration { voters, outgoing, learners }) = self.configuration(leader) else {
+            return false;
+        };
+        let is_in = |id: &ServerId| [voters, outgoing, learners].iter().any(|of| of.contains(id));
+        let up: Vec<ServerId> = self.ids().filter(|id| self.is_up(*id)).collect();
+        let members = up.into_iter().filter(|id| is_in(id));
+        self.invariants.at_one_end(members.filter_map(place).collect::<Vec<_>>().into_iter())
+    }
+}
