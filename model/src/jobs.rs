@@ -20,10 +20,10 @@ const MOST_MEMORY: u64 = 2048;
 /// How many jobs run at a time.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Limits {
-    /// Do so many things side by side; as many as there are cores if nothing is said.
+    /// How many things to do at once; as many as there are cores if nothing is said.
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
-    /// Begin nothing beside others that may take the memory of the process beyond so many MiB.
+    /// Do nothing more at once than may fit in this much memory, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = MOST_MEMORY)]
     pub memory: u64,
 }

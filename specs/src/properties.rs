@@ -41,7 +41,7 @@ named! {
     Property {
         /// At most one leader a term.
         ElectionSafety = "election-safety",
-        /// A leader has the durable votes of a majority of the configuration that it was elected under, of both halves of a joint one.
+        /// A leader has on disk the votes of a majority of the configuration that it was elected under; of both halves, if it was joint.
         ElectedByMajority = "elected-by-majority",
         /// A leader never overwrites or deletes entries of its own log.
         LeaderAppendOnly = "leader-append-only",
@@ -51,7 +51,7 @@ named! {
         LeaderCompleteness = "leader-completeness",
         /// No two servers commit or apply different entries at one index, and each is applied once, in order.
         StateMachineSafety = "state-machine-safety",
-        /// A committed entry is on the disks of a majority of the configuration that it was committed under, of both halves of a joint one.
+        /// A committed entry is on the disks of a majority of the configuration that it was committed under; of both halves, if it was joint.
         CommittedIsDurable = "committed-is-durable",
         /// A server's term never falls, and a restart brings back the term on its disk.
         MonotonicTerm = "monotonic-term",
@@ -61,21 +61,21 @@ named! {
         MonotonicCommit = "monotonic-commit",
         /// A follower's match index falls only when its leader gives up the role.
         MonotonicMatch = "monotonic-match",
-        /// A server asks for votes, grants one and acknowledges entries only as its disk justifies.
+        /// A server asks for votes, grants its vote and acknowledges entries only as far as its disk justifies it.
         JustifiedByDisk = "justified-by-disk",
-        /// A leader sends what its log holds: entries that follow one another and begin right after the position they are placed behind.
+        /// A leader sends what its log holds: entries that follow one another and begin right after the position that they are placed behind.
         SentFromLog = "sent-from-log",
-        /// A message carries, and to a follower is under way, no more than the limits say in entries and in bytes, or a single entry; a heartbeat timeout sends no entries.
+        /// No message carries more than the limits in entries and in bytes, or a single entry; nor is more under way to a follower; and a heartbeat timeout sends no entries.
         WithinLimits = "within-limits",
-        /// A server that counts acknowledgements commits an entry of its own term.
+        /// A leader that counts acknowledgements commits only up to an entry of its own term.
         OwnTermCommit = "own-term-commit",
-        /// A server that hears of a later term is a follower in it, unless it ignores a vote request for leader contact.
+        /// A server that hears of a later term becomes a follower in it, unless it ignores a vote request for leader contact.
         LaterTermAdopted = "later-term-adopted",
         /// A vote request changes neither term nor vote of a server in contact with a leader, contact is remembered rightly, and no pre-vote promises what a vote would refuse.
         UndisturbedLeader = "undisturbed-leader",
-        /// With pre-vote, a server that is not told to campaign raises its term only with the promises of a majority, of both halves of a joint configuration.
+        /// With pre-vote, a server that is not told to campaign raises its term only with the promises of a majority; of both halves, if the configuration is joint.
         CutOffRaisesNoTerm = "cut-off-raises-no-term",
-        /// A leader goes on after a quorum check exactly if it has heard from a majority since the last one.
+        /// A leader goes on leading after a quorum check exactly if it has heard from a majority since the check before.
         LeaderHasMajority = "leader-has-majority",
         /// A server whose disk makes no progress neither leads nor campaigns.
         StalledDiskFollows = "stalled-disk-follows",
@@ -91,13 +91,13 @@ named! {
         ExpectedConfiguration = "expected-configuration",
         /// A learner is made a voter only if it has caught up and keeps up: it lacks nothing that its leader held an election timeout ago.
         PromotedWhenCaughtUp = "promoted-when-caught-up",
-        /// A leader that transfers leadership takes nothing on, and tells a voter that holds its whole log to campaign.
+        /// A leader that transfers leadership takes no requests, and tells only a voter that holds its whole log to campaign.
         OrderlyTransfer = "orderly-transfer",
         /// A candidate says that it was told to campaign exactly if another server has told it to.
         ToldToCampaign = "told-to-campaign",
-        /// A learner's rounds end, are counted and grow long as they should, and it has caught up only by a short one or with all it lacked.
+        /// A learner's rounds end, are counted and grow long when they should, and the learner has caught up only by a short round or by lacking nothing.
         CaughtUpInTime = "caught-up-in-time",
-        /// From every state, every majority elects a leader, commits what its log holds, completes a change of membership, commits a new command, and hands leadership over.
+        /// From every state, every majority can elect a leader, commit what its log holds, complete a change of membership, commit a new command, and hand leadership over.
         Recovery = "recovery",
     }
 }
@@ -151,19 +151,19 @@ named! {
         JointFinishedByAnother = "joint-finished-by-another",
         /// A leader is elected while a configuration of an earlier leader, not joint, is not committed.
         LeaderLostBeforeNew = "leader-lost-before-new",
-        /// A leader is elected that has a pending configuration, not joint, which one other server has at most, and without that one's vote.
+        /// A leader is elected with a pending configuration that is not joint; at most one other server has this configuration, and has not voted for the leader.
         SoleHeirElected = "sole-heir-elected",
-        /// The same, and the leader is a server that was outside the configuration at the start.
+        /// As sole-heir-elected, and the leader was a non-member at the start.
         NewcomerHeirElected = "newcomer-heir-elected",
         /// A change is completed before every new voter has the joint configuration.
         CompletedBeforeAllJoint = "completed-before-all-joint",
-        /// Enough voters of the configuration before hold all of a leader's log, and it is not committed: the change has made more of them necessary.
+        /// Voters that were a quorum of the configuration before hold all of a leader's log, and yet it is not committed: the change has made more of them necessary.
         OldQuorumNotEnough = "old-quorum-not-enough",
         /// A leader steps down because it hears of a later term from a server that has no vote in its configuration.
         RemovedServerDeposes = "removed-server-deposes",
         /// A leader steps down because the configuration without it is committed.
         OutsideLeaderStepsDown = "outside-leader-steps-down",
-        /// A server that is outside the last committed configuration campaigns.
+        /// A server that is not in the last committed configuration campaigns.
         RemovedServerCampaigns = "removed-server-campaigns",
         /// A learner has caught up.
         LearnerCaughtUp = "learner-caught-up",

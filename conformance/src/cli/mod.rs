@@ -35,9 +35,9 @@ enum Command {
     /// Check traces that an implementation logged against the model.
     #[command(after_help = EXIT_STATUSES)]
     Validate(traces::FileOptions),
-    /// Write what is verified, as the pinned numbers have it.
+    /// Write `specs/VERIFIED.md`: what is verified, from the pinned numbers.
     Document(document::Options),
-    /// Tell traces as stories.
+    /// Tell traces as stories: each step as one event and what it changed.
     Tell(traces::FileOptions),
 }
 

@@ -1,4 +1,4 @@
-//! `record`, `replay` and `validate`.
+//! `record`, `replay`, `validate` and `tell`.
 
 use anyhow::Context;
 use clap::Args;

@@ -32,10 +32,10 @@ pub struct Options {
     /// Switch a reduction of the state space off.
     #[arg(long, value_enum)]
     without: Vec<Reduction>,
-    /// End a scope's check early, once it has gone on from so many states, and say what is known.
+    /// End the check of a scope once so many states are explored, and say what is known by then.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_states: Option<u64>,
-    /// End a scope's check early, after so many seconds, and say what is known.
+    /// End the check of a scope after so many seconds, and say what is known by then.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     time: Option<u64>,
     /// Write the results as JSON.
@@ -52,7 +52,7 @@ pub struct Options {
 enum Reduction {
     /// Keep messages that can make no difference any more.
     DeadMessages,
-    /// Take states that differ only in the names of servers for different.
+    /// Count states that differ only in the names of servers separately.
     Symmetry,
 }
 

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 /// Which claims to decide.
 #[derive(Args)]
 pub struct Options {
-    /// Claims by name or number; what is really true and the counterexamples are told. Without any,
-    /// all are decided.
+    /// Claims by name or number, whose counterexamples are told, and what is true. Without any, all
+    /// are decided.
     names: Vec<String>,
     /// Write the results as JSON.
     #[arg(long, value_name = "FILE")]

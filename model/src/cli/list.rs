@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 /// What to list.
 #[derive(Args)]
 pub struct Options {
-    /// Only this: `scopes`, `properties`, `goals`, `mutations`, `claims` or `rules`; or all that has
-    /// to do with a name: a rule's number, a suite, a scope, a property and so on.
+    /// `scopes`, `properties`, `goals`, `mutations`, `claims` or `rules`; or a name, for all that has
+    /// to do with it: a rule's number, a suite, a scope, a property and so on. Without any, all.
     only: Option<String>,
 }
 

@@ -37,7 +37,7 @@ enum Command {
     /// Decide what people say of Raft.
     #[command(after_help = EXIT_STATUSES)]
     Claims(claims::Options),
-    /// Serve the Stateright Explorer on a scope, to walk through its states in a browser.
+    /// Serve a page to walk through the states of a scope in a browser.
     Explore(explore::Options),
     /// Take random walks through a scope that is too large to exhaust.
     #[command(after_help = EXIT_STATUSES)]
