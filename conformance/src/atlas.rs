@@ -7,10 +7,10 @@
 use bytes::Bytes;
 use kontiki_model::actor::servers;
 use kontiki_model::cluster::Cluster;
-use kontiki_model::environment::{Environment, Turn, another_configuration};
+use kontiki_model::environment::{Environment, Turn, another_configuration, snapshot_completion};
 use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, Input, MembershipChange, Output, ServerId};
+use kontiki_specs::{Envelope, Input, LogIndex, MembershipChange, ServerId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The states of a scope's servers and what can happen to them.
@@ -61,10 +61,10 @@ impl Atlas {
             if after != *state || crate::nonsense::must_be_rejected(state, &input) {
                 continue;
             }
-            answers.extend(outputs.into_iter().filter_map(|output| match output {
-                Output::Send { to, message } => Some(Envelope { from: envelope.to, to, message }),
-                _ => None,
-            }));
+            let messages =
+                outputs.iter().filter_map(|output| self.environment.message(state, output));
+            let from = envelope.to;
+            answers.extend(messages.map(|(to, message)| Envelope { from, to, message }));
         }
         answers
     }
@@ -148,6 +148,21 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
     // a write that is lost.
     for incarnation in [incarnation, incarnation.wrapping_sub(1)] {
         inputs.extend(state.writes.iter().map(|write| write.completion(incarnation)));
+    }
+    if scope.snapshots > 0 {
+        inputs.extend([
+            Input::TakeSnapshot { index: LogIndex::ZERO },
+            Input::TakeSnapshot { index: state.applied_index },
+            Input::TakeSnapshot { index: state.log.last_index() },
+            Input::TakeSnapshot { index: state.log.last_index().next() },
+            Input::SnapshotTaken { incarnation, last: state.covered(), size: 1 },
+            Input::SnapshotTaken { incarnation, last: state.log.last(), size: 1 },
+        ]);
+    }
+    // A snapshot that was being taken before a crash is complete now.
+    if let Some(Input::SnapshotTaken { last, size, .. }) = snapshot_completion(state) {
+        let incarnation = incarnation.wrapping_sub(1);
+        inputs.push(Input::SnapshotTaken { incarnation, last, size });
     }
     let expecting = |change: &MembershipChange, expected| Input::ChangeMembership {
         change: change.clone(),

@@ -5,7 +5,7 @@ use crate::implementation::{Failure, Implementation};
 use crate::nonsense::Nonsense;
 use kontiki::core::Rejection;
 use kontiki_specs::{
-    Entry, Input, LogIndex, Observation, Output, RoleKind, RoleObservation, ServerId,
+    Entry, Input, Observation, Output, Receiving, RoleKind, RoleObservation, ServerId,
 };
 use std::fmt;
 
@@ -154,10 +154,11 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
         RoleObservation::Leader { transfer, .. } => *transfer,
         _ => None,
     };
-    let last_index = LogIndex(observation.log.len() as u64);
-    let place = observation.configuration_index.0.checked_sub(1);
-    let entry = place.and_then(|place| observation.log.get(usize::try_from(place).ok()?));
-    let configuration_position = entry.map(Entry::position).unwrap_or_default();
+    let last_index = observation.log.last().map_or(observation.log_base.index, |entry| entry.index);
+    let configured = observation.configuration_index;
+    let entry = observation.log.iter().find(|entry| entry.index == configured);
+    let covered = observation.snapshot.as_ref().map(|own| own.configuration_position);
+    let configuration_position = entry.map(Entry::position).or(covered).unwrap_or_default();
     (raft.role(), raft.leader(), raft.has_leader_contact()) == (kind, leader, contact)
         && (raft.term(), raft.commit_index()) == (observation.term, observation.commit_index)
         && raft.last_index() == last_index
@@ -168,6 +169,9 @@ fn says_of_itself(implementation: &Implementation, observation: &Observation) ->
         && raft.configuration_position() == configuration_position
         && raft.transfers_to() == transfers_to
         && raft.disk_stalls() == observation.disk_stalls
+        && raft.log_base() == observation.log_base
+        && raft.snapshot() == observation.snapshot.as_ref()
+        && raft.taking_snapshot() == observation.taking
         && !raft.is_stopped()
 }
 
@@ -188,7 +192,17 @@ pub fn agree(expected: &Reaction, found: &Reaction) -> bool {
 fn state_lines(of: &Observation) -> Vec<String> {
     let vote = |vote: Option<ServerId>| vote.map_or("none".to_string(), |vote| vote.to_string());
     let log: Vec<String> = of.log.iter().map(ToString::to_string).collect();
+    let or_none = |known: Option<String>| known.unwrap_or_else(|| "none".to_string());
+    let receiving = of.receiving.map(|part| {
+        let Receiving { snapshot, received, durable } = part;
+        format!("{received} bytes of {snapshot}, {durable} of them on disk")
+    });
     vec![
+        format!("log begins behind: {}", of.log_base),
+        format!("snapshot: {}", or_none(of.snapshot.as_ref().map(ToString::to_string))),
+        format!("snapshot on disk: {}", or_none(of.durable_snapshot.map(|id| id.to_string()))),
+        format!("snapshot being taken: {}", or_none(of.taking.map(|last| last.to_string()))),
+        format!("snapshot being received: {}", or_none(receiving)),
         format!("term: {}", of.term),
         format!("vote: {}", vote(of.vote)),
         format!("term on disk: {}", of.durable_term),

@@ -84,6 +84,8 @@ fn in_term(message: &Message, in_term: Term) -> Message {
         | Message::RequestVoteReply { term, .. }
         | Message::AppendEntries { term, .. }
         | Message::AppendEntriesReply { term, .. }
+        | Message::InstallSnapshot { term, .. }
+        | Message::InstallSnapshotReply { term, .. }
         | Message::TimeoutNow { term }
         | Message::LaterTerm { term } => *term = in_term,
     }

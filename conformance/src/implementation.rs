@@ -1,10 +1,14 @@
 //! The implementation as the comparison drives it: a server and its disk.
 
 use crate::consecutive::disorder;
+use bytes::Bytes;
 use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StartError, StepError, completion};
 use kontiki::storage::{MemoryStore, StoreError};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Entries, Entry, Input, LogIndex, Observation, Output, ServerId};
+use kontiki_specs::{
+    Entries, Entry, Input, LogIndex, LogPosition, Observation, Output, ServerId, Snapshot,
+    SnapshotId,
+};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -17,6 +21,8 @@ pub struct Implementation {
     raft: Raft<MemoryStore>,
     /// Issued and not complete, the oldest first.
     writes: VecDeque<Output>,
+    /// The snapshot that is being taken, if one is.
+    taking: Option<(u64, Snapshot)>,
 }
 
 /// How the implementation is run: ways in which it must do the same.
@@ -46,6 +52,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
         Config::joining(id)
     };
     config.catch_up_rounds = scope.catch_up_rounds;
+    config.kept_entries = scope.kept_entries;
     config.pre_vote = scope.pre_vote;
     config.leader_contact = scope.leader_contact;
     config.check_quorum = scope.check_quorum;
@@ -105,7 +112,11 @@ impl Implementation {
     /// # Errors
     /// If the disk holds what no server wrote.
     pub fn recover(config: Config, disk: MemoryStore) -> Result<Self, StartError> {
-        Ok(Implementation { raft: Raft::start(config, disk)?, writes: VecDeque::new() })
+        Ok(Implementation {
+            raft: Raft::start(config, disk)?,
+            writes: VecDeque::new(),
+            taking: None,
+        })
     }
 
     /// Lets an input happen. Consecutive outputs that apply entries are joined: in how many pieces
@@ -121,6 +132,9 @@ impl Implementation {
                 if let Some(write) = self.writes.pop_front() {
                     self.raft.store_mut().write(&write);
                 }
+            }
+            Input::SnapshotTaken { incarnation, last, size } => {
+                self.keep_snapshot(*incarnation, *last, *size);
             }
             _ => {}
         }
@@ -139,18 +153,49 @@ impl Implementation {
             return Err(Failure::Broken(wrong));
         }
         self.writes.extend(outputs.iter().filter(|output| completion(output).is_some()).cloned());
+        for output in &outputs {
+            match output {
+                Output::DropEntries { .. } => self.raft.store_mut().write(output),
+                Output::TakeSnapshot {
+                    incarnation,
+                    last,
+                    configuration,
+                    configuration_position,
+                } => {
+                    let snapshot = Snapshot {
+                        id: SnapshotId { last: *last, taken_by: self.raft.id() },
+                        configuration: (**configuration).clone(),
+                        configuration_position: *configuration_position,
+                        size: 0,
+                    };
+                    self.taking = Some((*incarnation, snapshot));
+                }
+                _ => {}
+            }
+        }
         Ok(outputs)
     }
 
+    /// The snapshot that is being taken is on disk, if it is that one. Its bytes are the state
+    /// machine's, and there is none.
+    fn keep_snapshot(&mut self, incarnation: u64, last: LogPosition, size: u64) {
+        let taken = |(begun_in, taking): &mut (u64, Snapshot)| {
+            (*begun_in, taking.id.last) == (incarnation, last)
+        };
+        if let Some((_, snapshot)) = self.taking.take_if(taken) {
+            self.raft.store_mut().keep_snapshot(Snapshot { size, ..snapshot }, Bytes::new());
+        }
+    }
+
     fn lose_writes(&mut self, torn: Option<u64>) {
-        if let (Some(written), Some(write @ Output::WriteEntries { entries, .. })) =
-            (torn, self.writes.front())
+        if let (Some(written), Some(write)) = (torn, self.writes.front())
             && let Ok(written) = usize::try_from(written)
-            && written < entries.len()
+            && written < pieces(write)
         {
             self.raft.store_mut().tear(write, written);
         }
         self.writes.clear();
+        self.taking = None;
     }
 
     /// The input that says that the oldest outstanding write is complete.
@@ -194,17 +239,25 @@ impl Implementation {
         let mut disk = self.raft.store().clone();
         let mut all = vec![(0, None, disk.clone())];
         for (done, write) in (1..).zip(&self.writes) {
-            if let Output::WriteEntries { entries, .. } = write {
-                for written in 0..entries.len() {
-                    let mut torn = disk.clone();
-                    torn.tear(write, written);
-                    all.push((done - 1, Some(written as u64), torn));
-                }
+            for written in 0..pieces(write) {
+                let mut torn = disk.clone();
+                torn.tear(write, written);
+                all.push((done - 1, Some(written as u64), torn));
             }
             disk.write(write);
             all.push((done, None, disk.clone()));
         }
         all
+    }
+}
+
+/// In how many ways a crash may tear a write: by how many of its entries are there; or, if it
+/// installs a snapshot, by the log's being there still.
+fn pieces(write: &Output) -> usize {
+    match write {
+        Output::WriteEntries { entries, .. } => entries.len(),
+        Output::InstallSnapshot { .. } => 1,
+        _ => 0,
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Nonsense {
     SecondLeader,
     /// Nobody holds what the leader does not.
     AcknowledgesUnsent,
+    /// Who takes a snapshot takes it once.
+    AnotherSnapshot,
 }
 
 impl fmt::Display for Nonsense {
@@ -33,6 +35,7 @@ impl fmt::Display for Nonsense {
             Nonsense::ContradictsCommitted => "its leader would lack what is committed",
             Nonsense::SecondLeader => "two servers would act as leader in one term",
             Nonsense::AcknowledgesUnsent => "its sender would hold what its leader does not",
+            Nonsense::AnotherSnapshot => "something else is known of that snapshot",
         })
     }
 }
@@ -46,6 +49,7 @@ impl Nonsense {
                 | (Nonsense::ContradictsCommitted, Rejection::ContradictsCommitted { .. })
                 | (Nonsense::SecondLeader, Rejection::SecondLeader { .. })
                 | (Nonsense::AcknowledgesUnsent, Rejection::AcknowledgesUnsent { .. })
+                | (Nonsense::AnotherSnapshot, Rejection::AnotherSnapshot { .. })
         )
     }
 
@@ -59,13 +63,17 @@ impl Nonsense {
 /// not.
 pub fn reasons_to_reject(state: &ServerState, input: &Input) -> Vec<Nonsense> {
     let reasons = match input {
-        Input::HardStateWritten { .. } | Input::EntriesWritten { .. } => {
+        Input::HardStateWritten { .. }
+        | Input::EntriesWritten { .. }
+        | Input::ChunkWritten { .. }
+        | Input::SnapshotInstalled { .. } => {
             vec![(state.completion().as_ref() != Some(input), Nonsense::UnexpectedCompletion)]
         }
         Input::Deliver { from, message } => vec![
             (contradicts_committed(state, message), Nonsense::ContradictsCommitted),
             (is_second_leader(state, *from, message), Nonsense::SecondLeader),
             (acknowledges_unsent(state, message), Nonsense::AcknowledgesUnsent),
+            (is_another_snapshot(state, message), Nonsense::AnotherSnapshot),
         ],
         _ => Vec::new(),
     };
@@ -78,9 +86,23 @@ pub fn must_be_rejected(state: &ServerState, input: &Input) -> bool {
 }
 
 fn contradicts_committed(state: &ServerState, message: &Message) -> bool {
-    let Message::AppendEntries { term, prev, entries, .. } = message else { return false };
-    let claims = |at: LogPosition| at.index <= state.commit_index && !state.log.holds(at);
-    *term >= state.term && (claims(*prev) || entries.iter().map(Entry::position).any(claims))
+    // What is let go of is not known any more.
+    let known = |at: LogPosition| at.index >= state.log.base().index;
+    let claims =
+        |at: LogPosition| at.index <= state.commit_index && known(at) && !state.log.holds(at);
+    let claimed = match message {
+        Message::AppendEntries { prev, entries, .. } => {
+            claims(*prev) || entries.iter().map(Entry::position).any(claims)
+        }
+        // Terms do not fall from one entry to the next.
+        Message::InstallSnapshot { snapshot, .. } => {
+            let last = snapshot.id.last;
+            let committed = state.log.position_at(state.commit_index);
+            claims(last) || (last.index > committed.index && last.term < committed.term)
+        }
+        _ => false,
+    };
+    claimed && message.term() >= state.term
 }
 
 fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> bool {
@@ -90,7 +112,9 @@ fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> b
         Role::PreCandidate { .. } | Role::Candidate { .. } => None,
     };
     let leads = match message {
-        Message::AppendEntries { term, .. } | Message::TimeoutNow { term } => *term == state.term,
+        Message::AppendEntries { term, .. }
+        | Message::InstallSnapshot { term, .. }
+        | Message::TimeoutNow { term } => *term == state.term,
         _ => false,
     };
     leads && leader.is_some_and(|leader| leader != from)
@@ -104,4 +128,12 @@ fn acknowledges_unsent(state: &ServerState, message: &Message) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a leader's offer names a snapshot that this server knows, and says something else of it.
+fn is_another_snapshot(state: &ServerState, message: &Message) -> bool {
+    let Message::InstallSnapshot { term, snapshot, .. } = message else { return false };
+    let own = state.snapshot.iter().map(|own| &own.about);
+    let mut known = own.chain(state.receiving.iter().map(|part| &part.snapshot));
+    *term >= state.term && known.any(|known| known.id == snapshot.id && *known != **snapshot)
 }

@@ -4,12 +4,18 @@
 //! outstanding follows from the steps, so nothing here asks the model or the implementation: the
 //! story is that of the trace, right or wrong.
 
+use bytes::Bytes;
 use kontiki_model::actor::servers;
 use kontiki_model::path::{Moment, Story};
-use kontiki_model::server::{Disk, Log, Mutation, Role, ServerState, Write};
+use kontiki_model::server::{
+    Disk, Log, Mutation, ReceivedPart, Role, ServerState, StoredSnapshot, Write,
+};
 use kontiki_specs::scope::{self, Scope};
 use kontiki_specs::trace::{Trace, TraceStep};
-use kontiki_specs::{Entry, Input, Output, RoleObservation, ServerId};
+use kontiki_specs::{
+    Entry, Input, LogIndex, LogPosition, Message, Output, Payload, RoleObservation, ServerId,
+    Snapshot, Term,
+};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -78,8 +84,14 @@ impl Told {
         let after = after(&before, step)?;
         *self.latest.get_mut(place)? = after.clone();
         let taken = (step.input.clone(), step.outputs.clone(), after.clone());
-        let completes =
-            matches!(step.input, Input::HardStateWritten { .. } | Input::EntriesWritten { .. });
+        let completes = matches!(
+            step.input,
+            Input::HardStateWritten { .. }
+                | Input::EntriesWritten { .. }
+                | Input::ChunkWritten { .. }
+                | Input::SnapshotInstalled { .. }
+                | Input::SnapshotTaken { .. }
+        );
         match self.moments.last_mut() {
             // What a synchronous disk completes belongs to the step that wrote it.
             Some(moment)
@@ -103,16 +115,36 @@ impl Told {
 /// The server after a step, its disk and its outstanding writes worked out.
 fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
     let shown = &step.observation;
-    let log = without_gaps(shown.log.clone())?;
+    let log = log(before, shown.log_base, &shown.log)?;
+    let snapshot = shown.snapshot.as_ref().map(|about| stored(about, &log));
     let mut writes = before.writes.clone();
-    let mut on_disk = before.disk.log.clone();
+    let mut disk = before.disk.clone();
     if matches!(step.input, Input::Restart { .. }) {
         writes.clear();
-        on_disk = log.clone(); // A server starts with what is on its disk.
+        // A server starts with what is on its disk.
+        disk.log = log.clone();
+        disk.snapshot = snapshot.clone();
     } else if before.completion().as_ref() == Some(&step.input) && !writes.is_empty() {
-        on_disk = written(&on_disk, &writes.remove(0))?;
+        write(&mut disk, &writes.remove(0))?;
+    } else if matches!(step.input, Input::SnapshotTaken { .. })
+        && let Some(own) = &snapshot
+        && Some(own.about.id) == shown.durable_snapshot
+    {
+        if disk.log.holds(own.about.id.last) {
+            disk.log.let_go(shown.log_base.index);
+        }
+        disk.snapshot = snapshot.clone();
     }
-    writes.extend(step.outputs.iter().filter_map(issued));
+    disk.term = shown.durable_term;
+    disk.vote = shown.durable_vote;
+    let receiving = receiving(before, step);
+    disk.receiving = receiving.as_ref().and_then(|part| {
+        let durable = shown.receiving.map_or(0, |shown| shown.durable);
+        (durable > 0).then(|| of_length(&part.snapshot, durable))
+    });
+    writes.extend(
+        step.outputs.iter().filter_map(|output| issued(output, shown.term, snapshot.as_ref())),
+    );
     Some(ServerState {
         id: step.server,
         term: shown.term,
@@ -124,26 +156,70 @@ fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
         commit_index: shown.commit_index,
         applied_index: shown.applied_index,
         role: role(&shown.role),
-        disk: Disk { term: shown.durable_term, vote: shown.durable_vote, log: on_disk },
+        disk,
+        snapshot,
+        taking: shown.taking,
+        receiving,
         writes,
         disk_stalls: shown.disk_stalls,
         incarnation: shown.incarnation,
     })
 }
 
-/// The log on disk after a write.
-fn written(on_disk: &Log, write: &Write) -> Option<Log> {
-    let Write::Entries { first_index, entries, .. } = write else { return Some(on_disk.clone()) };
-    let kept = on_disk.entries().iter().filter(|entry| entry.index < *first_index);
-    without_gaps(kept.chain(entries.iter()).cloned().collect())
+/// What a server has of another's snapshot. Its bytes are not told.
+fn receiving(before: &ServerState, step: &TraceStep) -> Option<ReceivedPart> {
+    let shown = step.observation.receiving?;
+    let offered = match &step.input {
+        Input::Deliver { message: Message::InstallSnapshot { snapshot, .. }, .. } => {
+            Some(&**snapshot)
+        }
+        _ => None,
+    };
+    let mut known = before.receiving.iter().map(|part| &part.snapshot).chain(offered);
+    let snapshot = known.find(|snapshot| snapshot.id == shown.snapshot)?;
+    Some(of_length(snapshot, shown.received))
 }
 
-fn without_gaps(entries: Vec<Entry>) -> Option<Log> {
+fn of_length(snapshot: &Snapshot, bytes: u64) -> ReceivedPart {
+    let bytes = Bytes::from(vec![0; usize::try_from(bytes).unwrap_or(0)]);
+    ReceivedPart { snapshot: snapshot.clone(), bytes }
+}
+
+/// The disk after a write.
+fn write(disk: &mut Disk, write: &Write) -> Option<()> {
+    if let Write::Entries { first_index, entries, .. } = write {
+        let kept = disk.log.entries().iter().filter(|entry| entry.index < *first_index);
+        let base = disk.log.base().index;
+        disk.log = Log::behind(base, without_gaps(kept.chain(entries.iter()).cloned().collect())?);
+    } else {
+        write.carry_out(disk);
+    }
+    Some(())
+}
+
+/// The log that a trace shows. What it has let go of is as it was known before, where it was.
+fn log(before: &ServerState, base: LogPosition, shown: &[Entry]) -> Option<Log> {
+    let known = before.log.up_to(base.index);
+    let is_known = known.last().map(Entry::position).unwrap_or_default() == base;
+    let unknown = |index| Entry { term: base.term, index: LogIndex(index), payload: Payload::Noop };
+    let let_go: Vec<Entry> =
+        if is_known { known.to_vec() } else { (1..=base.index.0).map(unknown).collect() };
+    let entries = let_go.into_iter().chain(shown.iter().cloned()).collect();
+    Some(Log::behind(base.index, without_gaps(entries)?))
+}
+
+fn stored(about: &Snapshot, log: &Log) -> StoredSnapshot {
+    let executed = Arc::new(log.up_to(about.id.last.index).to_vec());
+    StoredSnapshot { about: about.clone(), executed }
+}
+
+fn without_gaps(entries: Vec<Entry>) -> Option<Vec<Entry>> {
     let in_a_row = entries.iter().zip(1..).all(|(entry, index)| entry.index.0 == index);
-    in_a_row.then(|| Log::from_entries(entries))
+    in_a_row.then_some(entries)
 }
 
-fn issued(output: &Output) -> Option<Write> {
+/// The write that an output of a server in this term asks for.
+fn issued(output: &Output, leader_term: Term, snapshot: Option<&StoredSnapshot>) -> Option<Write> {
     match output {
         Output::WriteHardState { term, vote, .. } => {
             Some(Write::HardState { term: *term, vote: *vote })
@@ -153,6 +229,14 @@ fn issued(output: &Output) -> Option<Write> {
             first_index: *first_index,
             entries: entries.clone(),
         }),
+        Output::WriteChunk { snapshot, offset, data, .. } => Some(Write::Chunk {
+            snapshot: (**snapshot).clone(),
+            offset: *offset,
+            data: data.clone(),
+        }),
+        Output::InstallSnapshot { .. } => {
+            snapshot.map(|own| Write::Install { leader_term, snapshot: own.clone() })
+        }
         _ => None,
     }
 }

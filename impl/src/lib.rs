@@ -15,11 +15,14 @@
 //! ([`Input`]) and carries out what the server puts out ([`Output`]), in order:
 //!
 //! * `Send`: to the network, which may lose, repeat and reorder.
-//! * `WriteHardState`, `WriteEntries`: to the disk, in the order issued. When a write is durable,
-//!   the driver says so by the input that [`core::completion`] gives. Nothing else has to wait for
-//!   it: what depends on a write is put out only then.
-//! * `Apply`: to the state machine. After every start it begins again with the first entry, so a
-//!   state machine that outlives its server has to remember how far it came.
+//! * `WriteHardState`, `WriteEntries`, `WriteChunk`, `InstallSnapshot`: to the disk, in the order
+//!   issued. When a write is durable, the driver says so by the input that [`core::completion`] gives.
+//!   Nothing else has to wait for it: what depends on a write is put out only then.
+//! * `Apply`: to the state machine. After every start it begins again behind the snapshot, or with the
+//!   first entry if there is none, so a state machine that outlives its server has to remember how far
+//!   it came.
+//! * `TakeSnapshot`, `Restore`: to the state machine; `DropEntries`: to the disk; `SendChunk`: from
+//!   the disk to the network. All as below.
 //! * `ResetElectionTimer`: to the clock, as below.
 //! * `Proposed`, `Truncated`, `Refused`: to the clients. A command is known by the position at which
 //!   it was appended. It has happened when an entry of this position is applied; after `Truncated` it
@@ -52,6 +55,32 @@
 //! still come are completions, in some queue. A driver that starts another [`core::Raft`] over the same
 //! disk, in the same process, therefore names a [`core::Config::incarnation`] that is larger than any
 //! before, so that a completion of a write before is not taken for one of a write now.
+//!
+//! # Snapshots
+//!
+//! Without snapshots a log grows for ever, and a server that starts applies all of it. When to take
+//! one is the driver's to decide: it gives [`Input::TakeSnapshot`] with an index that the state
+//! machine has executed, and whose entry is on the server's disk. The server refuses with a reason, or puts out `TakeSnapshot`. Then the state
+//! as of exactly that index goes to disk, together with all that the output says. Nothing waits for
+//! this, and it may overtake writes that were issued before. When it is durable, the driver says so by
+//! the input that [`core::snapshot_taken`] gives. From then on the snapshot is the server's
+//! ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
+//! older snapshots; [`core::Config::kept_entries`] of those covered stay. A snapshot that cannot be
+//! written is tried again: until it is done, the server begins no other.
+//!
+//! A follower that lags too far is sent the leader's snapshot. For each `SendChunk`, the leader's
+//! driver reads bytes of that snapshot from the offset on: at least one, and as many as it wants in one
+//! message. [`core::chunk`] makes the message of them. A driver that has not got the bytes, because a
+//! newer snapshot has taken their place, sends nothing: the next heartbeat asks the follower again. At
+//! the follower, `WriteChunk` puts the bytes on disk. With the last of them comes `InstallSnapshot`, a
+//! write too: it makes the snapshot the follower's own, and then drops the log. `Restore` puts the
+//! state machine into the snapshot's state before it applies anything else. The bytes may be on their
+//! way to disk still when `Restore` comes, so the state machine waits for the writes of the same step.
+//!
+//! The snapshot that counts is the newest that is durable, whether the server took it or was sent it,
+//! and whether it was told of that before it crashed or not. A driver that starts a server first puts
+//! the state machine into the state of that snapshot: no `Restore` comes for it. No snapshot that was
+//! asked for earlier may be on its way to disk then, as with writes.
 //!
 //! # Members
 //!
@@ -161,5 +190,6 @@ pub use recorder::{Recorder, RecorderError};
 pub use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
     LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output, Payload,
-    Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Term,
+    Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId,
+    Term,
 };

@@ -129,6 +129,9 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         changes: Vec::new(),
         catch_up_rounds: config.catch_up_rounds,
         transfers: 0,
+        snapshots: 0, // As with restarts: how many there are is not bounded by this.
+        chunks: 1,
+        kept_entries: config.kept_entries,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: None,

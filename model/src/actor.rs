@@ -7,7 +7,7 @@
 use crate::environment::Environment;
 use crate::server::{Mutation, Options, RaftServer, ServerState};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Configuration, Input, Message, Output, ServerId};
+use kontiki_specs::{Configuration, Input, Message, ServerId};
 use stateright::actor::{Actor, ActorModel, Id, Network, Out, model_timeout};
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -50,6 +50,7 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         batch_bytes: scope.batch_bytes.unwrap_or(u64::MAX),
         window_bytes: scope.window_bytes.unwrap_or(u64::MAX),
         catch_up_rounds: scope.catch_up_rounds,
+        kept_entries: scope.kept_entries,
     };
     (1..=scope.servers)
         .map(ServerId)
@@ -94,9 +95,9 @@ pub fn actor_id(server: ServerId) -> Id {
 impl ServerActor {
     fn react(&self, state: &mut Cow<'_, ServerState>, input: Input, out: &mut Out<Self>) {
         let turn = self.environment.happen(&self.server, state, input);
-        for output in turn.outputs() {
-            if let Output::Send { to, message } = output {
-                out.send(actor_id(*to), Shown(message.clone()));
+        for (output, sender) in turn.outputs_after() {
+            if let Some((to, message)) = self.environment.message(sender, output) {
+                out.send(actor_id(to), Shown(message));
             }
         }
         if turn.after() != &**state {

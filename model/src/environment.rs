@@ -4,10 +4,12 @@
 //! limits are here: an election timeout is longer than the minimum one, so it cannot come while
 //! leader contact lasts (E8).
 
-use crate::server::{RaftServer, Role, ServerState};
+use crate::server::{RaftServer, Role, ServerState, size_of};
 use bytes::Bytes;
 use kontiki_specs::scope::{Disk, Scope};
-use kontiki_specs::{Input, LogIndex, LogPosition, MembershipChange, Output, ServerId, Term};
+use kontiki_specs::{
+    Input, LogIndex, LogPosition, MembershipChange, Message, Output, ServerId, Term,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -42,6 +44,10 @@ pub struct Environment {
     pub two_sizes: bool,
     /// What operators may ask for, each once in the list. How often is counted for the cluster.
     pub changes: Arc<[MembershipChange]>,
+    /// Whether owners may ask for snapshots. How often is counted for the cluster.
+    pub snapshots: bool,
+    /// In how many chunks a snapshot is sent.
+    pub chunks: u64,
     /// Whether operators may ask for transfers of leadership, and to whom: any server. How often
     /// is counted for the cluster.
     pub may_transfer_to: Arc<[ServerId]>,
@@ -59,6 +65,12 @@ impl Turn {
     /// The state at the end.
     pub fn after(&self) -> &ServerState {
         &self.steps[self.steps.len() - 1].2
+    }
+
+    /// Everything put out on the way, each with the state after the step.
+    pub fn outputs_after(&self) -> impl Iterator<Item = (&Output, &ServerState)> {
+        let steps = self.steps.iter();
+        steps.flat_map(|(_, outputs, after)| outputs.iter().map(move |output| (output, after)))
     }
 
     /// Everything put out on the way.
@@ -94,6 +106,8 @@ impl Environment {
             write_limit: scope.terms * (2 + scope.log),
             two_sizes: scope.batch_bytes.is_some() || scope.window_bytes.is_some(),
             may_restart: scope.restarts > 0,
+            snapshots: scope.snapshots > 0,
+            chunks: scope.chunks,
             disk_stalls: scope.disk_stalls,
             synchronous_disk: scope.disk == Disk::Synchronous,
         }
@@ -107,6 +121,14 @@ impl Environment {
         if let Some(earlier) = state.incarnation.checked_sub(1) {
             // One that comes late, of a write that was lost.
             events.extend(state.writes.first().map(|write| write.completion(earlier)));
+        }
+        events.extend(snapshot_completion(state));
+        if self.snapshots && state.taking.is_none() {
+            let settled = state.settled();
+            // The state machine may lag by an entry, or be asked for one too many.
+            let indexes = [settled.previous(), settled, settled.next()];
+            let indexes = indexes.into_iter().filter(|index| *index > state.covered().index);
+            events.extend(indexes.map(|index| Input::TakeSnapshot { index }));
         }
         if self.disk_stalls && !state.writes.is_empty() && !state.disk_stalls {
             events.push(Input::DiskStalled);
@@ -164,7 +186,8 @@ impl Environment {
         let (after, outputs) = server.step(state, &input);
         let mut turn = Turn { steps: vec![(input, outputs, after)] };
         while self.synchronous_disk
-            && let Some(input) = turn.after().completion()
+            && let Some(input) =
+                turn.after().completion().or_else(|| snapshot_completion(turn.after()))
         {
             let (after, outputs) = server.step(turn.after(), &input);
             turn.steps.push((input, outputs, after));
@@ -172,10 +195,37 @@ impl Environment {
         turn
     }
 
+    /// The message that an output asks for, if it does, of a server that is in this state then. A
+    /// chunk is filled in by the server's driver.
+    pub fn message(&self, sender: &ServerState, output: &Output) -> Option<(ServerId, Message)> {
+        message(sender, output, self.chunks)
+    }
+
     /// Whether a state lies within the bounds.
     pub fn contains(&self, state: &ServerState) -> bool {
         state.term <= self.last_term
             && state.log.last_index() <= self.log_limit
             && state.writes.len() as u64 <= self.write_limit
+    }
+}
+
+/// The input that says that the snapshot that is being taken is on disk.
+pub fn snapshot_completion(state: &ServerState) -> Option<Input> {
+    let last = state.taking?;
+    let size = size_of(state.id, state.log.up_to(last.index));
+    Some(Input::SnapshotTaken { incarnation: state.incarnation, last, size })
+}
+
+/// The message that an output asks for, if it does, where snapshots are sent in so many chunks.
+pub fn message(sender: &ServerState, output: &Output, chunks: u64) -> Option<(ServerId, Message)> {
+    match output {
+        Output::Send { to, message } => Some((*to, message.clone())),
+        Output::SendChunk { to, term, snapshot, offset } => {
+            let own = sender.snapshot.as_ref().filter(|own| own.about.id == snapshot.id)?;
+            let (term, snapshot, offset) = (*term, snapshot.clone(), *offset);
+            let data = own.chunk(offset, chunks);
+            Some((*to, Message::InstallSnapshot { term, snapshot, offset, data }))
+        }
+        _ => None,
     }
 }

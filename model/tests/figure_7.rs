@@ -4,8 +4,7 @@ use kontiki_model::actor::servers;
 use kontiki_model::properties::recovers;
 use kontiki_model::server::{Disk, Log, RaftServer, ServerState};
 use kontiki_specs::scope::{Scope, ScopeError};
-use kontiki_specs::{Configuration, Entry, LogIndex, Payload, ServerId, Term};
-use std::sync::Arc;
+use kontiki_specs::{Entry, LogIndex, Payload, Term};
 
 /// The leader for term 8 when it is elected: the terms of its entries.
 const LEADER: &[u64] = &[1, 1, 1, 4, 4, 5, 5, 6, 6, 6];
@@ -20,15 +19,14 @@ const FOLLOWERS: &[(char, &[u64])] = &[
     ('f', &[1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3]),
 ];
 
-fn server(id: u64, terms: &[u64], current: u64) -> ServerState {
+fn server(of: &RaftServer, terms: &[u64], current: u64) -> ServerState {
     let entries = terms.iter().zip(1..).map(|(term, index)| Entry {
         term: Term(*term),
         index: LogIndex(index),
         payload: Payload::Noop,
     });
     let log = Log::from_entries(entries.collect());
-    let voters = Arc::new(Configuration::of_voters((1..=3).map(ServerId)));
-    ServerState::recover(ServerId(id), Disk { term: Term(current), vote: None, log }, &voters, 0)
+    of.recover(Disk { term: Term(current), log, ..Disk::default() }, 0)
 }
 
 /// Three servers: the leader to be, a follower of the figure, and one with the leader's log, so
@@ -43,7 +41,11 @@ fn every_divergence_is_repaired() {
     for batch in [1, 3] {
         let servers = cluster(batch).unwrap();
         for (letter, terms) in FOLLOWERS {
-            let states = [server(1, LEADER, 8), server(2, terms, 7), server(3, LEADER, 7)];
+            let states = [
+                server(&servers[0], LEADER, 8),
+                server(&servers[1], terms, 7),
+                server(&servers[2], LEADER, 7),
+            ];
             let repaired = recovers(
                 &servers.iter().collect::<Vec<_>>(),
                 &states.iter().collect::<Vec<_>>(),
@@ -59,7 +61,7 @@ fn every_divergence_is_repaired() {
 fn the_leader_and_one_follower_are_enough() {
     let servers = cluster(1).unwrap();
     for (letter, terms) in FOLLOWERS.iter().filter(|(letter, _)| !"cd".contains(*letter)) {
-        let states = [server(1, LEADER, 8), server(2, terms, 7)];
+        let states = [server(&servers[0], LEADER, 8), server(&servers[1], terms, 7)];
         let repaired =
             recovers(&[&servers[0], &servers[1]], &states.iter().collect::<Vec<_>>(), false);
         assert!(repaired, "follower {letter}");

@@ -1,6 +1,6 @@
 //! All that can happen to a server.
 
-use crate::{LogIndex, LogPosition, MembershipChange, Message, ServerId, Term};
+use crate::{LogIndex, LogPosition, MembershipChange, Message, ServerId, SnapshotId, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -67,13 +67,47 @@ pub enum Input {
         /// The last index that was written.
         index: LogIndex,
     },
+    /// The owner asks for a snapshot of what has been applied up to `index` (rules S1, S3, S5).
+    TakeSnapshot {
+        /// The last index that the snapshot is to cover: one that has been applied and is on the
+        /// server's disk. A state machine
+        /// may lag behind what it was handed, or keep what it has executed by itself; it says how far.
+        index: LogIndex,
+    },
+    /// The snapshot that [`crate::Output::TakeSnapshot`] asked for is on disk, with all that the
+    /// output says of it.
+    SnapshotTaken {
+        /// The incarnation in which it was asked for.
+        incarnation: u64,
+        /// The last entry that it covers.
+        last: LogPosition,
+        /// How many bytes it has; at least one.
+        size: u64,
+    },
+    /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteChunk`].
+    ChunkWritten {
+        /// The incarnation in which the write was issued.
+        incarnation: u64,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// How many of its bytes are on disk.
+        received: u64,
+    },
+    /// The oldest outstanding write is on disk; it was an [`crate::Output::InstallSnapshot`].
+    SnapshotInstalled {
+        /// The incarnation in which the write was issued.
+        incarnation: u64,
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
     /// The oldest outstanding write has been under way for longer than the driver puts up with
     /// (rule E12). It may be said again, and means nothing while no write is outstanding.
     DiskStalled,
     /// The server crashes and starts again from its disk. Writes not yet complete are lost.
     Restart {
-        /// Of the oldest outstanding write, if that is of entries, only part was lost: what it
-        /// replaces is gone, and this many of its entries, not all, are on disk (rule L11).
+        /// Of the oldest outstanding write only part was lost. If it is of entries, what it
+        /// replaces is gone, and this many of its entries, not all, are on disk (rule L11). If it is
+        /// of a snapshot, 0 says that the snapshot is on disk and the log is not gone yet (rule S2).
         torn: Option<u64>,
     },
 }
@@ -109,6 +143,12 @@ impl fmt::Display for Input {
             Input::EntriesWritten { leader_term, index, .. } => {
                 write!(f, "disk has written entries up to {index}, issued in term {leader_term}")
             }
+            Input::TakeSnapshot { index } => write!(f, "is to take a snapshot of {index}"),
+            Input::SnapshotTaken { last, .. } => write!(f, "has taken a snapshot of {last}"),
+            Input::ChunkWritten { snapshot, received, .. } => {
+                write!(f, "disk has written {received} bytes of {snapshot}")
+            }
+            Input::SnapshotInstalled { snapshot, .. } => write!(f, "disk has installed {snapshot}"),
             Input::DiskStalled => write!(f, "disk makes no progress"),
             Input::Restart { torn: None } => write!(f, "crashes and restarts from its disk"),
             Input::Restart { torn: Some(entries) } => {

@@ -23,6 +23,7 @@ mod reductions;
 mod rules;
 pub mod scope;
 mod simulations;
+mod snapshot;
 pub mod spelling;
 pub mod trace;
 
@@ -35,9 +36,12 @@ pub use input::Input;
 pub use membership_change::{MembershipChange, NotAChange};
 pub use message::{AppendOutcome, Envelope, Message};
 pub use mutations::{MutationRow, mutation_rows};
-pub use observation::{CatchUp, FollowerProgress, Observation, ReplicationMode, RoleObservation};
+pub use observation::{
+    CatchUp, FollowerProgress, Observation, Receiving, ReplicationMode, RoleObservation,
+};
 pub use output::{Output, Refusal, RoleKind};
 pub use properties::{Goal, Property};
 pub use reductions::{ReductionScopes, ReductionScopesError, reduction_scopes};
 pub use rules::{RULES, rule_titles};
 pub use simulations::{SimulationRecord, simulation_records};
+pub use snapshot::{Snapshot, SnapshotId};

@@ -1,6 +1,7 @@
 //! What servers say to each other: one variant for each request and each reply.
 
-use crate::{Entries, LogIndex, LogPosition, ServerId, Term};
+use crate::{Entries, LogIndex, LogPosition, ServerId, Snapshot, SnapshotId, Term};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -76,6 +77,31 @@ pub enum Message {
         /// Whether the logs matched.
         outcome: AppendOutcome,
     },
+    /// Offers the leader's snapshot to a follower whose next entry the leader has let go of, and
+    /// brings part of it (rule S2).
+    InstallSnapshot {
+        /// The leader's term.
+        term: Term,
+        /// The snapshot. Boxed: messages are moved often, and few bring one.
+        snapshot: Box<Snapshot>,
+        /// Where in its bytes `data` begins.
+        offset: u64,
+        /// Some of its bytes; none if the leader asks how many have arrived, which is also its
+        /// heartbeat to this follower.
+        data: Bytes,
+    },
+    /// Answers [`Message::InstallSnapshot`], unless the receiver has all that the snapshot covers:
+    /// then [`Message::AppendEntriesReply`] does.
+    InstallSnapshotReply {
+        /// The leader's term.
+        term: Term,
+        /// The snapshot of the request.
+        snapshot: SnapshotId,
+        /// The `offset` of the request.
+        offset: u64,
+        /// How many of the snapshot's bytes have arrived, from the first on.
+        received: u64,
+    },
     /// A leader tells a voter to campaign at once (rules E10, M4). It is not answered.
     TimeoutNow {
         /// The leader's term.
@@ -117,6 +143,8 @@ impl Message {
             | Message::RequestVoteReply { term, .. }
             | Message::AppendEntries { term, .. }
             | Message::AppendEntriesReply { term, .. }
+            | Message::InstallSnapshot { term, .. }
+            | Message::InstallSnapshotReply { term, .. }
             | Message::TimeoutNow { term }
             | Message::LaterTerm { term } => *term,
         }
@@ -157,6 +185,17 @@ impl fmt::Display for Message {
                     write!(f, "mismatch at {prev_index} in term {term}, try {hint}")
                 }
             },
+            Message::InstallSnapshot { term, snapshot, offset, data } if data.is_empty() => {
+                write!(f, "InstallSnapshot term {term}, {snapshot}, asks about byte {offset}")
+            }
+            Message::InstallSnapshot { term, snapshot, offset, data } => {
+                let end = offset.saturating_add(data.len() as u64);
+                write!(f, "InstallSnapshot term {term}, {snapshot}, bytes {offset} to {end}")?;
+                write!(f, " of {}", snapshot.size)
+            }
+            Message::InstallSnapshotReply { term, snapshot, received, .. } => {
+                write!(f, "has {received} bytes of {snapshot} in term {term}")
+            }
             Message::TimeoutNow { term } => write!(f, "campaign at once, in term {term}"),
             Message::LaterTerm { term } => write!(f, "the term is {term}"),
         }

@@ -1,6 +1,6 @@
 //! All of a server's state that the model and the implementation must agree on.
 
-use crate::{Configuration, Entry, LogIndex, ServerId, Term};
+use crate::{Configuration, Entry, LogIndex, LogPosition, ServerId, Snapshot, SnapshotId, Term};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,8 +17,18 @@ pub struct Observation {
     pub durable_term: Term,
     /// The vote that is on disk, cast in `durable_term`.
     pub durable_vote: Option<ServerId>,
-    /// The whole log, durable or not.
+    /// Where the log begins: right behind this entry, which is let go of; index and term 0 if none is.
+    pub log_base: LogPosition,
+    /// The whole log behind there, durable or not.
     pub log: Vec<Entry>,
+    /// The snapshot that stands for what is let go of, and maybe more (rule S1).
+    pub snapshot: Option<Snapshot>,
+    /// Which snapshot is on disk.
+    pub durable_snapshot: Option<SnapshotId>,
+    /// The last entry that the snapshot covers that is being taken.
+    pub taking: Option<LogPosition>,
+    /// What it has of another server's snapshot.
+    pub receiving: Option<Receiving>,
     /// The configuration in force (rule M2).
     pub configuration: Configuration,
     /// The index of its entry; 0 for the one that the server was started with.
@@ -36,6 +46,18 @@ pub struct Observation {
     pub applied_index: LogIndex,
     /// The role, with what belongs to it.
     pub role: RoleObservation,
+}
+
+/// What a server has of another's snapshot, before that is whole (rule S2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Receiving {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// How many of its bytes have arrived, from the first on.
+    pub received: u64,
+    /// How many of these are on disk.
+    pub durable: u64,
 }
 
 /// A role and what belongs to it.
@@ -117,6 +139,14 @@ pub enum ReplicationMode {
     Probe,
     /// The logs agree before `next_index`: entries are sent as they come.
     Pipeline,
+    /// The follower's next entry is let go of: it is sent a snapshot (rule S2). `next_index` is the
+    /// one behind it.
+    Snapshot {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// How many of its bytes have arrived.
+        offset: u64,
+    },
 }
 
 /// As `a follower of S2, in contact`, or `a leader: S2 matches up to 3, next 4, probed; heard S2`.
@@ -180,9 +210,12 @@ impl fmt::Display for CatchUp {
 
 impl fmt::Display for ReplicationMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ReplicationMode::Probe => "probed",
-            ReplicationMode::Pipeline => "pipelined",
-        })
+        match self {
+            ReplicationMode::Probe => f.write_str("probed"),
+            ReplicationMode::Pipeline => f.write_str("pipelined"),
+            ReplicationMode::Snapshot { snapshot, offset } => {
+                write!(f, "sent {snapshot}, {offset} bytes so far")
+            }
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What a server asks for.
 
-use crate::{Entries, LogIndex, LogPosition, Message, ServerId, Term};
+use crate::{
+    Configuration, Entries, LogIndex, LogPosition, Message, ServerId, Snapshot, SnapshotId, Term,
+};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -39,6 +42,63 @@ pub enum Output {
         first_index: LogIndex,
         /// Consecutive entries, at least one.
         entries: Entries,
+    },
+    /// Make durable a snapshot of what the state machine has executed up to `last`, with all that is
+    /// said of it here, then say so by `Input::SnapshotTaken` (rule S1). Nothing waits for it, and it
+    /// need not keep its place among the writes (rule S3).
+    TakeSnapshot {
+        /// The incarnation in which it is asked for.
+        incarnation: u64,
+        /// The last entry that it covers.
+        last: LogPosition,
+        /// The configuration as of there.
+        configuration: Box<Configuration>,
+        /// Where that configuration's entry stands.
+        configuration_position: LogPosition,
+    },
+    /// The disk may forget the log's entries up to this index, and snapshots older than the server's:
+    /// the snapshot on disk stands for them. It may do so at any later time, or never (rules S1, S4).
+    DropEntries {
+        /// The last of them.
+        through: LogIndex,
+    },
+    /// Send a chunk of the server's snapshot: as many bytes from `offset` on as one message may
+    /// carry, at least one, in a `Message::InstallSnapshot` with what is said here (rule S2).
+    SendChunk {
+        /// The receiver.
+        to: ServerId,
+        /// The term to send it in.
+        term: Term,
+        /// The snapshot.
+        snapshot: Box<Snapshot>,
+        /// The first byte to send.
+        offset: u64,
+    },
+    /// Make these bytes of another server's snapshot durable, then say so by `Input::ChunkWritten`
+    /// (rule S2). Where `offset` is 0, all that was received of any other snapshot goes first.
+    WriteChunk {
+        /// The incarnation in which the write is issued.
+        incarnation: u64,
+        /// The snapshot.
+        snapshot: Box<Snapshot>,
+        /// Where in its bytes `data` belongs: right behind what was written before.
+        offset: u64,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// Make the snapshot that has been received the server's own, durably; after that drop the whole
+    /// log on disk, which goes on behind the snapshot's last entry; then say so by
+    /// `Input::SnapshotInstalled` (rule S2).
+    InstallSnapshot {
+        /// The incarnation in which the write is issued.
+        incarnation: u64,
+        /// The snapshot.
+        snapshot: Box<Snapshot>,
+    },
+    /// Put the state machine into the state of this snapshot, which has been received (rule S2).
+    Restore {
+        /// The snapshot.
+        snapshot: SnapshotId,
     },
     /// Apply these committed entries to the state machine, in this order (rule L8).
     Apply {
@@ -162,6 +222,25 @@ pub enum Refusal {
         /// Who was to lead.
         server: ServerId,
     },
+    /// No snapshot of an entry that has not been applied, or that is not on this server's disk
+    /// (rule S1). Later it may be.
+    NotSettled {
+        /// The last index that has been applied and is on disk.
+        settled: LogIndex,
+    },
+    /// The server does not know the configuration as of that index: it waits to be taken in, and has
+    /// not heard of any yet (rule S1).
+    ConfigurationUnknown,
+    /// There is a snapshot of that index or a later one (rule S1).
+    SnapshotExists {
+        /// The last entry that it covers.
+        last: LogPosition,
+    },
+    /// A snapshot is being taken (rule S1).
+    SnapshotUnderWay {
+        /// The last entry that it covers.
+        last: LogPosition,
+    },
     /// A change of membership is under way: the configuration at this index is joint or not
     /// committed yet (rule M7).
     ChangePending {
@@ -219,6 +298,14 @@ impl fmt::Display for Refusal {
             }
             Refusal::TransferUnderWay { to } => write!(f, "leadership is being handed to {to}"),
             Refusal::NotAnotherVoter { server } => write!(f, "{server} is not another voter"),
+            Refusal::NotSettled { settled } => {
+                write!(f, "entries up to {settled} are applied and on disk")
+            }
+            Refusal::ConfigurationUnknown => {
+                write!(f, "it does not know who belongs to the cluster")
+            }
+            Refusal::SnapshotExists { last } => write!(f, "there is a snapshot of {last}"),
+            Refusal::SnapshotUnderWay { last } => write!(f, "a snapshot of {last} is being taken"),
             Refusal::ChangePending { index } => {
                 write!(f, "the change at {index} is not complete")
             }
@@ -282,6 +369,17 @@ impl fmt::Display for Output {
                 [entry] => write!(f, "writes {entry}"),
                 [first, .., last] => write!(f, "writes {first} to {last}"),
             },
+            Output::TakeSnapshot { last, .. } => write!(f, "begins a snapshot of {last}"),
+            Output::DropEntries { through } => write!(f, "lets go of entries up to {through}"),
+            Output::SendChunk { to, snapshot, offset, .. } => {
+                write!(f, "sends {to} a chunk of {snapshot} from byte {offset}")
+            }
+            Output::WriteChunk { snapshot, offset, data, .. } => {
+                let end = offset.saturating_add(data.len() as u64);
+                write!(f, "writes bytes {offset} to {end} of {snapshot}")
+            }
+            Output::InstallSnapshot { snapshot, .. } => write!(f, "installs {snapshot}"),
+            Output::Restore { snapshot } => write!(f, "restores its state from {snapshot}"),
             Output::Apply { entries } => match &**entries {
                 [] => write!(f, "applies nothing"),
                 [entry] => write!(f, "applies {entry}"),

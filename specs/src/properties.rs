@@ -97,6 +97,10 @@ named! {
         ToldToCampaign = "told-to-campaign",
         /// A learner's rounds end, are counted and grow long when they should, and the learner has caught up only by a short round or by lacking nothing.
         CaughtUpInTime = "caught-up-in-time",
+        /// What a snapshot holds is the beginning of what was committed, with the last configuration in it.
+        SnapshotOfCommitted = "snapshot-of-committed",
+        /// A log has let go only of entries that the snapshot beside it covers.
+        NothingLetGoUncovered = "nothing-let-go-uncovered",
         /// From every state, every majority can elect a leader, commit what its log holds, complete a change of membership, commit a new command, and hand leadership over.
         Recovery = "recovery",
     }
@@ -185,5 +189,17 @@ named! {
         LearnersNotCounted = "learners-not-counted",
         /// A leader that is transferring leadership steps down for want of a majority.
         TransferCutOff = "transfer-cut-off",
+        /// A server has taken a snapshot, and it is durable.
+        SnapshotTaken = "snapshot-taken",
+        /// A server has installed another's snapshot, and it is durable.
+        SnapshotInstalled = "snapshot-installed",
+        /// A server starts from a snapshot.
+        RestartFromSnapshot = "restart-from-snapshot",
+        /// A snapshot takes the place of entries that are not known to be committed.
+        SnapshotOverConflict = "snapshot-over-conflict",
+        /// A leader that offers a snapshot learns that part of it is there, and goes on from there.
+        SnapshotResumed = "snapshot-resumed",
+        /// The first chunk of a snapshot takes the place of what has been received of another.
+        SnapshotSuperseded = "snapshot-superseded",
     }
 }

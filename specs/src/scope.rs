@@ -162,6 +162,16 @@ pub struct Scope {
     pub catch_up_rounds: u64,
     /// How many transfers of leadership operators ask for in all, 0 to 7 (rule E10).
     pub transfers: u64,
+    /// How many snapshots servers take in all, over the whole cluster, 0 to 7 (rule S1).
+    #[serde(default)]
+    pub snapshots: u64,
+    /// In how many chunks a snapshot is sent, 1 to 7; 1 unless the file says otherwise (rule S2).
+    #[serde(default = "one")]
+    pub chunks: u64,
+    /// How many entries that a snapshot covers stay in the log; 0 unless the file says otherwise
+    /// (rule S1).
+    #[serde(default)]
+    pub kept_entries: u64,
     /// What must hold in every state; if the file does not say, all that applies to the scope.
     pub properties: BTreeSet<Property>,
     /// What must be reached in some state.
@@ -171,6 +181,10 @@ pub struct Scope {
     /// The exact number of transitions in the scope's atlas, if it is pinned: what single servers
     /// can be asked to do, which the comparison with the implementation replays.
     pub local_transitions: Option<u64>,
+}
+
+fn one() -> u64 {
+    1
 }
 
 impl Scope {

@@ -45,6 +45,8 @@ fn five_lines_are_a_scope() {
         Property::StalledDiskFollows,
         Property::PromotedWhenCaughtUp,
         Property::CaughtUpInTime,
+        Property::SnapshotOfCommitted,
+        Property::NothingLetGoUncovered,
     ];
     let properties: BTreeSet<_> =
         Property::ALL.iter().copied().filter(|property| !inapplicable.contains(property)).collect();
@@ -71,6 +73,9 @@ fn five_lines_are_a_scope() {
         changes: Vec::new(),
         catch_up_rounds: 0,
         transfers: 0,
+        snapshots: 0,
+        chunks: 1,
+        kept_entries: 0,
         properties,
         sometimes: BTreeSet::from([Goal::LeaderElected]),
         unique_states: None,
@@ -84,7 +89,7 @@ fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
         log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nbatch-bytes = 88\n\
         window-bytes = 0x100_0000_0000\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
-        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\n\
+        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 5\n\
         changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
@@ -117,6 +122,9 @@ fn every_key_is_read() {
         ],
         catch_up_rounds: 2,
         transfers: 7,
+        snapshots: 6,
+        chunks: 3,
+        kept_entries: 5,
         properties: BTreeSet::from([Property::UndisturbedLeader, Property::LogMatching]),
         sometimes: BTreeSet::from([Goal::WriteLost]),
         unique_states: Some(10_085_740),
@@ -127,7 +135,7 @@ fn every_key_is_read() {
 
 #[test]
 fn without_a_list_all_that_applies_is_checked() {
-    let rules = "pre-vote = true\ncheck-quorum = true\ncatch-up-rounds = 1\n\
+    let rules = "pre-vote = true\ncheck-quorum = true\ncatch-up-rounds = 1\nsnapshots = 1\n\
         disk = \"asynchronous\"\ndisk-stalls = true\n";
     let text = format!("{BOUNDS}{rules}changes = [\"remove 3\"]\n");
     let scope = Scope::parse("all", "all.toml", &text).unwrap();

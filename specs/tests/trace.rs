@@ -44,7 +44,12 @@ fn campaign(server: ServerId) -> TraceStep {
             vote,
             durable_term: term,
             durable_vote: vote,
+            log_base: LogPosition::default(),
             log: Vec::new(),
+            snapshot: None,
+            durable_snapshot: None,
+            taking: None,
+            receiving: None,
             configuration: Configuration::of_voters((1..=3).map(ServerId)),
             configuration_index: LogIndex::ZERO,
             incarnation: 0,
@@ -87,7 +92,7 @@ fn error_after(change: impl FnOnce(&mut Vec<String>)) -> Result<TraceError, Stri
 fn the_format_is_as_documented() {
     let text = text(&campaigns().unwrap()).unwrap();
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].starts_with(r#"{"format":"kontiki-trace","version":4,"scope":{"name":"#));
+    assert!(lines[0].starts_with(r#"{"format":"kontiki-trace","version":5,"scope":{"name":"#));
     assert!(lines[0].ends_with(
         r#""mutation":null,"violates":"election-safety","about":"every server campaigns"}"#
     ));
@@ -205,7 +210,7 @@ fn errors_say_the_line_and_what_to_do() {
         ),
         (
             |lines| lines[0] = r#"{"format":"kontiki-trace","version":1,"new":1}"#.to_string(),
-            &["trace:1: the trace has version 1, and this program reads version 4", "again"],
+            &["trace:1: the trace has version 1, and this program reads version 5", "again"],
         ),
         (
             |lines| lines[0] = lines[0].replace("election-safety", "safety"),

@@ -68,7 +68,7 @@ impl Subject for ModelSubject {
         let shown = &step.observation;
         if shown.log.iter().zip(1..).all(|(entry, index)| entry.index.0 == index) {
             let log = Log::from_entries(shown.log.clone());
-            let disk = Disk { term: shown.term, vote: shown.vote, log };
+            let disk = Disk { term: shown.term, vote: shown.vote, log, ..Disk::default() };
             self.state = self.server.recover(disk, before(shown.incarnation));
         }
     }

@@ -185,6 +185,11 @@ impl Exercised {
             Refusal::LearnerIsVoter { .. } => self.learner_is_voter += 1,
             Refusal::NothingToChange => self.nothing_to_change += 1,
             Refusal::NotCaughtUp { .. } => self.not_caught_up += 1,
+            // No snapshots are taken.
+            Refusal::NotSettled { .. }
+            | Refusal::ConfigurationUnknown
+            | Refusal::SnapshotExists { .. }
+            | Refusal::SnapshotUnderWay { .. } => {}
             // Limits of the implementation alone, which simulations leave out of reach.
             Refusal::NothingProposed
             | Refusal::CommandTooLarge { .. }

@@ -118,6 +118,8 @@ impl Parameters {
             Property::LeaderHasMajority,
             Property::CaughtUpInTime,
             Property::PromotedWhenCaughtUp,
+            Property::SnapshotOfCommitted,
+            Property::NothingLetGoUncovered,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {
@@ -144,6 +146,9 @@ impl Parameters {
             changes: (1..=self.servers).map(ServerId).map(MembershipChange::AddVoter).collect(),
             catch_up_rounds: self.catch_up_rounds,
             transfers: 7,
+            snapshots: 0,
+            chunks: 1,
+            kept_entries: 0,
             properties: Property::ALL.iter().copied().filter(always).collect(),
             sometimes: Default::default(),
             unique_states: None,

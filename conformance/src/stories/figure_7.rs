@@ -100,5 +100,5 @@ pub(super) fn disk(term: u64, vote: Option<u64>, terms: &[u64]) -> Disk {
         Entry { term: Term(*term), index: LogIndex(index), payload }
     });
     let log = Log::from_entries(entries.collect());
-    Disk { term: Term(term), vote: vote.map(ServerId), log }
+    Disk { term: Term(term), vote: vote.map(ServerId), log, ..Disk::default() }
 }

@@ -2,8 +2,8 @@
 
 use crate::cluster::KEPT_ENTRIES;
 use kontiki::core::entry_bytes;
-use kontiki::storage::{HardState, LogStore, StoreError};
-use kontiki::{Entries, LogIndex, ServerId, Term};
+use kontiki::storage::{HardState, LogStore, Received, StoreError};
+use kontiki::{Entries, LogIndex, LogPosition, ServerId, Snapshot, Term};
 use std::collections::VecDeque;
 
 /// Shares the entries with the servers and copies none; drops the oldest as if after a snapshot.
@@ -68,6 +68,10 @@ impl LogStore for PieceStore {
         Ok(self.hard_state)
     }
 
+    fn base(&self) -> Result<LogPosition, StoreError> {
+        Ok(LogPosition::default())
+    }
+
     fn last_index(&self) -> Result<LogIndex, StoreError> {
         Ok(self.end())
     }
@@ -89,5 +93,19 @@ impl LogStore for PieceStore {
             entry.index <= last && bytes <= max_bytes
         });
         Ok(piece.part(0..fits.count().max(1)))
+    }
+
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(None)
+    }
+
+    fn receiving(&self) -> Result<Option<Received>, StoreError> {
+        Ok(None)
+    }
+
+    fn drop_log(&mut self, _: LogPosition) -> Result<(), StoreError> {
+        self.pieces.clear();
+        self.kept = 0;
+        Ok(())
     }
 }

@@ -52,8 +52,7 @@ impl<S: LogStore> Raft<S> {
             let take = |entries| outputs.push(Output::Apply { entries });
             self.log.pieces(&self.store, first, last, self.config.limits.batch_bytes, take)?;
             self.applied_index = last;
-            for index in self.configurations.completed(first, last) {
-                let position = self.log.position_at(index);
+            for position in self.configurations.completed(first, last) {
                 outputs.push(Output::ChangeCompleted { position });
             }
         }

@@ -8,8 +8,8 @@ use thiserror::Error;
 pub struct Config {
     /// Which server this is.
     pub id: ServerId,
-    /// The configuration that the cluster was started with, in force while the log holds none
-    /// (rule M2): the same at every server that it was started with. A server that joins a running
+    /// The configuration that the cluster was started with, in force while neither the log holds one
+    /// nor a snapshot (rules M2, S1): the same at every server that it was started with. A server that joins a running
     /// cluster has none, and waits until a leader sends it the log.
     pub bootstrap: Option<Configuration>,
     /// Tells the writes of this start from those before, whose completions may still come though no
@@ -27,6 +27,10 @@ pub struct Config {
     /// changed. With 0 any server may be made a voter at any time, and a leader may have to wait
     /// for it with all that it is to commit.
     pub catch_up_rounds: u64,
+    /// How many of the entries that the server's snapshot covers stay in its log, at least (rule S1);
+    /// 1024 unless changed. A follower that lags by no more is sent entries; one that lags by more
+    /// is sent the snapshot.
+    pub kept_entries: u64,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -78,6 +82,7 @@ impl Config {
             leader_contact: true,
             check_quorum: true,
             catch_up_rounds: 10,
+            kept_entries: 1024,
             limits: Limits::default(),
         }
     }

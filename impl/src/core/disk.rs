@@ -6,7 +6,10 @@ use super::outputs::Outputs;
 use super::role::{Follower, Role};
 use super::{Raft, Rejection};
 use crate::storage::{HardState, LogStore, StoreError};
-use kontiki_specs::{AppendOutcome, Entries, Input, LogIndex, Message, Output, ServerId, Term};
+use bytes::Bytes;
+use kontiki_specs::{
+    AppendOutcome, Entries, Input, LogIndex, Message, Output, ServerId, Snapshot, SnapshotId, Term,
+};
 use std::collections::VecDeque;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +19,8 @@ pub(crate) struct Disk {
     issued: HardState,
     /// The log is known to be durable up to here.
     pub(crate) durable_index: LogIndex,
+    /// The newest snapshot that is on disk (rules S1, S2).
+    pub(crate) snapshot: Option<SnapshotId>,
     /// Issued and not complete, the oldest first.
     outstanding: VecDeque<Write>,
     /// The oldest of them takes too long, the driver says (rule E12).
@@ -25,24 +30,62 @@ pub(crate) struct Disk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Write {
     HardState(HardState),
-    Entries { leader_term: Term, last_index: LogIndex },
+    Entries {
+        leader_term: Term,
+        last_index: LogIndex,
+    },
+    Chunk(Chunk),
+    /// Replaces the log, as entries of this term may (rule L9).
+    Install {
+        leader_term: Term,
+        snapshot: SnapshotId,
+    },
+}
+
+/// Bytes of a snapshot on their way to disk (rule S2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Chunk {
+    pub(crate) snapshot: SnapshotId,
+    /// How many bytes were there before.
+    pub(crate) offset: u64,
+    /// How many there will be.
+    pub(crate) received: u64,
 }
 
 impl Disk {
-    pub(crate) fn holding(hard_state: HardState, durable_index: LogIndex) -> Self {
+    pub(crate) fn holding(
+        hard_state: HardState,
+        durable_index: LogIndex,
+        snapshot: Option<SnapshotId>,
+    ) -> Self {
         let (outstanding, stalls) = (VecDeque::new(), false);
-        Disk { hard_state, issued: hard_state, durable_index, outstanding, stalls }
+        Disk { hard_state, issued: hard_state, durable_index, snapshot, outstanding, stalls }
     }
 
-    /// The term in which entries were last issued, of those that are outstanding.
+    /// The chunk whose write is outstanding: there is one at most.
+    pub(crate) fn chunk_under_way(&self) -> Option<&Chunk> {
+        self.outstanding.iter().find_map(|write| match write {
+            Write::Chunk(chunk) => Some(chunk),
+            _ => None,
+        })
+    }
+
+    /// Whether a snapshot's installation is outstanding.
+    pub(crate) fn installs(&self) -> bool {
+        self.outstanding.iter().any(|write| matches!(write, Write::Install { .. }))
+    }
+
+    /// The term in which the log was last written to, of the writes that are outstanding.
     #[inline]
     fn latest_leader_term(&self) -> Option<Term> {
         if self.outstanding.is_empty() {
             return None; // Nearly always: no need to begin a search.
         }
         self.outstanding.iter().rev().find_map(|write| match write {
-            Write::Entries { leader_term, .. } => Some(*leader_term),
-            Write::HardState(_) => None,
+            Write::Entries { leader_term, .. } | Write::Install { leader_term, .. } => {
+                Some(*leader_term)
+            }
+            Write::HardState(_) | Write::Chunk(_) => None,
         })
     }
 
@@ -59,6 +102,18 @@ impl Disk {
                 Some(Write::Entries { leader_term: issued, last_index }),
                 Input::EntriesWritten { incarnation, leader_term, index },
             ) => *incarnation == current && issued == leader_term && last_index == index,
+            (
+                Some(Write::Chunk(oldest)),
+                Input::ChunkWritten { incarnation, snapshot, received },
+            ) => {
+                *incarnation == current
+                    && oldest.snapshot == *snapshot
+                    && oldest.received == *received
+            }
+            (
+                Some(Write::Install { snapshot: oldest, .. }),
+                Input::SnapshotInstalled { incarnation, snapshot },
+            ) => *incarnation == current && oldest == snapshot,
             _ => false,
         };
         if expected { Ok(()) } else { Err(Rejection::UnexpectedCompletion) }
@@ -105,6 +160,34 @@ impl<S: LogStore> Raft<S> {
         self.log.append(piece);
     }
 
+    /// S2: issues the write of bytes of a snapshot.
+    pub(super) fn write_chunk(
+        &mut self,
+        snapshot: Snapshot,
+        offset: u64,
+        data: Bytes,
+        outputs: &mut Outputs,
+    ) {
+        self.write_hard_state(outputs);
+        let received = offset + data.len() as u64;
+        let chunk = Chunk { snapshot: snapshot.id, offset, received };
+        self.disk.outstanding.push_back(Write::Chunk(chunk));
+        let incarnation = self.config.incarnation;
+        let snapshot = Box::new(snapshot);
+        outputs.push_write(Output::WriteChunk { incarnation, snapshot, offset, data });
+    }
+
+    /// S2: issues the write that makes a received snapshot the server's own and drops the log.
+    pub(super) fn write_installation(&mut self, snapshot: Snapshot, outputs: &mut Outputs) {
+        self.write_hard_state(outputs);
+        let leader_term = self.hard_state.term;
+        let install = Write::Install { leader_term, snapshot: snapshot.id };
+        self.disk.outstanding.push_back(install);
+        let incarnation = self.config.incarnation;
+        let snapshot = Box::new(snapshot);
+        outputs.push_write(Output::InstallSnapshot { incarnation, snapshot });
+    }
+
     /// L3: drops the end of the log from an index on. Its place on disk is taken by the write of
     /// the entries that follow.
     pub(super) fn truncate(&mut self, first: LogIndex) {
@@ -133,8 +216,8 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// L9: the oldest write, of entries, is complete. If entries were issued under another leader
-    /// since, they may replace these on disk, and their own completion will tell.
+    /// L9: the oldest write, of entries, is complete. If entries or a snapshot were issued under
+    /// another leader since, they may replace these on disk, and their own completion will tell.
     pub(super) fn entries_written(
         &mut self,
         leader_term: Term,
@@ -156,6 +239,32 @@ impl<S: LogStore> Raft<S> {
                 }
             }
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) => {}
+        }
+    }
+
+    /// S2: the oldest write, of bytes of a snapshot, is complete. Which it was.
+    pub(super) fn chunk_is_on_disk(&mut self) -> Option<Chunk> {
+        self.disk.stalls = false;
+        match self.disk.outstanding.pop_front() {
+            Some(Write::Chunk(chunk)) => Some(chunk),
+            _ => None,
+        }
+    }
+
+    /// S2: the oldest write, the installation of a snapshot, is complete, and stands for the log up
+    /// to there.
+    pub(super) fn snapshot_installed(&mut self, snapshot: SnapshotId, outputs: &mut Outputs) {
+        self.disk.stalls = false;
+        self.disk.outstanding.pop_front();
+        // One that the server has taken behind it may be on disk already (S3).
+        let newest = |other: &SnapshotId| other.last.index > snapshot.last.index;
+        self.disk.snapshot = self.disk.snapshot.filter(newest).or(Some(snapshot));
+        let durable = snapshot.last.index;
+        self.disk.durable_index = self.disk.durable_index.max(durable);
+        if let Role::Follower(Follower { leader: Some(leader), .. }) = self.role
+            && self.hard_state_is_durable()
+        {
+            self.acknowledge(leader, durable, outputs);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::ConfigError;
 use crate::storage::StoreError;
-use kontiki_specs::{LogIndex, ServerId, Term};
+use kontiki_specs::{LogIndex, LogPosition, ServerId, SnapshotId, Term};
 use thiserror::Error;
 
 /// No term beyond this is taken or begun, so that terms can always be compared and raised. A server
@@ -138,6 +138,30 @@ pub enum Rejection {
         index: LogIndex,
         /// The end of the log.
         last_index: LogIndex,
+    },
+    /// A snapshot that no server takes: it covers nothing, has no bytes, or does not go together with
+    /// its configuration.
+    #[error("no server takes a snapshot of {last} with {size} bytes and what is said of it")]
+    ImpossibleSnapshot {
+        /// The last entry that it is said to cover.
+        last: LogPosition,
+        /// How many bytes it is said to have.
+        size: u64,
+    },
+    /// Something else is known of a snapshot than is said of it here. Who takes one says the same of
+    /// it for ever.
+    #[error("something else is known of {snapshot} than is said of it")]
+    AnotherSnapshot {
+        /// The snapshot.
+        snapshot: SnapshotId,
+    },
+    /// Bytes beyond the end of the snapshot that they are of.
+    #[error("bytes up to {end} of a snapshot that has {size}")]
+    BeyondSnapshot {
+        /// Where the bytes end.
+        end: u64,
+        /// How many the snapshot has.
+        size: u64,
     },
     /// The completion of something that is not the oldest outstanding write.
     #[error("the completion of a write that is not the oldest outstanding")]

@@ -9,7 +9,8 @@ use kontiki_specs::{
 };
 
 impl<S: LogStore> Raft<S> {
-    /// L2: entries or a heartbeat of the leader of this term. E6: whoever sends them leads.
+    /// L2: entries or a heartbeat of the leader of this term. S1: what lies below the log's base is
+    /// committed, and so agrees with what any leader has there.
     pub(super) fn append_entries(
         &mut self,
         leader: ServerId,
@@ -18,13 +19,8 @@ impl<S: LogStore> Raft<S> {
         leader_commit: LogIndex,
         outputs: &mut Outputs,
     ) {
-        let leader_contact = self.config.leader_contact;
-        let following = Follower { leader: Some(leader), leader_contact };
-        match &mut self.role {
-            Role::Follower(follower) => *follower = following,
-            other => *other = Role::Follower(following),
-        }
-        if !self.log.holds(prev) {
+        self.follow(leader);
+        if !self.log.agrees_with(prev) {
             self.refuse_entries(leader, prev, outputs);
             return;
         }
@@ -36,12 +32,23 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
+    /// E6, E8: whoever sends entries or a snapshot in this term leads, and is heard from.
+    #[inline]
+    pub(super) fn follow(&mut self, leader: ServerId) {
+        let leader_contact = self.config.leader_contact;
+        let following = Follower { leader: Some(leader), leader_contact };
+        match &mut self.role {
+            Role::Follower(follower) => *follower = following,
+            other => *other = Role::Follower(following),
+        }
+    }
+
     /// L3: takes the entries that are not there yet, from the first one on that conflicts or is
     /// beyond the end. Whether there were any.
     fn accept_entries(&mut self, entries: &Entries, outputs: &mut Outputs) -> bool {
         let last_index = self.log.last_index();
         let is_known =
-            |entry: &&Entry| entry.index <= last_index && self.log.holds(entry.position());
+            |entry: &&Entry| entry.index <= last_index && self.log.agrees_with(entry.position());
         let known = entries.iter().take_while(is_known).count();
         let new = entries.part(known..entries.len());
         let Some(first) = new.first_index() else { return false };
@@ -53,7 +60,8 @@ impl<S: LogStore> Raft<S> {
         true
     }
 
-    /// L2: says where the logs may agree: at the last entry before `prev` whose term is not later.
+    /// L2: says where the logs may agree: at the last entry before `prev` whose term is not later, or
+    /// at the log's base.
     fn refuse_entries(&self, leader: ServerId, prev: LogPosition, outputs: &mut Outputs) {
         let before = LogPosition { index: prev.index.previous(), term: prev.term };
         let hint = self.log.last_not_later(before);

@@ -2,10 +2,12 @@
 
 use super::Raft;
 use super::configurations::members;
+use super::log::Log;
 use super::progress::{Mode, Progress};
 use super::role::{Leader, Role};
 use super::sizes::Sizes;
-use crate::storage::LogStore;
+use super::snapshot::Snapshots;
+use crate::storage::{LogStore, Received};
 use kontiki_specs::{CatchUp, LogIndex};
 
 impl<S: LogStore> Raft<S> {
@@ -43,7 +45,40 @@ impl<S: LogStore> Raft<S> {
             (self.told == self.standing(), "the driver was told what the server is"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule);
-        broken.or_else(|| match &self.role {
+        broken.or_else(|| self.broken_snapshots()).or_else(|| self.broken_lead())
+    }
+
+    /// The first thing that does not hold of the server's snapshots.
+    fn broken_snapshots(&self) -> Option<&'static str> {
+        let Snapshots { own, taking, receiving } = &self.snapshots;
+        let (covered, base) = (self.snapshots.last().index, self.log.base().index);
+        let own_id = own.as_ref().map(|own| own.id);
+        let rules = [
+            (base <= covered, "the snapshot covers what is let go of"),
+            (covered <= self.applied_index, "what the snapshot covers is applied"),
+            (self.configurations.are_behind(base), "configurations let go of are gone"),
+            (
+                self.disk.snapshot == own_id || self.disk.installs(),
+                "the snapshot is on disk or on its way there",
+            ),
+            (
+                taking.is_none_or(|last| last.index <= self.applied_index),
+                "a snapshot is taken of what is applied",
+            ),
+            (
+                receiving.as_ref().is_none_or(|receiving| {
+                    let Received { snapshot, bytes } = receiving;
+                    snapshot.id.last.index > covered && *bytes <= snapshot.size
+                }),
+                "what is received is not covered, and no more than there is",
+            ),
+        ];
+        rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule)
+    }
+
+    /// The first thing that does not hold of what a leader knows.
+    fn broken_lead(&self) -> Option<&'static str> {
+        match &self.role {
             Role::Leader(leader) => {
                 let settled = self.commit_index.min(self.disk.durable_index);
                 let mut members = members(self.configurations.newest());
@@ -54,26 +89,26 @@ impl<S: LogStore> Raft<S> {
                 if !leader.followers.iter().map(|progress| progress.id).eq(members) {
                     return Some("a leader's followers are the other members, in order");
                 }
-                leader.broken_invariant(settled, last_index)
+                leader.broken_invariant(settled, &self.log)
             }
             _ => None,
-        })
+        }
     }
 }
 
 impl Leader {
-    fn broken_invariant(&self, settled: LogIndex, last_index: LogIndex) -> Option<&'static str> {
-        let waiting = last_index.0 - settled.max(self.inherited).0;
+    fn broken_invariant(&self, settled: LogIndex, log: &Log) -> Option<&'static str> {
+        let waiting = log.last_index().0 - settled.max(self.inherited).0;
         if self.unsettled.entries() != waiting {
             return Some("the sizes that wait are those of the leader's unsettled entries");
         }
-        self.followers.iter().find_map(|progress| progress.broken_invariant(last_index))
+        self.followers.iter().find_map(|progress| progress.broken_invariant(log))
     }
 
     fn broken_sum(&self) -> Option<&'static str> {
         let under_way = self.followers.iter().filter_map(|progress| match &progress.mode {
             Mode::Pipeline { in_flight } => Some(in_flight),
-            Mode::Probe => None,
+            Mode::Probe | Mode::Snapshot { .. } => None,
         });
         let all_add_up = under_way.chain([&self.unsettled]).all(Sizes::add_up);
         (!all_add_up).then_some("the bytes under way or waiting are the sum of their sizes")
@@ -81,7 +116,8 @@ impl Leader {
 }
 
 impl Progress {
-    fn broken_invariant(&self, last_index: LogIndex) -> Option<&'static str> {
+    fn broken_invariant(&self, log: &Log) -> Option<&'static str> {
+        let (base, last_index) = (log.base().index, log.last_index());
         if self.match_index >= self.next_index {
             return Some("the next index is beyond the match index");
         }
@@ -95,11 +131,10 @@ impl Progress {
         }
         match &self.mode {
             Mode::Probe => None,
-            Mode::Pipeline { in_flight } => {
-                let between = self.next_index.0 - self.match_index.0 - 1;
-                (in_flight.entries() != between)
-                    .then_some("the sizes under way are those between match and next index")
-            }
+            Mode::Pipeline { in_flight } => (in_flight.entries() != self.count_in_flight(base))
+                .then_some("the sizes under way are those between match and next index"),
+            Mode::Snapshot { .. } => (self.match_index >= base)
+                .then_some("who is sent a snapshot lacks what is let go of"),
         }
     }
 }
@@ -107,12 +142,13 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use crate::core::notices::Standing;
+    use crate::core::progress::Mode;
     use crate::core::role::{Leader, Role};
     use crate::core::{Config, Outputs, Raft};
-    use crate::storage::MemoryStore;
+    use crate::storage::{MemoryStore, Received};
     use kontiki_specs::{
-        AppendOutcome, CatchUp, Configuration, Entry, Input, LogIndex, Message, Payload, ServerId,
-        Term,
+        AppendOutcome, CatchUp, Configuration, Entry, Input, LogIndex, LogPosition, Message,
+        Payload, ServerId, Snapshot, SnapshotId, Term,
     };
 
     type Server = Raft<MemoryStore>;
@@ -158,6 +194,72 @@ mod tests {
         match &mut raft.role {
             Role::Leader(leader) => leader,
             other => panic!("{other:?} does not lead"),
+        }
+    }
+
+    fn snapshot(index: u64) -> Snapshot {
+        let last = LogPosition { index: LogIndex(index), term: Term(1) };
+        Snapshot {
+            id: SnapshotId { last, taken_by: ServerId(1) },
+            configuration: Configuration::of_voters((1..=3).map(ServerId)),
+            configuration_position: LogPosition::default(),
+            size: 3,
+        }
+    }
+
+    /// Takes a snapshot of the first entry, which is let go of.
+    fn take_snapshot(raft: &mut Server) {
+        raft.config.kept_entries = 0;
+        let (incarnation, last, size) = (0, snapshot(1).id.last, 3);
+        let inputs = [
+            Input::TakeSnapshot { index: last.index },
+            Input::SnapshotTaken { incarnation, last, size },
+        ];
+        for input in inputs {
+            raft.step(input, &mut Outputs::new()).unwrap();
+        }
+        assert_eq!(raft.broken_invariant(), None);
+    }
+
+    #[test]
+    fn a_server_whose_snapshots_are_not_as_they_must_be_is_seen() {
+        let breaks: [(Damage, &str); 8] = [
+            (|raft| raft.snapshots.own = None, "covers what is let go of"),
+            (|raft| raft.snapshots.own = Some(snapshot(2)), "what the snapshot covers is applied"),
+            (|raft| raft.configurations.note(&[membership(1)]), "let go of are gone"),
+            (|raft| raft.disk.snapshot = None, "on disk or on its way there"),
+            (
+                |raft| raft.snapshots.taking = Some(snapshot(2).id.last),
+                "is taken of what is applied",
+            ),
+            (
+                |raft| {
+                    let receiving = Received { snapshot: snapshot(1), bytes: 1 };
+                    raft.snapshots.receiving = Some(receiving);
+                },
+                "what is received is not covered",
+            ),
+            (
+                |raft| {
+                    let receiving = Received { snapshot: snapshot(2), bytes: 4 };
+                    raft.snapshots.receiving = Some(receiving);
+                },
+                "no more than there is",
+            ),
+            (
+                |raft| {
+                    let snapshot = snapshot(1).id;
+                    role(raft).followers[0].mode = Mode::Snapshot { snapshot, offset: 0 };
+                },
+                "lacks what is let go of",
+            ),
+        ];
+        for (damage, seen) in breaks {
+            let mut raft = leader();
+            take_snapshot(&mut raft);
+            damage(&mut raft);
+            let broken = raft.broken_invariant();
+            assert!(broken.is_some_and(|broken| broken.contains(seen)), "{seen}: {broken:?}");
         }
     }
 

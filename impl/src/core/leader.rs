@@ -40,7 +40,7 @@ impl<S: LogStore> Raft<S> {
         });
         self.for_each_follower(outputs, |progress, sender| match progress.mode {
             Mode::Pipeline { .. } => progress.send(sender),
-            Mode::Probe => Ok(()),
+            Mode::Probe | Mode::Snapshot { .. } => Ok(()),
         })
     }
 
@@ -85,9 +85,10 @@ impl<S: LogStore> Raft<S> {
         index: LogIndex,
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
+        let base = self.log.base().index;
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
         let Some(progress) = leader.progress_of(follower) else { return Ok(()) };
-        if !progress.matched(index) {
+        if !progress.matched(index, base) {
             return Ok(());
         }
         let (rounds, last_index) = (self.config.catch_up_rounds, self.log.last_index());
@@ -113,7 +114,7 @@ impl<S: LogStore> Raft<S> {
         hint: LogPosition,
         outputs: &mut Outputs,
     ) -> Result<(), StoreError> {
-        let agreement = self.log.last_not_later(hint).index;
+        let agreement = self.agreement(hint);
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
         let progress = leader.progress_of(follower);
         if progress.is_some_and(|progress| progress.mismatched(prev_index, agreement)) {
@@ -130,6 +131,15 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
+    /// L2: where the logs may agree at the latest, by a follower's hint. S2: below the base the leader
+    /// cannot tell, and the snapshot will do.
+    fn agreement(&self, hint: LogPosition) -> LogIndex {
+        if hint.index < self.log.base().index {
+            return hint.index;
+        }
+        self.log.last_not_later(hint).index
+    }
+
     /// Lets a leader send, follower by follower in the order of their ids.
     pub(super) fn for_each_follower(
         &mut self,
@@ -141,7 +151,7 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// A leader's followers, and what it takes to send to them.
-    fn sender<'a>(
+    pub(super) fn sender<'a>(
         &'a mut self,
         outputs: &'a mut Outputs,
     ) -> Option<(&'a mut [Progress], Sender<'a, S>)> {
@@ -150,6 +160,7 @@ impl<S: LogStore> Raft<S> {
             term: self.hard_state.term,
             commit_index: self.commit_index,
             log: &self.log,
+            snapshot: self.snapshots.own.as_ref(),
             store: &self.store,
             limits: &self.config.limits,
             outputs,

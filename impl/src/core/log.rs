@@ -1,4 +1,5 @@
-//! The log in memory: the entries that are recent, and the terms of all of them.
+//! The log in memory: the entries that are recent, and the terms of all of them, behind the base
+//! that the log begins at (rule S1).
 //!
 //! Entries stay in the pieces they came in, shared with the messages and writes that carry them.
 //! What is durable, applied and not recent any more is read from the store.
@@ -58,6 +59,12 @@ impl Log {
         Ok(Log { terms, recent: VecDeque::new(), first_recent, recent_bytes: 0 })
     }
 
+    /// The entry that the log begins right behind: the last that it has let go of.
+    #[inline]
+    pub(crate) fn base(&self) -> LogPosition {
+        self.terms.base()
+    }
+
     pub(crate) fn last_index(&self) -> LogIndex {
         self.terms.last_index()
     }
@@ -66,12 +73,13 @@ impl Log {
         self.terms.last()
     }
 
-    /// The term at an index: 0 at index 0, `None` beyond the end.
+    /// The term at an index: `None` below the base and beyond the end.
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
         self.terms.term_at(index)
     }
 
-    /// The position at an index; the last position for an index beyond the end.
+    /// The position at an index that is not below the base; the last position for one beyond the
+    /// end.
     pub(crate) fn position_at(&self, index: LogIndex) -> LogPosition {
         match self.terms.term_at(index) {
             Some(term) => LogPosition { index, term },
@@ -84,7 +92,14 @@ impl Log {
         self.terms.term_at(position.index) == Some(position.term)
     }
 
-    /// The last position at or before `bound.index` whose term is not later than `bound.term`.
+    /// Whether the log holds a position or cannot tell, below its base: there all is committed.
+    #[inline]
+    pub(crate) fn agrees_with(&self, position: LogPosition) -> bool {
+        self.holds(position) || position.index < self.base().index
+    }
+
+    /// The last position at or before `bound.index` whose term is not later than `bound.term`; the
+    /// base if there is none behind it.
     pub(crate) fn last_not_later(&self, bound: LogPosition) -> LogPosition {
         self.terms.last_not_later(bound)
     }
@@ -114,6 +129,30 @@ impl Log {
         }
         self.first_recent = self.first_recent.min(first);
         self.terms.truncate_from(first);
+    }
+
+    /// S1: lets go of all entries up to an index that is in the log, which becomes its base.
+    pub(crate) fn let_go(&mut self, through: LogIndex) {
+        self.forget(through, 0);
+        if let Some(piece) = self.recent.front_mut()
+            && piece.first_index <= through
+            && let Some(rest) = Piece::new(piece.part(through.next(), piece.last_index))
+        {
+            self.recent_bytes -= piece.bytes - rest.bytes;
+            *piece = rest;
+        }
+        self.first_recent = self.first_recent.max(through.next());
+        self.terms.let_go(through);
+    }
+
+    /// S2: drops all entries. The log goes on behind a snapshot's last entry.
+    pub(crate) fn begin_behind(&mut self, base: LogPosition) {
+        *self = Log {
+            terms: TermRuns::behind(base),
+            recent: VecDeque::new(),
+            first_recent: base.index.next(),
+            recent_bytes: 0,
+        };
     }
 
     fn keep(&mut self, piece: Piece) {
@@ -267,7 +306,8 @@ impl Log {
     ) -> Result<Vec<Entry>, StoreError> {
         let mut all = Vec::new();
         let take = |piece: Entries| all.extend_from_slice(&piece);
-        self.pieces(store, first.max(LogIndex(1)), self.last_index(), read_bytes, take)?;
+        let first = first.max(self.base().index.next());
+        self.pieces(store, first, self.last_index(), read_bytes, take)?;
         Ok(all)
     }
 }
@@ -288,8 +328,12 @@ fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
 impl Log {
     /// The first thing that does not hold of the pieces in memory, if there is one.
     pub(crate) fn broken_invariant(&self, durable_index: LogIndex) -> Option<&'static str> {
-        if self.first_recent > durable_index.next() {
+        let base = self.base().index;
+        if self.first_recent > durable_index.max(base).next() {
             return Some("what is not durable is in memory");
+        }
+        if self.first_recent <= base {
+            return Some("what is let go of is not in memory");
         }
         let mut next = self.first_recent;
         let mut bytes = 0;

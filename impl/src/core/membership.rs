@@ -111,7 +111,7 @@ impl<S: LogStore> Raft<S> {
         let new = self.follow_members(index, self.config.check_quorum);
         self.for_each_follower(outputs, |progress, sender| match progress.mode {
             Mode::Probe if !new.contains(&progress.id) => Ok(()),
-            Mode::Probe | Mode::Pipeline { .. } => progress.send(sender),
+            Mode::Probe | Mode::Pipeline { .. } | Mode::Snapshot { .. } => progress.send(sender),
         })
     }
 

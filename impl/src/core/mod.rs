@@ -13,12 +13,14 @@ mod disk;
 mod election;
 mod error;
 mod follower;
+mod install;
 mod invariants;
 mod leader;
 mod log;
 mod membership;
 mod notices;
 mod observe;
+mod offer;
 mod outputs;
 mod pre_vote;
 mod progress;
@@ -26,23 +28,30 @@ pub mod quorum;
 mod role;
 mod screen;
 mod sizes;
+mod snapshot;
+mod start;
 mod term_runs;
 mod terms;
 mod transfer;
 
 pub use config::{Config, ConfigError, Limits, entry_bytes};
 pub use error::{MAX_INDEX, MAX_TERM, Rejection, StartError, StepError};
+pub use offer::chunk;
 pub use outputs::Outputs;
+pub use snapshot::snapshot_taken;
 
 use crate::storage::{HardState, LogStore, StoreError};
 use configurations::Configurations;
 use disk::Disk;
 use kontiki_specs::{
-    Configuration, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Term,
+    Configuration, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Snapshot,
+    Term,
 };
 use log::Log;
 use notices::Standing;
 use role::{Follower, Role};
+use snapshot::Snapshots;
+use start::Start;
 use std::mem;
 
 /// One Raft server.
@@ -57,6 +66,7 @@ pub struct Raft<S> {
     hard_state: HardState,
     log: Log,
     configurations: Configurations,
+    snapshots: Snapshots,
     disk: Disk,
     commit_index: LogIndex,
     applied_index: LogIndex,
@@ -68,23 +78,28 @@ pub struct Raft<S> {
 }
 
 impl<S: LogStore> Raft<S> {
-    /// Starts a server with what its store holds: a follower that knows of no leader and of no
-    /// commit (rules E1, E3). An empty store is one that starts for the first time.
+    /// Starts a server with what its store holds: a follower that knows of no leader, and of no
+    /// commit but what its snapshot covers (rules E1, E3, S1). An empty store is one that starts for
+    /// the first time.
     ///
     /// # Errors
     /// If the configuration is impossible, or the store cannot be read or is corrupt.
-    pub fn start(config: Config, store: S) -> Result<Self, StartError> {
+    pub fn start(config: Config, mut store: S) -> Result<Self, StartError> {
         config.check()?;
-        let (hard_state, log, configurations) = read(&config, &store)?;
+        let start = start::read(&config, &mut store)?;
+        let disk = start.disk();
+        let Start { hard_state, log, configurations, snapshots, .. } = start;
+        let covered = snapshots.last().index;
         Ok(Raft {
             config,
             configurations,
             store,
             hard_state,
-            disk: Disk::holding(hard_state, log.last_index()),
+            disk,
             log,
-            commit_index: LogIndex::ZERO,
-            applied_index: LogIndex::ZERO,
+            snapshots,
+            commit_index: covered,
+            applied_index: covered,
             role: Role::Follower(Follower::default()),
             told: Standing::at_start(hard_state.term),
             stopped: false,
@@ -135,6 +150,10 @@ impl<S: LogStore> Raft<S> {
             Input::EntriesWritten { leader_term, index, .. } => {
                 self.entries_written(*leader_term, *index, outputs);
             }
+            Input::TakeSnapshot { .. }
+            | Input::SnapshotTaken { .. }
+            | Input::ChunkWritten { .. }
+            | Input::SnapshotInstalled { .. } => self.snapshot_input(input, outputs),
             Input::DiskStalled => self.disk_stalled(),
             Input::Restart { .. } => {} // Taken care of before.
         }
@@ -170,14 +189,15 @@ impl<S: LogStore> Raft<S> {
     /// were outstanding.
     fn restart(&mut self) -> Result<(), StepError> {
         self.stop();
-        let (hard_state, log, configurations) = read(&self.config, &self.store)?;
-        self.configurations = configurations;
-        self.hard_state = hard_state;
+        let start = start::read(&self.config, &mut self.store)?;
+        self.hard_state = start.hard_state;
         self.config.incarnation = self.config.incarnation.wrapping_add(1);
-        self.disk = Disk::holding(hard_state, log.last_index());
-        self.log = log;
-        self.commit_index = LogIndex::ZERO;
-        self.applied_index = LogIndex::ZERO;
+        self.disk = start.disk();
+        self.log = start.log;
+        self.configurations = start.configurations;
+        self.snapshots = start.snapshots;
+        self.commit_index = self.snapshots.last().index;
+        self.applied_index = self.commit_index;
         self.told = self.standing();
         self.stopped = false;
         Ok(())
@@ -235,8 +255,8 @@ impl<S: LogStore> Raft<S> {
         matches!(&self.role, Role::Follower(follower) if follower.leader_contact)
     }
 
-    /// The configuration in force: the last in the log, committed or not, or the one that the
-    /// server was started with (rule M2).
+    /// The configuration in force: the last in the log, committed or not, or that of the snapshot, or
+    /// the one that the server was started with (rules M2, S1).
     pub fn configuration(&self) -> &Configuration {
         self.configurations.newest()
     }
@@ -250,7 +270,24 @@ impl<S: LogStore> Raft<S> {
     /// The position of that configuration's entry, which names it: what a change of membership may
     /// be made to expect (rule M10). Index and term 0 for the one that the server was started with.
     pub fn configuration_position(&self) -> LogPosition {
-        self.log.position_at(self.configurations.newest_index())
+        self.configurations.newest_position()
+    }
+
+    /// The server's snapshot, which stands for the beginning of its log (rule S1). When a server has
+    /// started, its state machine has to be in the state of this snapshot.
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshots.own.as_ref()
+    }
+
+    /// The last entry that the snapshot covers that is being taken.
+    pub fn taking_snapshot(&self) -> Option<LogPosition> {
+        self.snapshots.taking
+    }
+
+    /// The last entry that has been let go of (rule S1): the log begins right behind it. Index and
+    /// term 0 if none has.
+    pub fn log_base(&self) -> LogPosition {
+        self.log.base()
     }
 
     /// Who is to lead next, while this server leads and hands over (rule E10).
@@ -271,7 +308,8 @@ impl<S: LogStore> Raft<S> {
         self.commit_index
     }
 
-    /// The last index that has been handed to the state machine since the server started.
+    /// The last index that has been handed to the state machine since the server started, or that
+    /// its snapshot covers.
     pub fn applied_index(&self) -> LogIndex {
         self.applied_index
     }
@@ -298,26 +336,6 @@ impl<S: LogStore> Raft<S> {
     }
 }
 
-/// What a store holds, if it is what a server can have written.
-fn read(
-    config: &Config,
-    store: &impl LogStore,
-) -> Result<(HardState, Log, Configurations), StoreError> {
-    let hard_state = store.hard_state()?;
-    let log = Log::read(store)?;
-    let (entry, known) = (log.last().term, hard_state.term);
-    if known > MAX_TERM {
-        let wrong = format!("its term is {known}, and no term goes beyond {MAX_TERM}");
-        return Err(StoreError::Corrupt(wrong));
-    }
-    if entry > known {
-        let wrong = format!("an entry of term {entry}, but the term is {known}");
-        return Err(StoreError::Corrupt(wrong));
-    }
-    let bootstrap = config.bootstrap.clone().unwrap_or_default();
-    Ok((hard_state, log, Configurations::read(bootstrap, store)?))
-}
-
 /// The follower whose answer an input is.
 fn answering(input: &Input) -> Option<ServerId> {
     match input {
@@ -337,6 +355,15 @@ pub fn completion(output: &Output) -> Option<Input> {
             let index = entries.last_index().unwrap_or(first_index.previous());
             let (incarnation, leader_term) = (*incarnation, *leader_term);
             Some(Input::EntriesWritten { incarnation, leader_term, index })
+        }
+        Output::WriteChunk { incarnation, snapshot, offset, data } => {
+            let received = offset.saturating_add(data.len() as u64);
+            let (incarnation, snapshot) = (*incarnation, snapshot.id);
+            Some(Input::ChunkWritten { incarnation, snapshot, received })
+        }
+        Output::InstallSnapshot { incarnation, snapshot } => {
+            let (incarnation, snapshot) = (*incarnation, snapshot.id);
+            Some(Input::SnapshotInstalled { incarnation, snapshot })
         }
         _ => None,
     }

@@ -73,7 +73,10 @@ impl<S: LogStore> Raft<S> {
     ) {
         let mut hears = false;
         let resets = match input {
-            Input::Deliver { message: Message::AppendEntries { term, .. }, .. } => {
+            Input::Deliver {
+                message: Message::AppendEntries { term, .. } | Message::InstallSnapshot { term, .. },
+                ..
+            } => {
                 hears = *term == is.term;
                 hears
             }

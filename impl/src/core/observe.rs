@@ -2,8 +2,8 @@
 
 use super::Raft;
 use super::role::{Candidate, Role};
-use crate::storage::{LogStore, StoreError};
-use kontiki_specs::{LogIndex, Observation, RoleObservation};
+use crate::storage::{LogStore, Received, StoreError};
+use kontiki_specs::{LogIndex, Observation, Receiving, RoleObservation};
 
 impl<S: LogStore> Raft<S> {
     /// All that the model and this library agree on. It copies the whole log: for comparison and
@@ -13,6 +13,14 @@ impl<S: LogStore> Raft<S> {
     /// If the older part of the log cannot be read from the store.
     pub fn observe(&self) -> Result<Observation, StoreError> {
         self.observe_from(LogIndex(1))
+    }
+
+    /// S2: what it has of another server's snapshot. What is on its way to disk is not there yet.
+    fn observe_receiving(&self) -> Option<Receiving> {
+        let Received { snapshot, bytes } = self.snapshots.receiving.as_ref()?;
+        let under_way = self.disk.chunk_under_way().filter(|chunk| chunk.snapshot == snapshot.id);
+        let durable = under_way.map_or(*bytes, |chunk| chunk.offset);
+        Some(Receiving { snapshot: snapshot.id, received: *bytes, durable })
     }
 
     /// As [`Raft::observe`], but of the log only the entries from an index on.
@@ -25,7 +33,12 @@ impl<S: LogStore> Raft<S> {
             vote: self.hard_state.vote,
             durable_term: self.disk.hard_state.term,
             durable_vote: self.disk.hard_state.vote,
+            log_base: self.log.base(),
             log: self.log.entries_from(&self.store, first, self.config.limits.batch_bytes)?,
+            snapshot: self.snapshots.own.clone(),
+            durable_snapshot: self.disk.snapshot,
+            taking: self.snapshots.taking,
+            receiving: self.observe_receiving(),
             configuration: self.configurations.newest().clone(),
             configuration_index: self.configurations.newest_index(),
             incarnation: self.config.incarnation,

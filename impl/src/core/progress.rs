@@ -7,7 +7,7 @@ use super::sizes::Sizes;
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{
     CatchUp, Entries, FollowerProgress, LogIndex, LogPosition, Message, Output, ReplicationMode,
-    ServerId, Term,
+    ServerId, Snapshot, SnapshotId, Term,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +15,7 @@ pub(crate) struct Progress {
     pub(crate) id: ServerId,
     /// The follower's log is known to agree with the leader's, durably, up to here.
     pub(crate) match_index: LogIndex,
-    /// The first entry to send next; always beyond `match_index`.
+    /// The first entry to send next; beyond `match_index`, unless a snapshot is sent.
     pub(crate) next_index: LogIndex,
     pub(crate) mode: Mode,
     /// Whether it has answered since the last quorum check (rule E9).
@@ -28,8 +28,10 @@ pub(crate) struct Progress {
 pub(crate) enum Mode {
     /// Looking for where the logs agree: one request, then wait for its answer.
     Probe,
-    /// Entries are sent as they come. Under way are those after the match index.
+    /// Entries are sent as they come. Under way are those after the match index that the log holds.
     Pipeline { in_flight: Sizes },
+    /// The snapshot is sent (rule S2), of which so many bytes have arrived.
+    Snapshot { snapshot: SnapshotId, offset: u64 },
 }
 
 /// What sending takes: the leader's side of a message, and where messages go.
@@ -37,6 +39,7 @@ pub(crate) struct Sender<'a, S> {
     pub(crate) term: Term,
     pub(crate) commit_index: LogIndex,
     pub(crate) log: &'a Log,
+    pub(crate) snapshot: Option<&'a Snapshot>,
     pub(crate) store: &'a S,
     pub(crate) limits: &'a Limits,
     pub(crate) outputs: &'a mut Outputs,
@@ -109,7 +112,13 @@ impl Progress {
     }
 
     /// L12: asks whether all that was sent has arrived.
-    pub(crate) fn heartbeat<S: LogStore>(&self, sender: &mut Sender<'_, S>) {
+    pub(crate) fn heartbeat<S: LogStore>(&mut self, sender: &mut Sender<'_, S>) {
+        if let Mode::Snapshot { snapshot, offset } = self.mode {
+            return self.ask_again(snapshot, offset, sender);
+        }
+        if self.lacks_entries(sender.log.base().index) {
+            return self.begin_snapshot(sender);
+        }
         let prev_index = self.asks_at().unwrap_or(self.next_index.previous());
         let prev = sender.log.position_at(prev_index);
         sender.append_entries(self.id, prev, Entries::new());
@@ -123,22 +132,27 @@ impl Progress {
         probes_from_match.then_some(self.next_index)
     }
 
-    /// L1, L9: sends what may be sent now: one message of a probe, or all that fits the window.
+    /// L1, L9: sends what may be sent now: one message of a probe, or all that fits the window. S2:
+    /// where that is let go of, the snapshot instead.
     pub(crate) fn send<S: LogStore>(
         &mut self,
         sender: &mut Sender<'_, S>,
     ) -> Result<(), StoreError> {
         let limits = sender.limits;
-        let end = sender.log.last_index();
-        let Mode::Pipeline { in_flight } = &mut self.mode else {
-            let entries = sender.batch(self.next_index, end, limits.batch_bytes)?;
-            if !entries.is_empty() {
-                let prev = sender.log.position_at(self.next_index.previous());
-                sender.append_entries(self.id, prev, entries);
+        let (base, end) = (sender.log.base().index, sender.log.last_index());
+        if self.lacks_entries(base) {
+            if !matches!(self.mode, Mode::Snapshot { .. }) {
+                self.begin_snapshot(sender);
             }
             return Ok(());
+        }
+        let in_flight = match &mut self.mode {
+            Mode::Pipeline { in_flight } => in_flight,
+            Mode::Probe => return self.probe(sender),
+            Mode::Snapshot { .. } => return Ok(()),
         };
-        let window = LogIndex(self.match_index.0.saturating_add(limits.window_entries)).min(end);
+        let known = self.match_index.max(base);
+        let window = LogIndex(known.0.saturating_add(limits.window_entries)).min(end);
         while self.next_index <= window {
             let room = limits.window_bytes.saturating_sub(in_flight.bytes());
             if room == 0 && in_flight.entries() > 0 {
@@ -157,26 +171,54 @@ impl Progress {
         Ok(())
     }
 
-    /// L1: the follower holds the leader's log up to `index`. Whether that is new; if so, probing
-    /// is over.
+    /// L10: the one message that is sent while probing.
+    fn probe<S: LogStore>(&self, sender: &mut Sender<'_, S>) -> Result<(), StoreError> {
+        let end = sender.log.last_index();
+        let entries = sender.batch(self.next_index, end, sender.limits.batch_bytes)?;
+        if !entries.is_empty() {
+            let prev = sender.log.position_at(self.next_index.previous());
+            sender.append_entries(self.id, prev, entries);
+        }
+        Ok(())
+    }
+
+    /// L1: the follower holds the leader's log up to `index`. Whether that is new; if so, probing is
+    /// over. S2: so is sending a snapshot, if the log goes on from there.
     #[inline]
-    pub(crate) fn matched(&mut self, index: LogIndex) -> bool {
+    pub(crate) fn matched(&mut self, index: LogIndex, base: LogIndex) -> bool {
         if index <= self.match_index {
             return false;
         }
-        let newly = index.0 - self.match_index.0;
         self.match_index = index;
         match &mut self.mode {
-            Mode::Pipeline { in_flight } => {
-                in_flight.pop(newly);
+            Mode::Pipeline { .. } => {
+                self.next_index = self.next_index.max(index.next());
+                self.let_go(base);
+            }
+            Mode::Snapshot { .. } if index < base => {
                 self.next_index = self.next_index.max(index.next());
             }
-            Mode::Probe => {
+            Mode::Probe | Mode::Snapshot { .. } => {
                 self.mode = Mode::Pipeline { in_flight: Sizes::default() };
                 self.next_index = index.next();
             }
         }
         true
+    }
+
+    /// L9: how many entries are under way in pipeline: of those that the log holds behind its base.
+    #[inline]
+    pub(crate) fn count_in_flight(&self, base: LogIndex) -> u64 {
+        self.next_index.previous().0.saturating_sub(self.match_index.max(base).0)
+    }
+
+    /// L9, S1: what is known to match, or let go of, is not under way any more.
+    #[inline]
+    pub(crate) fn let_go(&mut self, base: LogIndex) {
+        let count = self.count_in_flight(base);
+        if let Mode::Pipeline { in_flight } = &mut self.mode {
+            in_flight.pop(in_flight.entries().saturating_sub(count));
+        }
     }
 
     /// L2, L10: the follower refused what follows `prev_index`; the logs may agree at `agreement`.
@@ -185,6 +227,7 @@ impl Progress {
         let current = match self.mode {
             Mode::Probe => prev_index == self.asks_at().unwrap_or(self.next_index.previous()),
             Mode::Pipeline { .. } => prev_index < self.next_index,
+            Mode::Snapshot { .. } => false,
         };
         if !current || prev_index <= self.match_index {
             return false;
@@ -202,6 +245,9 @@ impl Progress {
             mode: match self.mode {
                 Mode::Probe => ReplicationMode::Probe,
                 Mode::Pipeline { .. } => ReplicationMode::Pipeline,
+                Mode::Snapshot { snapshot, offset } => {
+                    ReplicationMode::Snapshot { snapshot, offset }
+                }
             },
         }
     }

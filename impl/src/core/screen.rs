@@ -1,10 +1,13 @@
 //! What makes no sense is turned away before anything changes.
 
 use super::configurations::is_possible;
+use super::snapshot::Snapshots;
+use super::start::is_whole;
 use super::{MAX_INDEX, MAX_TERM, Raft, Rejection};
 use crate::storage::LogStore;
 use kontiki_specs::{
-    AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Payload, ServerId, Term,
+    AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Payload, ServerId, Snapshot,
+    SnapshotId, Term,
 };
 
 impl<S: LogStore> Raft<S> {
@@ -12,8 +15,12 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn screen(&self, input: &Input) -> Result<(), Rejection> {
         match input {
             Input::Deliver { from, message } => self.screen_message(*from, message),
-            Input::HardStateWritten { .. } | Input::EntriesWritten { .. } => {
-                self.disk.expects(input, self.config.incarnation)
+            Input::HardStateWritten { .. }
+            | Input::EntriesWritten { .. }
+            | Input::ChunkWritten { .. }
+            | Input::SnapshotInstalled { .. } => self.disk.expects(input, self.config.incarnation),
+            Input::SnapshotTaken { last, size: 0, .. } => {
+                Err(Rejection::ImpossibleSnapshot { last: *last, size: 0 })
             }
             Input::ElectionTimeout if self.hard_state.term >= MAX_TERM => {
                 Err(Rejection::TermsExhausted)
@@ -54,6 +61,10 @@ impl<S: LogStore> Raft<S> {
                 begun(term)?;
                 self.screen_outcome(term, outcome)
             }
+            Message::InstallSnapshot { .. } | Message::InstallSnapshotReply { .. } => {
+                begun(term)?;
+                self.screen_snapshot_message(from, message)
+            }
             Message::TimeoutNow { .. } if term >= MAX_TERM => Err(Rejection::TermsExhausted),
             Message::TimeoutNow { .. } => {
                 begun(term)?;
@@ -88,13 +99,58 @@ impl<S: LogStore> Raft<S> {
         self.screen_leader(from, term)?;
         let commit_index = self.commit_index;
         let mut told = [prev].into_iter().chain(entries.iter().map(Entry::position));
-        let contradicts = |told: &LogPosition| told.index <= commit_index && !self.log.holds(*told);
+        let contradicts = |told: &LogPosition| !self.log.agrees_with(*told);
         match told.by_ref().take_while(|told| told.index <= commit_index).find(contradicts) {
             Some(LogPosition { index, .. }) => {
                 Err(Rejection::ContradictsCommitted { index, commit_index })
             }
             None => Ok(()),
         }
+    }
+
+    #[cold]
+    fn screen_snapshot_message(&self, from: ServerId, message: &Message) -> Result<(), Rejection> {
+        match message {
+            Message::InstallSnapshot { term, snapshot, offset, data } => {
+                self.screen_snapshot(from, *term, snapshot)?;
+                chunk(snapshot.size, *offset, data.len() as u64)
+            }
+            Message::InstallSnapshotReply { term, snapshot, .. } => position(snapshot.last, *term),
+            _ => Ok(()),
+        }
+    }
+
+    /// A snapshot covers what is committed, and whoever knows of one knows the same of it.
+    fn screen_snapshot(
+        &self,
+        from: ServerId,
+        term: Term,
+        snapshot: &Snapshot,
+    ) -> Result<(), Rejection> {
+        let SnapshotId { last, .. } = snapshot.id;
+        position(last, term)?;
+        if !is_whole(snapshot) {
+            return Err(Rejection::ImpossibleSnapshot { last, size: snapshot.size });
+        }
+        if term < self.hard_state.term {
+            return Ok(()); // It will only be answered.
+        }
+        self.screen_leader(from, term)?;
+        let Snapshots { own, receiving, .. } = &self.snapshots;
+        let known = own.iter().chain(receiving.iter().map(|receiving| &receiving.snapshot));
+        if known.into_iter().any(|known| known.id == snapshot.id && known != snapshot) {
+            return Err(Rejection::AnotherSnapshot { snapshot: snapshot.id });
+        }
+        let (index, commit_index) = (last.index, self.commit_index);
+        let contradicts = if index <= commit_index {
+            !self.log.agrees_with(last)
+        } else {
+            self.log.term_at(commit_index).is_some_and(|committed| last.term < committed)
+        };
+        if contradicts {
+            return Err(Rejection::ContradictsCommitted { index, commit_index });
+        }
+        Ok(())
     }
 
     fn screen_outcome(&self, term: Term, outcome: &AppendOutcome) -> Result<(), Rejection> {
@@ -140,6 +196,14 @@ fn position(at: LogPosition, term: Term) -> Result<(), Rejection> {
         return Err(Rejection::PositionOfLaterTerm { position: at.term, term });
     }
     Ok(())
+}
+
+/// Bytes that a snapshot of this size has.
+fn chunk(size: u64, offset: u64, length: u64) -> Result<(), Rejection> {
+    match offset.checked_add(length) {
+        Some(end) if end <= size => Ok(()),
+        _ => Err(Rejection::BeyondSnapshot { end: offset.saturating_add(length), size }),
+    }
 }
 
 /// Entries in a row after `prev`, of terms that do not fall, none later than `term`.

@@ -1,13 +1,16 @@
-//! The terms of a whole log, in memory: a log has few terms and each of them in one run.
+//! The terms of a whole log, in memory: a log has few terms and each of them in one run. Of the
+//! entries that the log has let go of (rule S1), only the last is known, its base.
 
 use super::MAX_INDEX;
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{Entry, LogIndex, LogPosition, Term};
 
-/// Where each term of a log begins, the oldest first, and where the log ends.
+/// Where a log begins, where each term in it does, the oldest first, and where the log ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct TermRuns {
-    /// The first entry of each term.
+    /// The log begins right behind it; index and term 0 where nothing is let go of.
+    base: LogPosition,
+    /// The first entry of each term, but for the base's own term.
     starts: Vec<LogPosition>,
     last_index: LogIndex,
 }
@@ -15,24 +18,35 @@ pub(crate) struct TermRuns {
 impl TermRuns {
     /// Finds the runs in a store by bisection: terms never fall along a log.
     pub(crate) fn read(store: &impl LogStore) -> Result<TermRuns, StoreError> {
-        let last_index = store.last_index()?;
+        let (base, last_index) = (store.base()?, store.last_index()?);
         if last_index > MAX_INDEX {
             let wrong = format!("its log ends at {last_index}, and no log goes beyond {MAX_INDEX}");
             return Err(StoreError::Corrupt(wrong));
         }
-        let mut runs = TermRuns { starts: Vec::new(), last_index };
-        let mut index = LogIndex(1);
+        let makes_sense = (base.index == LogIndex::ZERO) == (base.term == Term::ZERO);
+        if base.index > last_index || !makes_sense {
+            let wrong = format!("its log begins behind {base} and ends at {last_index}");
+            return Err(StoreError::Corrupt(wrong));
+        }
+        let mut runs = TermRuns { base, starts: Vec::new(), last_index };
+        let mut index = base.index.next();
         while index <= last_index {
-            let term = store.term(index)?;
-            if term <= runs.last().term || term == Term::ZERO {
-                let wrong =
-                    format!("entry {index} of term {term} follows term {}", runs.last().term);
+            let (term, before) = (store.term(index)?, runs.last().term);
+            let goes_on = term == base.term && index == base.index.next() && term > Term::ZERO;
+            if term <= before && !goes_on {
+                let wrong = format!("entry {index} of term {term} follows term {before}");
                 return Err(StoreError::Corrupt(wrong));
             }
-            runs.starts.push(LogPosition { index, term });
+            runs.push(LogPosition { index, term });
             index = end_of_run(store, index, term, last_index)?;
         }
+        runs.last_index = last_index;
         Ok(runs)
+    }
+
+    #[inline]
+    pub(crate) fn base(&self) -> LogPosition {
+        self.base
     }
 
     pub(crate) fn last_index(&self) -> LogIndex {
@@ -41,17 +55,17 @@ impl TermRuns {
 
     #[inline]
     pub(crate) fn last(&self) -> LogPosition {
-        let term = self.starts.last().map_or(Term::ZERO, |start| start.term);
+        let term = self.starts.last().map_or(self.base.term, |start| start.term);
         LogPosition { index: self.last_index, term }
     }
 
-    /// The term at an index: 0 at index 0, `None` beyond the end.
+    /// The term at an index: `None` below the base and beyond the end.
     #[inline]
     pub(crate) fn term_at(&self, index: LogIndex) -> Option<Term> {
-        if index > self.last_index {
+        if index > self.last_index || index < self.base.index {
             return None;
         }
-        Some(self.run_of(index).map_or(Term::ZERO, |start| start.term))
+        Some(self.run_of(index).map_or(self.base.term, |start| start.term))
     }
 
     /// The beginning of the run that an index lies in. It is nearly always the last, and a log may
@@ -65,17 +79,21 @@ impl TermRuns {
         self.starts.get(runs.checked_sub(1)?)
     }
 
-    /// The last position at or before `bound.index` whose term is not later than `bound.term`.
+    /// The last position at or before `bound.index` whose term is not later than `bound.term`; the
+    /// base if there is none behind it.
     pub(crate) fn last_not_later(&self, bound: LogPosition) -> LogPosition {
+        if bound.term < self.base.term {
+            return self.base;
+        }
         let runs = self.starts.partition_point(|start| start.term <= bound.term);
         let end = self.starts.get(runs).map_or(self.last_index, |later| later.index.previous());
-        let index = end.min(bound.index);
+        let index = end.min(bound.index).max(self.base.index);
         LogPosition { index, term: self.term_at(index).unwrap_or_default() }
     }
 
     /// Lengthens the log by the entry at this position, which must be the next.
     fn push(&mut self, position: LogPosition) {
-        if self.starts.last().is_none_or(|start| start.term != position.term) {
+        if self.last().term != position.term {
             self.starts.push(position);
         }
         self.last_index = position.index;
@@ -96,6 +114,19 @@ impl TermRuns {
         let kept = self.starts.partition_point(|start| start.index < first);
         self.starts.truncate(kept);
         self.last_index = self.last_index.min(first.previous());
+    }
+
+    /// Lets go of all up to an index that is in the log, which becomes the base.
+    pub(crate) fn let_go(&mut self, through: LogIndex) {
+        let Some(term) = self.term_at(through) else { return };
+        let gone = self.starts.partition_point(|start| start.index <= through);
+        self.starts.drain(..gone);
+        self.base = LogPosition { index: through, term };
+    }
+
+    /// A log without entries, behind a base.
+    pub(crate) fn behind(base: LogPosition) -> TermRuns {
+        TermRuns { base, starts: Vec::new(), last_index: base.index }
     }
 }
 
@@ -208,6 +239,33 @@ mod tests {
             shorter.0.push(later);
             runs.append(&[entry(at(kept as u64 + 1, later))]);
             same && runs == shorter.runs()
+        }
+
+        /// Where entries are let go of, the rest is known as before, and nothing below.
+        fn what_is_let_go_of_is_not_known_and_the_rest_is(terms: Terms, cut: usize) -> bool {
+            let cut = LogIndex((cut % (terms.0.len() + 1)) as u64);
+            let (whole, mut runs) = (terms.runs(), terms.runs());
+            runs.let_go(cut);
+            let kept = (cut.0..=whole.last_index().0 + 1).map(LogIndex);
+            let last_not_later = terms.bounds().all(|bound| {
+                let last = whole.last_not_later(bound);
+                let floor = if last.index > cut { last } else { runs.base() };
+                runs.last_not_later(bound) == floor
+            });
+            kept.into_iter().all(|index| runs.term_at(index) == whole.term_at(index))
+                && (0..cut.0).all(|index| runs.term_at(LogIndex(index)).is_none())
+                && last_not_later
+                && runs.last() == whole.last()
+        }
+
+        /// A log that begins behind a base is as one that has let go of what is before it.
+        fn a_log_is_let_go_of_as_if_it_had_begun_there(terms: Terms, cut: usize) -> bool {
+            let cut = cut % (terms.0.len() + 1);
+            let mut runs = terms.runs();
+            runs.let_go(LogIndex(cut as u64));
+            let mut later = TermRuns::behind(runs.base());
+            terms.entries()[cut..].chunks(3).for_each(|entries| later.append(entries));
+            runs == later
         }
 
         /// What is found in a store by halves is what was put there one by one.

@@ -26,6 +26,7 @@ impl<S: LogStore> Raft<S> {
             let asks = matches!(
                 message,
                 Message::AppendEntries { .. }
+                    | Message::InstallSnapshot { .. }
                     | Message::RequestVote { .. }
                     | Message::RequestPreVote { .. }
             );
@@ -76,6 +77,9 @@ impl<S: LogStore> Raft<S> {
                         self.mismatched(from, prev_index, hint, outputs)
                     }
                 };
+            }
+            Message::InstallSnapshot { .. } | Message::InstallSnapshotReply { .. } => {
+                self.snapshot_message(from, message, outputs);
             }
             Message::TimeoutNow { .. } => self.timeout_now(),
             Message::LaterTerm { .. } => {}

@@ -1,14 +1,21 @@
 //! A store in memory: for tests, for simulation, and to try the library.
 
-use super::{HardState, LogStore, StoreError};
+use super::{HardState, LogStore, Received, StoreError};
 use crate::core::entry_bytes;
-use kontiki_specs::{Entries, Entry, LogIndex, Output, Term};
+use bytes::Bytes;
+use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Output, Snapshot, Term};
 
 /// A store that forgets everything with the process. It can lose and tear writes on request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemoryStore {
     hard_state: HardState,
+    /// The log begins right behind it.
+    base: LogPosition,
     log: Vec<Entry>,
+    /// Entries up to here may be forgotten.
+    droppable: LogIndex,
+    snapshot: Option<(Snapshot, Bytes)>,
+    receiving: Option<(Snapshot, Vec<u8>)>,
 }
 
 impl MemoryStore {
@@ -19,15 +26,31 @@ impl MemoryStore {
 
     /// A store with this content, as a crash may have left it. The first entry has index 1.
     pub fn with(hard_state: HardState, log: Vec<Entry>) -> Self {
-        MemoryStore { hard_state, log }
+        MemoryStore { hard_state, log, ..MemoryStore::default() }
     }
 
-    /// The entries, the first at index 1.
+    /// The entries, the first right behind the base.
     pub fn log(&self) -> &[Entry] {
         &self.log
     }
 
-    /// Carries out a write; any other output is left alone.
+    /// The bytes of the newest snapshot.
+    pub fn snapshot_bytes(&self) -> Option<&Bytes> {
+        self.snapshot.as_ref().map(|(_, bytes)| bytes)
+    }
+
+    /// Keeps a snapshot, as one that the server has taken ([`Output::TakeSnapshot`]), unless there is
+    /// one that covers as much.
+    pub fn keep_snapshot(&mut self, snapshot: Snapshot, bytes: Bytes) {
+        let index = snapshot.id.last.index;
+        if self.snapshot.as_ref().is_none_or(|(newest, _)| newest.id.last.index < index) {
+            self.snapshot = Some((snapshot, bytes));
+            self.receiving.take_if(|(part, _)| part.id.last.index <= index);
+        }
+    }
+
+    /// Carries out a write, or lets go of entries; any other output is left alone. The snapshot for
+    /// [`Output::TakeSnapshot`] is its driver's to give: [`MemoryStore::keep_snapshot`].
     pub fn write(&mut self, output: &Output) {
         match output {
             Output::WriteHardState { term, vote, .. } => {
@@ -36,30 +59,87 @@ impl MemoryStore {
             Output::WriteEntries { first_index, entries, .. } => {
                 self.replace_from(*first_index, entries);
             }
+            Output::WriteChunk { snapshot, offset, data, .. } => {
+                self.receive(snapshot, *offset, data);
+            }
+            Output::InstallSnapshot { snapshot, .. } => {
+                self.own_received();
+                self.begin_log(snapshot.id.last);
+            }
+            Output::DropEntries { through } => {
+                self.droppable = self.droppable.max(*through);
+                self.forget();
+            }
             _ => {}
         }
     }
 
-    /// Carries out a write of entries for the first `written` of them only; leaves others alone.
+    /// Carries out part of a write: of entries, only the first `written` of them; of an installation,
+    /// the snapshot is there and the log not gone yet. Leaves others alone.
     pub fn tear(&mut self, output: &Output, written: usize) {
-        if let Output::WriteEntries { first_index, entries, .. } = output {
-            self.replace_from(*first_index, &entries.part(0..written));
+        match output {
+            Output::WriteEntries { first_index, entries, .. } => {
+                self.replace_from(*first_index, &entries.part(0..written));
+            }
+            Output::InstallSnapshot { .. } => self.own_received(),
+            _ => {}
         }
     }
 
     fn replace_from(&mut self, first: LogIndex, entries: &[Entry]) {
-        self.log.truncate(place(first));
-        self.log.extend_from_slice(entries);
+        self.log.truncate(self.place(first));
+        let base = self.base.index;
+        self.log.extend(entries.iter().filter(|entry| entry.index > base).cloned());
+        self.forget();
+    }
+
+    fn receive(&mut self, snapshot: &Snapshot, offset: u64, data: &[u8]) {
+        if offset == 0 {
+            self.receiving = Some((snapshot.clone(), data.to_vec()));
+        } else if let Some((receiving, bytes)) = &mut self.receiving
+            && receiving.id == snapshot.id
+            && bytes.len() as u64 == offset
+        {
+            bytes.extend_from_slice(data);
+        }
+    }
+
+    /// The snapshot that has been received is the server's own.
+    fn own_received(&mut self) {
+        if let Some((snapshot, bytes)) = self.receiving.take() {
+            self.keep_snapshot(snapshot, bytes.into());
+        }
+    }
+
+    fn begin_log(&mut self, base: LogPosition) {
+        self.base = base;
+        self.log.clear();
+        self.droppable = LogIndex::ZERO;
+    }
+
+    /// Lets go of entries as far as it may, if the log holds the last that the snapshot covers.
+    fn forget(&mut self) {
+        let Some((snapshot, _)) = &self.snapshot else { return };
+        let last = snapshot.id.last;
+        if self.term(last.index) == Ok(last.term)
+            && let Ok(term) = self.term(self.droppable)
+        {
+            let kept = self.place(self.droppable.next());
+            self.log.drain(..kept);
+            self.base = LogPosition { index: self.droppable, term };
+        }
+    }
+
+    /// Where the entry of an index stands in the list.
+    fn place(&self, index: LogIndex) -> usize {
+        let behind = index.0.saturating_sub(self.base.index.0);
+        usize::try_from(behind.saturating_sub(1)).unwrap_or(usize::MAX)
     }
 
     fn missing(&self, index: LogIndex) -> StoreError {
-        StoreError::Missing { index, last_index: LogIndex(self.log.len() as u64) }
+        let last_index = LogIndex(self.base.index.0.saturating_add(self.log.len() as u64));
+        StoreError::Missing { index, last_index }
     }
-}
-
-/// Where the entry of an index stands in the list.
-fn place(index: LogIndex) -> usize {
-    usize::try_from(index.0.saturating_sub(1)).unwrap_or(usize::MAX)
 }
 
 impl LogStore for MemoryStore {
@@ -67,14 +147,20 @@ impl LogStore for MemoryStore {
         Ok(self.hard_state)
     }
 
+    fn base(&self) -> Result<LogPosition, StoreError> {
+        Ok(self.base)
+    }
+
     fn last_index(&self) -> Result<LogIndex, StoreError> {
-        Ok(LogIndex(self.log.len() as u64))
+        Ok(LogIndex(self.base.index.0.saturating_add(self.log.len() as u64)))
     }
 
     fn term(&self, index: LogIndex) -> Result<Term, StoreError> {
-        match self.log.get(place(index)) {
+        if index <= self.base.index {
+            return Err(self.missing(index));
+        }
+        match self.log.get(self.place(index)) {
             Some(entry) if entry.index == index => Ok(entry.term),
-            Some(_) if index == LogIndex::ZERO => Err(self.missing(index)),
             Some(entry) => Err(StoreError::Corrupt(format!(
                 "entry {} stands where entry {index} should",
                 entry.index
@@ -90,8 +176,8 @@ impl LogStore for MemoryStore {
         max_bytes: u64,
     ) -> Result<Entries, StoreError> {
         self.term(first)?;
-        let end = place(last).saturating_add(1).min(self.log.len());
-        let range = self.log.get(place(first)..end).ok_or_else(|| self.missing(first))?;
+        let end = self.place(last).saturating_add(1).min(self.log.len());
+        let range = self.log.get(self.place(first)..end).ok_or_else(|| self.missing(first))?;
         let mut bytes = 0_u64;
         let fits = range.iter().take_while(|entry| {
             let before = bytes;
@@ -99,5 +185,21 @@ impl LogStore for MemoryStore {
             before == 0 || bytes <= max_bytes
         });
         Ok(fits.cloned().collect())
+    }
+
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.snapshot.as_ref().map(|(snapshot, _)| snapshot.clone()))
+    }
+
+    fn receiving(&self) -> Result<Option<Received>, StoreError> {
+        Ok(self.receiving.as_ref().map(|(snapshot, bytes)| Received {
+            snapshot: snapshot.clone(),
+            bytes: bytes.len() as u64,
+        }))
+    }
+
+    fn drop_log(&mut self, base: LogPosition) -> Result<(), StoreError> {
+        self.begin_log(base);
+        Ok(())
     }
 }

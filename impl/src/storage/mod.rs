@@ -4,7 +4,7 @@ mod memory;
 
 pub use memory::MemoryStore;
 
-use kontiki_specs::{Entries, Entry, LogIndex, Payload, ServerId, Term};
+use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Payload, ServerId, Snapshot, Term};
 use thiserror::Error;
 
 /// What a server must not forget besides its log (rule E3).
@@ -16,8 +16,19 @@ pub struct HardState {
     pub vote: Option<ServerId>,
 }
 
+/// What has been written of another server's snapshot that is not whole yet, or was not installed
+/// (rule S2).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Received {
+    /// The snapshot, as the first [`kontiki_specs::Output::WriteChunk`] named it.
+    pub snapshot: Snapshot,
+    /// How many of its bytes are there, from the first on.
+    pub bytes: u64,
+}
+
 /// How [`crate::core::Raft`] reads what is on disk. Writing is the driver's: the core asks for it
-/// by outputs, and is told of its completion by inputs.
+/// by outputs, and is told of its completion by inputs. The one exception is
+/// [`LogStore::drop_log`], for what a crash has left.
 ///
 /// A write shows at the latest when its completion is fed to the core, and may show before. What
 /// shows when a server starts counts as durable: no write may be under way then.
@@ -25,7 +36,13 @@ pub struct HardState {
 /// Writes are carried out in the order issued. After a crash, those up to some point are there and
 /// those after it are not. A write of term and vote is there entirely or not at all; of a write of
 /// entries that was under way, only the first entries may be there, in place of what it replaces
-/// (rule L11).
+/// (rule L11). Of an installation of a snapshot, the snapshot may be there and the log not gone yet
+/// (rule S2).
+///
+/// A snapshot that the server takes keeps no place among the writes (rule S3): it may be on disk
+/// before entries that it covers are. So a store does not forget entries for
+/// [`kontiki_specs::Output::DropEntries`] before its log holds the snapshot's last entry: until
+/// then, a write that is outstanding may replace them.
 pub trait LogStore {
     /// Term and vote; both default if none were ever written.
     ///
@@ -33,13 +50,20 @@ pub trait LogStore {
     /// If they cannot be read.
     fn hard_state(&self) -> Result<HardState, StoreError>;
 
-    /// The index of the last entry, 0 if there is none.
+    /// The entry that the log on disk begins right behind: one that has been let go of (rule S1), or
+    /// index and term 0 where none has. The store may have let go of fewer entries than it may.
+    ///
+    /// # Errors
+    /// If it cannot be found out.
+    fn base(&self) -> Result<LogPosition, StoreError>;
+
+    /// The index of the last entry, that of the base if there is none.
     ///
     /// # Errors
     /// If it cannot be found out.
     fn last_index(&self) -> Result<LogIndex, StoreError>;
 
-    /// The term of the entry at an index from 1 to the last.
+    /// The term of the entry at an index behind the base, up to the last.
     ///
     /// # Errors
     /// If there is no such entry, or it cannot be read.
@@ -57,6 +81,29 @@ pub trait LogStore {
         max_bytes: u64,
     ) -> Result<Entries, StoreError>;
 
+    /// The newest snapshot on disk, whether the server took it or was sent it (rules S1, S2): the one
+    /// whose last entry has the highest index.
+    ///
+    /// # Errors
+    /// If it cannot be found out.
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError>;
+
+    /// What is on disk of a snapshot that is being received (rule S2).
+    ///
+    /// # Errors
+    /// If it cannot be found out.
+    fn receiving(&self) -> Result<Option<Received>, StoreError>;
+
+    /// Drops the whole log, durably: it goes on right behind `base`, the last entry that the
+    /// snapshot on disk covers. A server asks when it starts, if the log does not hold that entry.
+    /// That is so after a crash between the halves of [`kontiki_specs::Output::InstallSnapshot`],
+    /// or after one that took entries which the snapshot covers. Entries written behind the old log
+    /// would be lost with it at the next start.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    fn drop_log(&mut self, base: LogPosition) -> Result<(), StoreError>;
+
     /// The indexes of all entries that are configurations, in rising order (rule M2). A server asks
     /// when it starts. One that is left out is not in force, which no rule survives: so unless a
     /// store has kept account of them with every write, the whole log is read for it, as here.
@@ -67,7 +114,7 @@ pub trait LogStore {
         const READ_BYTES: u64 = 1 << 20;
         let last_index = self.last_index()?;
         let mut found = Vec::new();
-        let mut next = LogIndex(1);
+        let mut next = self.base()?.index.next();
         while next <= last_index {
             let entries = self.entries(next, last_index, READ_BYTES)?;
             let is_configuration =

@@ -1,11 +1,13 @@
 //! Whatever is fed to a server, it does not panic, its invariants hold, and what it refuses leaves
 //! it as it was.
 
-use kontiki::core::{Config, Limits, Outputs, Raft, StepError, completion, entry_bytes};
-use kontiki::storage::MemoryStore;
+use kontiki::core::{
+    Config, Limits, Outputs, Raft, StepError, completion, entry_bytes, snapshot_taken,
+};
+use kontiki::storage::{LogStore, MemoryStore};
 use kontiki::{
     AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, MembershipChange, Message,
-    Output, Payload, ServerId, Term,
+    Output, Payload, ServerId, Snapshot, SnapshotId, Term,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -52,7 +54,47 @@ fn outcome() -> impl Strategy<Value = AppendOutcome> {
     ]
 }
 
+/// Mostly one that a server can have taken, sometimes not.
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    let id = (prop_oneof![9 => (1_u64..7, 1_u64..4), 1 => (number(), number())], 2_u64..4);
+    let odd = prop_oneof![19 => Just(None), 1 => (number(), position(), members()).prop_map(Some)];
+    (id, odd).prop_map(|(((index, term), taken_by), odd)| {
+        let last = LogPosition { index: LogIndex(index), term: Term(term) };
+        let mut snapshot = Snapshot {
+            id: SnapshotId { last, taken_by: ServerId(taken_by) },
+            configuration: Configuration::of_voters([ServerId(1), ServerId(2)]),
+            configuration_position: LogPosition::default(),
+            size: 1 + index % 4,
+        };
+        if let Some((size, position, Payload::Configuration(configuration))) = odd {
+            snapshot =
+                Snapshot { configuration, configuration_position: position, size, ..snapshot };
+        }
+        snapshot
+    })
+}
+
+fn snapshot_message() -> impl Strategy<Value = Message> {
+    let offset = || prop_oneof![9 => 0_u64..4, 1 => number()];
+    prop_oneof![
+        3 => (term(), snapshot(), offset(), 0_usize..4).prop_map(|(term, snapshot, offset, length)| {
+            let (snapshot, data) = (Box::new(snapshot), vec![b'x'; length].into());
+            Message::InstallSnapshot { term, snapshot, offset, data }
+        }),
+        1 => (term(), snapshot(), offset(), offset()).prop_map(|(term, snapshot, offset, received)| {
+            Message::InstallSnapshotReply { term, snapshot: snapshot.id, offset, received }
+        }),
+    ]
+}
+
 fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        3 => snapshot_message(),
+        8 => other_message(),
+    ]
+}
+
+fn other_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         (term(), position()).prop_map(|(term, last)| Message::RequestPreVote { term, last }),
         (term(), any::<bool>())
@@ -105,26 +147,55 @@ fn operator() -> impl Strategy<Value = Input> {
     ]
 }
 
-/// An input, or `None` for the completion of the oldest outstanding write.
-fn input() -> impl Strategy<Value = Option<Input>> {
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Event {
+    Input(Input),
+    /// The oldest outstanding write is complete.
+    Written,
+    /// The snapshot that is being taken is on disk, with so many bytes.
+    Taken(u64),
+    /// Of the oldest outstanding write some of its entries may be on disk, or half of it.
+    Crash(Option<usize>),
+    /// A server answers in this one's term.
+    Answer(u64, u8, u64),
+}
+
+fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (0_u64..6, message())
-            .prop_map(|(from, message)| Some(Input::Deliver { from: ServerId(from), message })),
-        8 => Just(None),
-        3 => Just(Some(Input::ElectionTimeout)),
-        1 => Just(Some(Input::HeartbeatTimeout)),
-        1 => Just(Some(Input::LeaderContactExpired)),
-        1 => Just(Some(Input::QuorumContactExpired)),
-        1 => Just(Some(Input::DiskStalled)),
-        2 => operator().prop_map(Some),
-        2 => vec(0_usize..300, 0..5)
-            .prop_map(|sizes| Some(crate::support::propose(&sizes))),
-        1 => Just(Some(Input::Restart { torn: None })),
+            .prop_map(|(from, message)| Event::Input(Input::Deliver { from: ServerId(from), message })),
+        8 => Just(Event::Written),
+        2 => (0_u64..4).prop_map(Event::Taken),
+        1 => option::of(0_usize..3).prop_map(Event::Crash),
+        8 => (2_u64..6, 0_u8..4, 0_u64..5)
+            .prop_map(|(from, answer, number)| Event::Answer(from, answer, number)),
+        12 => input().prop_map(Event::Input),
+    ]
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        3 => Just(Input::ElectionTimeout),
+        2 => Just(Input::HeartbeatTimeout),
+        1 => Just(Input::LeaderContactExpired),
+        1 => Just(Input::QuorumContactExpired),
+        1 => Just(Input::DiskStalled),
+        2 => operator(),
+        2 => vec(0_usize..300, 0..5).prop_map(|sizes| crate::support::propose(&sizes)),
+        3 => index().prop_map(|index| Input::TakeSnapshot { index }),
         1 => (term(), option::of(0_u64..4)).prop_map(|(term, vote)| {
-            Some(Input::HardStateWritten { incarnation: 0, term, vote: vote.map(ServerId) })
+            Input::HardStateWritten { incarnation: 0, term, vote: vote.map(ServerId) }
         }),
         1 => (term(), index())
-            .prop_map(|(leader_term, index)| Some(Input::EntriesWritten { incarnation: 0, leader_term, index })),
+            .prop_map(|(leader_term, index)| Input::EntriesWritten { incarnation: 0, leader_term, index }),
+        1 => (snapshot(), number()).prop_map(|(snapshot, received)| {
+            Input::ChunkWritten { incarnation: 0, snapshot: snapshot.id, received }
+        }),
+        1 => snapshot()
+            .prop_map(|snapshot| Input::SnapshotInstalled { incarnation: 0, snapshot: snapshot.id }),
+        1 => (position(), number())
+            .prop_map(|(last, size)| Input::SnapshotTaken { incarnation: 0, last, size }),
     ]
 }
 
@@ -134,6 +205,7 @@ fn config() -> impl Strategy<Value = Config> {
     (1_u64..6, switches, limits).prop_map(|(voters, switches, limits)| {
         let mut config = Config::new(ServerId(1), (1..=voters).map(ServerId));
         config.catch_up_rounds = limits.0 - 1;
+        config.kept_entries = limits.1 - 1;
         (config.pre_vote, config.leader_contact, config.check_quorum) = switches;
         config.limits.batch_entries = limits.0;
         config.limits.window_entries = limits.1;
@@ -159,32 +231,116 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_input_harms(config in config(), inputs in vec(input(), 1..120)) {
+    fn no_input_harms(config in config(), events in vec(event(), 1..150)) {
         let mut raft = Raft::start(config, MemoryStore::new()).unwrap();
-        let mut writes: VecDeque<Output> = VecDeque::new();
+        let mut driver = Driver::default();
         let mut outputs = Outputs::new();
-        for input in inputs {
-            let oldest = || writes.front().and_then(completion);
-            let Some(input) = input.or_else(oldest) else { continue };
-            if Some(&input) == oldest().as_ref() {
-                raft.store_mut().write(&writes.pop_front().unwrap());
-            }
-            if matches!(input, Input::Restart { .. }) {
-                writes.clear();
-            }
+        for event in events {
+            let Some(input) = driver.input(event, &mut raft) else { continue };
             let before = raft.clone();
             match raft.step(input.clone(), &mut outputs) {
                 Ok(()) => {}
                 Err(StepError::Rejected(_)) => {
                     prop_assert!(outputs.is_empty() && raft == before, "{:?}", input);
                 }
-                Err(other) => prop_assert!(false, "{}", other),
+                Err(other) => prop_assert!(false, "{} at {:?}", other, input),
             }
             prop_assert_eq!(raft.broken_invariant(), None);
             prop_assert!(raft.observe().is_ok());
             prop_assert!(outputs.iter().all(|output| is_within(output, &raft.config().limits)));
-            let issued = outputs.drain().filter(|output| completion(output).is_some());
-            writes.extend(issued);
+            if matches!(input, Input::Restart { .. }) {
+                driver.executed = raft.applied_index();
+            }
+            for output in outputs.drain() {
+                if matches!(output, Output::DropEntries { .. }) {
+                    raft.store_mut().write(&output);
+                }
+                driver.carry_out(output);
+            }
+            prop_assert_eq!(driver.executed, raft.applied_index());
+        }
+    }
+}
+
+/// A disk, and a state machine that knows only how far it came.
+#[derive(Default)]
+struct Driver {
+    writes: VecDeque<Output>,
+    asked: Option<Output>,
+    executed: LogIndex,
+}
+
+impl Driver {
+    /// What the server is told of an event; `None` if it cannot happen now.
+    fn input(&mut self, event: Event, raft: &mut Raft<MemoryStore>) -> Option<Input> {
+        match event {
+            Event::Input(input)
+                if self.writes.front().and_then(completion) != Some(input.clone()) =>
+            {
+                Some(input)
+            }
+            Event::Input(_) | Event::Written => {
+                let write = self.writes.pop_front()?;
+                raft.store_mut().write(&write);
+                completion(&write)
+            }
+            Event::Taken(size) => {
+                let asked = self.asked.take()?;
+                let (snapshot, input) = snapshot_taken(&asked, raft.id(), size + 1)?;
+                let bytes = vec![b'x'; usize::try_from(snapshot.size).ok()?];
+                raft.store_mut().keep_snapshot(snapshot, bytes.into());
+                Some(input)
+            }
+            Event::Crash(torn) => {
+                if let (Some(write), Some(written)) = (self.writes.front(), torn) {
+                    raft.store_mut().tear(write, written);
+                }
+                self.writes.clear();
+                self.asked = None;
+                Some(Input::Restart { torn: None })
+            }
+            Event::Answer(from, answer, number) => {
+                let message = self.answer(answer, number, raft)?;
+                Some(Input::Deliver { from: ServerId(from), message })
+            }
+        }
+    }
+
+    /// What makes a candidate lead, and a leader get on.
+    fn answer(&self, answer: u8, number: u64, raft: &Raft<MemoryStore>) -> Option<Message> {
+        let (term, index) = (raft.term(), LogIndex(number).min(raft.last_index()));
+        Some(match answer {
+            0 => Message::RequestVoteReply { term, granted: true },
+            1 => {
+                let outcome = AppendOutcome::Matched { index };
+                Message::AppendEntriesReply { term, outcome }
+            }
+            2 => {
+                let (prev_index, hint) = (LogIndex(number + 1), LogPosition::default());
+                let outcome = AppendOutcome::Mismatch { prev_index, hint };
+                Message::AppendEntriesReply { term, outcome }
+            }
+            _ => {
+                let snapshot = raft.store().snapshot().ok()??.id;
+                let offset = number % 2;
+                Message::InstallSnapshotReply { term, snapshot, offset, received: number }
+            }
+        })
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Apply { entries } => {
+                assert_eq!(entries.first_index(), Some(self.executed.next()));
+                self.executed = entries.last_index().unwrap();
+            }
+            Output::Restore { snapshot } => self.executed = snapshot.last.index,
+            Output::TakeSnapshot { .. } => self.asked = Some(output),
+            Output::WriteHardState { .. }
+            | Output::WriteEntries { .. }
+            | Output::WriteChunk { .. }
+            | Output::InstallSnapshot { .. } => self.writes.push_back(output),
+            _ => {}
         }
     }
 }

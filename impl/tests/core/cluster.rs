@@ -1,6 +1,6 @@
 //! Several servers in one process, with a network that a test can cut.
 
-use crate::support::step;
+use crate::support::{self, step};
 use kontiki::core::{Config, Raft};
 use kontiki::storage::MemoryStore;
 use kontiki::{Configuration, Input, MembershipChange, Output, Refusal, RoleKind, ServerId};
@@ -62,6 +62,13 @@ impl Cluster {
             }
             for output in self.take(id, input) {
                 match output {
+                    Output::SendChunk { .. } => {
+                        let sent = support::sends(self.server(id.0), &[output], 4);
+                        queue.extend(
+                            sent.into_iter()
+                                .map(|(to, message)| (to, Input::Deliver { from: id, message })),
+                        );
+                    }
                     Output::Send { to, message } => {
                         queue.push_back((to, Input::Deliver { from: id, message }));
                     }
@@ -69,6 +76,13 @@ impl Cluster {
                 }
             }
         }
+    }
+
+    /// The server takes a snapshot of all that it has executed.
+    pub fn snapshot(&mut self, id: u64) {
+        let server = self.servers.get_mut(&ServerId(id)).unwrap();
+        let applied = server.applied_index().0;
+        support::snapshot(server, applied, b"all that was executed");
     }
 
     /// The server seeks election, when nobody is in contact with a leader any more.

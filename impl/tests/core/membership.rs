@@ -431,3 +431,27 @@ fn a_restart_finds_the_configuration_on_disk() {
         assert_eq!(again.configuration_index(), last);
     }
 }
+
+/// The log has let go of all that came before a server joins: it is sent the snapshot, and with that
+/// whom the cluster consists of.
+#[test]
+fn a_server_joins_by_a_snapshot() {
+    let mut cluster = Cluster::new(1, 2, |config| config.kept_entries = 0);
+    cluster.elect(1);
+    assert_eq!(cluster.change(1, "add-learner 2"), None);
+    cluster.snapshot(1);
+    assert_eq!(cluster.server(1).log_base(), at(2, 1));
+    assert_eq!(cluster.change(1, "add-learner 3"), None);
+    assert!(cluster.has_said(1, &Output::CaughtUp { server: ServerId(3) }));
+    assert_eq!(cluster.server(3).log_base(), at(2, 1));
+    assert_eq!(cluster.server(3).snapshot(), cluster.server(1).snapshot());
+    assert_eq!(cluster.server(2).log_base(), at(0, 0));
+    assert_eq!(cluster.change(1, "replace 3"), None);
+    cluster.heartbeat(3);
+    assert_eq!(cluster.leaders(), [3]);
+    // Where the log holds it no more, the configuration is in force all the same.
+    cluster.snapshot(3);
+    cluster.resume(3, true);
+    cluster.elect(3);
+    assert_eq!(cluster.shown(3), "{S3}");
+}

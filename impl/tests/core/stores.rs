@@ -2,8 +2,11 @@
 
 use crate::support::*;
 use kontiki::core::{Config, MAX_INDEX, MAX_TERM, Outputs, Raft, Rejection, StartError, StepError};
-use kontiki::storage::{HardState, LogStore, MemoryStore, StoreError};
-use kontiki::{Configuration, Entries, Entry, Input, LogIndex, Payload, RoleKind, ServerId, Term};
+use kontiki::storage::{HardState, LogStore, MemoryStore, Received, StoreError};
+use kontiki::{
+    Configuration, Entries, Entry, Input, LogIndex, LogPosition, Payload, RoleKind, ServerId,
+    Snapshot, Term,
+};
 
 /// A store that can be told to fail.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +22,18 @@ impl Failing {
 }
 
 impl LogStore for Failing {
+    fn base(&self) -> Result<LogPosition, StoreError> {
+        self.result(self.store.base())
+    }
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        self.result(self.store.snapshot())
+    }
+    fn receiving(&self) -> Result<Option<Received>, StoreError> {
+        self.result(self.store.receiving())
+    }
+    fn drop_log(&mut self, base: LogPosition) -> Result<(), StoreError> {
+        if self.fails { self.result(Ok(())) } else { self.store.drop_log(base) }
+    }
     fn hard_state(&self) -> Result<HardState, StoreError> {
         self.result(self.store.hard_state())
     }
@@ -122,6 +137,18 @@ struct Odd {
 }
 
 impl LogStore for Odd {
+    fn base(&self) -> Result<LogPosition, StoreError> {
+        self.store.base()
+    }
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        self.store.snapshot()
+    }
+    fn receiving(&self) -> Result<Option<Received>, StoreError> {
+        self.store.receiving()
+    }
+    fn drop_log(&mut self, base: LogPosition) -> Result<(), StoreError> {
+        self.store.drop_log(base)
+    }
     fn hard_state(&self) -> Result<HardState, StoreError> {
         self.store.hard_state()
     }
@@ -185,6 +212,18 @@ struct Told {
 }
 
 impl LogStore for Told {
+    fn base(&self) -> Result<LogPosition, StoreError> {
+        self.store.base()
+    }
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        self.store.snapshot()
+    }
+    fn receiving(&self) -> Result<Option<Received>, StoreError> {
+        self.store.receiving()
+    }
+    fn drop_log(&mut self, base: LogPosition) -> Result<(), StoreError> {
+        self.store.drop_log(base)
+    }
     fn hard_state(&self) -> Result<HardState, StoreError> {
         self.store.hard_state()
     }
@@ -269,6 +308,18 @@ struct Claiming {
 }
 
 impl LogStore for Claiming {
+    fn base(&self) -> Result<LogPosition, StoreError> {
+        Ok(LogPosition::default())
+    }
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(None)
+    }
+    fn receiving(&self) -> Result<Option<Received>, StoreError> {
+        Ok(None)
+    }
+    fn drop_log(&mut self, _: LogPosition) -> Result<(), StoreError> {
+        Ok(())
+    }
     fn hard_state(&self) -> Result<HardState, StoreError> {
         Ok(HardState { term: self.term, vote: None })
     }

@@ -10,6 +10,7 @@ pub(super) struct Bounds {
     /// `None` if only the logs bound the commands.
     commands: Option<u64>,
     transfers: u64,
+    snapshots: u64,
     changes: Vec<MembershipChange>,
 }
 
@@ -21,6 +22,8 @@ pub(super) struct Counts {
     pub(super) commands: u8,
     /// Transfers of leadership begun so far.
     pub(super) transfers: u8,
+    /// Snapshots begun so far.
+    pub(super) snapshots: u8,
     /// Which of the scope's changes of membership have been begun, by a bit for each.
     pub(super) changes: u8,
 }
@@ -31,6 +34,7 @@ impl Bounds {
             restarts: scope.restarts,
             commands: scope.commands,
             transfers: scope.transfers,
+            snapshots: scope.snapshots,
             changes: scope.changes.clone(),
         }
     }
@@ -48,6 +52,7 @@ impl Bounds {
                 .commands
                 .is_none_or(|bound| u64::from(counts.commands) + commands.len() as u64 <= bound),
             Input::TransferLeadership { .. } => u64::from(counts.transfers) < self.transfers,
+            Input::TakeSnapshot { .. } => u64::from(counts.snapshots) < self.snapshots,
             Input::ChangeMembership { change, .. } => self.next_of(counts, change).is_some(),
             _ => true,
         }
@@ -61,6 +66,7 @@ impl Bounds {
                 counts.commands += commands.len() as u8; // The scope bounds them to 15.
             }
             Input::TransferLeadership { .. } => counts.transfers += 1,
+            Input::TakeSnapshot { .. } => counts.snapshots += 1,
             Input::ChangeMembership { change, .. } => {
                 counts.changes |= self.next_of(counts, change).unwrap_or(0);
             }

@@ -12,7 +12,7 @@ use crate::environment::Turn;
 use crate::properties::judge_step;
 use crate::server::ServerState;
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, Input, Message, Output, ServerId, Term};
+use kontiki_specs::{Envelope, Input, Message, ServerId, Term};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
@@ -195,8 +195,8 @@ fn answers_of(
     }
     let mut answers = SmallVec::new();
     for output in turn.outputs() {
-        let Output::Send { to, message } = output else { continue };
-        let envelope = Envelope { from: state.id, to: *to, message: message.clone() };
+        let Some((to, message)) = tables.environment.message(state, output) else { continue };
+        let envelope = Envelope { from: state.id, to, message };
         answers.push(tables.number_message(envelope));
     }
     Some(answers)

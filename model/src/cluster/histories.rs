@@ -71,8 +71,8 @@ impl Histories {
         }
         let mut longer = known.clone();
         for (index, configuration) in commits {
-            let from = LogIndex(longer.len() as u64).next();
-            let new = after.log.from(from).iter().take_while(|entry| entry.index <= *index);
+            let known = longer.len();
+            let new = after.log.up_to(*index).get(known..).unwrap_or_default().iter();
             longer.extend(new.map(|entry| Committed {
                 entry: entry.clone(),
                 in_term: after.term,

@@ -35,7 +35,8 @@ pub(super) fn keys(tables: &Tables, history: &History, state: &State, step: u64)
     });
     let messages = messages.min().unwrap_or_default();
     let (servers, changes) = least;
-    let counts = [state.counts.restarts, state.counts.commands, state.counts.transfers];
+    let counts = state.counts;
+    let counts = [counts.restarts, counts.commands, counts.transfers, counts.snapshots];
     let counts = counts.into_iter().fold(changes, |sum, count| sum << 8 | u128::from(count));
     let rest = counts << 64 | u128::from(step);
     Keys { servers, whole: mix(mix(servers, messages), rest) }

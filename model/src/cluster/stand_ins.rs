@@ -8,11 +8,12 @@
 //! a leader that may take a server in again may come to know nothing of it again.
 
 use super::tables::Tables;
-use crate::server::{Disk, Log, Role, ServerState};
+use crate::server::{Disk, Log, ReceivedPart, Role, ServerState, StoredSnapshot};
+use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
-    Configuration, Entry, FollowerProgress, Input, LogIndex, MembershipChange, Message, Payload,
-    ReplicationMode, ServerId, Term,
+    Configuration, Entry, FollowerProgress, Input, LogIndex, LogPosition, MembershipChange,
+    Message, Payload, ReplicationMode, ServerId, Snapshot, SnapshotId, Term,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -121,6 +122,31 @@ impl<'a> StandIns<'a> {
     }
 
     fn as_follower(&self, state: &ServerState) -> Vec<ServerState> {
+        let mut all = self.as_plain_follower(state);
+        all.extend(self.with_snapshots(&all));
+        all
+    }
+
+    /// As if it had let go of all that is committed, and as if it waited for just the chunk that the
+    /// message brings.
+    fn with_snapshots(&self, states: &[ServerState]) -> Vec<ServerState> {
+        let mut all = Vec::new();
+        if !self.tables.environment.snapshots {
+            return all;
+        }
+        for state in states {
+            all.push(compacted(state));
+            if let Message::InstallSnapshot { snapshot, offset, .. } = self.message {
+                let mut waiting = state.clone();
+                let bytes = Bytes::from(vec![0; usize::try_from(*offset).unwrap_or(0)]);
+                waiting.receiving = Some(ReceivedPart { snapshot: (**snapshot).clone(), bytes });
+                all.push(waiting);
+            }
+        }
+        all
+    }
+
+    fn as_plain_follower(&self, state: &ServerState) -> Vec<ServerState> {
         let options = self.tables.server(state.id).options;
         let mut all = Vec::new();
         for log in self.logs(state) {
@@ -188,7 +214,8 @@ impl<'a> StandIns<'a> {
         let mut all = Vec::new();
         for log in [state.log.entries().to_vec(), self.fill(state.log.entries(), state.term)] {
             let last = log.len() as u64;
-            for learnt in progresses(known.match_index, last) {
+            let sending = self.sending(state, known.match_index, LogIndex(last));
+            for learnt in progresses(known.match_index, last).into_iter().chain(sending) {
                 for heard in &heards {
                     let mut progress = progress.clone();
                     progress.insert(self.from, learnt);
@@ -198,7 +225,34 @@ impl<'a> StandIns<'a> {
                 }
             }
         }
+        if self.tables.environment.snapshots {
+            let compacted: Vec<ServerState> = all.iter().map(compacted).collect();
+            all.extend(compacted);
+        }
         all
+    }
+
+    /// Every knowledge of a follower that is sent the leader's snapshot: at the place that the message
+    /// is about.
+    fn sending(
+        &self,
+        state: &ServerState,
+        matched: LogIndex,
+        last: LogIndex,
+    ) -> Vec<FollowerProgress> {
+        let (Some(own), Message::InstallSnapshotReply { offset, .. }) =
+            (&state.snapshot, self.message)
+        else {
+            return Vec::new();
+        };
+        let snapshot = own.about.id;
+        let at = |index: u64| FollowerProgress {
+            catch_up: None,
+            match_index: LogIndex(index),
+            next_index: snapshot.last.index.next(),
+            mode: ReplicationMode::Snapshot { snapshot, offset: *offset },
+        };
+        (matched.0..=last.0).map(at).collect()
     }
 
     /// The leader that a candidate would become.
@@ -220,7 +274,8 @@ impl<'a> StandIns<'a> {
 
     /// In each role of a later term.
     fn in_later_term(&self, state: &ServerState, term: Term) -> Vec<ServerState> {
-        let disk = Disk { term, vote: None, log: state.log.clone() };
+        let Disk { snapshot, receiving, .. } = state.disk.clone();
+        let disk = Disk { term, vote: None, log: state.log.clone(), snapshot, receiving };
         let mut follower = self.tables.server(state.id).recover(disk, state.incarnation);
         follower.configuration = Arc::clone(&state.configuration);
         follower.configuration_index = state.configuration_index;
@@ -275,7 +330,8 @@ fn entry(index: usize, term: Term) -> Entry {
 /// The state with another log, durable as far as it was and where it agrees.
 fn with_log(state: &ServerState, entries: &[Entry]) -> ServerState {
     let mut changed = state.clone();
-    changed.log = Log::from_entries(entries.to_vec());
+    let base = state.log.base().index.min(LogIndex(entries.len() as u64));
+    changed.log = Log::behind(base, entries.to_vec());
     if state.writes.is_empty() {
         changed.disk.log = changed.log.clone();
         changed.durable_index = changed.log.last_index();
@@ -285,12 +341,53 @@ fn with_log(state: &ServerState, entries: &[Entry]) -> ServerState {
     changed
 }
 
+/// The state as if a snapshot of all that is committed had been taken.
+fn compacted(state: &ServerState) -> ServerState {
+    let mut compacted = state.clone();
+    let last = state.log.position_at(state.commit_index);
+    if last.index <= state.covered().index {
+        return compacted;
+    }
+    let (configuration, configuration_position) = {
+        let about = state.snapshot.as_ref().map(|own| &own.about);
+        let newest = state.log.newest_configuration(last.index);
+        let newest = newest.map(|(index, one)| ((*one).clone(), state.log.position_at(index)));
+        let before = about.map(|own| (own.configuration.clone(), own.configuration_position));
+        newest
+            .or(before)
+            .unwrap_or_else(|| ((*state.configuration).clone(), LogPosition::default()))
+    };
+    let about = Snapshot {
+        id: SnapshotId { last, taken_by: state.id },
+        configuration,
+        configuration_position,
+        size: 1,
+    };
+    let executed = Arc::new(state.log.up_to(last.index).to_vec());
+    compacted.snapshot = Some(StoredSnapshot { about, executed });
+    compacted.log.let_go(last.index);
+    compacted.taking = None;
+    compacted.receiving.take_if(|part| part.snapshot.id.last.index <= last.index);
+    if state.writes.is_empty() {
+        compacted.disk.snapshot = compacted.snapshot.clone();
+        compacted.disk.log = compacted.log.clone();
+        compacted.disk.receiving = compacted.receiving.clone();
+    }
+    compacted
+}
+
 /// The state when its disk has caught up.
 fn with_writes_complete(state: &ServerState) -> ServerState {
     let mut caught_up = state.clone();
     caught_up.writes.clear();
     caught_up.disk_stalls = false;
-    caught_up.disk = Disk { term: state.term, vote: state.vote, log: state.log.clone() };
+    caught_up.disk = Disk {
+        term: state.term,
+        vote: state.vote,
+        log: state.log.clone(),
+        snapshot: state.snapshot.clone(),
+        receiving: state.receiving.clone(),
+    };
     caught_up.durable_index = state.log.last_index();
     caught_up
 }

@@ -7,10 +7,12 @@
 //! is compared first, the messages' only between permutations that tie.
 
 use crate::properties::Committed;
-use crate::server::{Log, Role, ServerState, Write};
+use crate::server::{Log, ReceivedPart, Role, ServerState, StoredSnapshot, Write, renamed};
+use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
-    Configuration, Entries, Entry, Envelope, MembershipChange, Message, Payload, ServerId,
+    Configuration, Entries, Entry, Envelope, FollowerProgress, MembershipChange, Message, Payload,
+    ReplicationMode, ServerId, Snapshot, SnapshotId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -110,10 +112,47 @@ impl Renaming {
 
     fn log(&self, log: &Log) -> Log {
         if names_servers(log.entries()) {
-            Log::from_entries(log.entries().iter().map(|entry| self.entry(entry)).collect())
+            let renamed = log.entries().iter().map(|entry| self.entry(entry)).collect();
+            Log::behind(log.base().index, renamed)
         } else {
             log.clone()
         }
+    }
+
+    fn snapshot_id(&self, id: SnapshotId) -> SnapshotId {
+        SnapshotId { taken_by: self.id(id.taken_by), ..id }
+    }
+
+    fn snapshot(&self, snapshot: &Snapshot) -> Snapshot {
+        Snapshot {
+            id: self.snapshot_id(snapshot.id),
+            configuration: self.configuration(&snapshot.configuration),
+            ..snapshot.clone()
+        }
+    }
+
+    fn stored(&self, stored: &StoredSnapshot) -> StoredSnapshot {
+        let executed = stored.executed.iter().map(|entry| self.entry(entry)).collect();
+        StoredSnapshot { about: self.snapshot(&stored.about), executed: Arc::new(executed) }
+    }
+
+    fn received(&self, part: &ReceivedPart) -> ReceivedPart {
+        let (snapshot, bytes) = (self.snapshot(&part.snapshot), self.bytes(&part.bytes));
+        ReceivedPart { snapshot, bytes }
+    }
+
+    fn bytes(&self, bytes: &Bytes) -> Bytes {
+        renamed(bytes, |server| self.id(server), |entry| self.entry(entry))
+    }
+
+    fn progress(&self, known: &FollowerProgress) -> FollowerProgress {
+        let mode = match known.mode {
+            ReplicationMode::Snapshot { snapshot, offset } => {
+                ReplicationMode::Snapshot { snapshot: self.snapshot_id(snapshot), offset }
+            }
+            mode => mode,
+        };
+        FollowerProgress { mode, ..*known }
     }
 
     pub(super) fn committed(&self, committed: &Committed) -> Committed {
@@ -126,8 +165,16 @@ impl Renaming {
 
     pub(super) fn envelope(&self, envelope: &Envelope) -> Envelope {
         let mut message = envelope.message.clone();
-        if let Message::AppendEntries { entries, .. } = &mut message {
-            *entries = self.entries(entries);
+        match &mut message {
+            Message::AppendEntries { entries, .. } => *entries = self.entries(entries),
+            Message::InstallSnapshot { snapshot, data, .. } => {
+                **snapshot = self.snapshot(snapshot);
+                *data = self.bytes(data);
+            }
+            Message::InstallSnapshotReply { snapshot, .. } => {
+                *snapshot = self.snapshot_id(*snapshot)
+            }
+            _ => {}
         }
         Envelope { from: self.id(envelope.from), to: self.id(envelope.to), message }
     }
@@ -139,11 +186,20 @@ impl Renaming {
         renamed.disk.vote = state.disk.vote.map(|vote| self.id(vote));
         renamed.log = self.log(&state.log);
         renamed.disk.log = self.log(&state.disk.log);
+        renamed.snapshot = state.snapshot.as_ref().map(|stored| self.stored(stored));
+        renamed.disk.snapshot = state.disk.snapshot.as_ref().map(|stored| self.stored(stored));
+        renamed.receiving = state.receiving.as_ref().map(|part| self.received(part));
+        renamed.disk.receiving = state.disk.receiving.as_ref().map(|part| self.received(part));
         renamed.configuration = Arc::new(self.configuration(&state.configuration));
         for write in &mut renamed.writes {
             match write {
                 Write::HardState { vote, .. } => *vote = vote.map(|vote| self.id(vote)),
                 Write::Entries { entries, .. } => *entries = self.entries(entries),
+                Write::Chunk { snapshot, data, .. } => {
+                    *snapshot = self.snapshot(snapshot);
+                    *data = self.bytes(data);
+                }
+                Write::Install { snapshot, .. } => *snapshot = self.stored(snapshot),
             }
         }
         renamed.role = match &state.role {
@@ -158,7 +214,10 @@ impl Renaming {
                 Role::Candidate { votes: self.set(votes), transfer: *transfer }
             }
             Role::Leader { progress, heard, transfer } => Role::Leader {
-                progress: progress.iter().map(|(id, known)| (self.id(*id), *known)).collect(),
+                progress: progress
+                    .iter()
+                    .map(|(id, known)| (self.id(*id), self.progress(known)))
+                    .collect(),
                 heard: self.set(heard),
                 transfer: transfer.map(|to| self.id(to)),
             },

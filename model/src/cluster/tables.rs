@@ -12,7 +12,7 @@ use super::symmetry::Renaming;
 use crate::environment::{Environment, Turn};
 use crate::properties::{GoalSet, StepVerdict, judge_step};
 use crate::server::{RaftServer, ServerState};
-use kontiki_specs::{Envelope, Input, Output, ServerId};
+use kontiki_specs::{Envelope, Input, ServerId};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -186,13 +186,11 @@ impl Tables {
         let before = self.states[of as usize].state.clone();
         let verdict = judge_step(self.server(before.id), &before, &turn);
         let sent: SmallVec<_> = turn
-            .outputs()
-            .filter_map(|output| match output {
-                Output::Send { to, message } => {
-                    Some(Envelope { from: before.id, to: *to, message: message.clone() })
-                }
-                _ => None,
-            })
+            .outputs_after()
+            .filter_map(|(output, sender)| self.environment.message(sender, output))
+            .map(|(to, message)| Envelope { from: before.id, to, message })
+            .collect::<Vec<_>>()
+            .into_iter()
             .map(|envelope| self.number_message(envelope))
             .collect();
         let within_bounds = self.environment.contains(turn.after());

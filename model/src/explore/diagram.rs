@@ -2,7 +2,7 @@
 //! happens in it, in full.
 
 use crate::path::Moment;
-use kontiki_specs::{Input, Output, ServerId};
+use kontiki_specs::{Input, Message, Output, ServerId};
 use std::fmt::Write;
 
 /// Between the lines of two servers, in pixels.
@@ -81,9 +81,13 @@ pub(super) fn diagram(servers: &[ServerId], path: &[Moment]) -> String {
 /// The number of the latest step in which a message was sent; 0 if it was in none.
 fn sent_in(before: &[Moment], from: ServerId, to: ServerId, input: &Input) -> usize {
     let Input::Deliver { message, .. } = input else { return 0 };
-    let sends = |output: &Output| {
-        matches!(output, Output::Send { to: receiver, message: sent }
-            if *receiver == to && sent == message)
+    let sends = |output: &Output| match (output, message) {
+        (Output::Send { to: receiver, message: sent }, _) => *receiver == to && sent == message,
+        (
+            Output::SendChunk { to: receiver, snapshot, offset, term },
+            Message::InstallSnapshot { snapshot: of, offset: at, term: in_term, .. },
+        ) => *receiver == to && (snapshot, offset, term) == (of, at, in_term),
+        _ => false,
     };
     let sent = |moment: &Moment| {
         moment.server == from

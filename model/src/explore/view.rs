@@ -79,7 +79,7 @@ fn server(state: &ServerState) -> ServerRow {
         },
         term: state.term.to_string(),
         vote: vote(state.vote),
-        log: log(state.log.entries()),
+        log: log(&state.log),
         configuration: state.configuration.to_string(),
         commit: state.commit_index,
         applied: state.applied_index,

@@ -1,6 +1,6 @@
 //! A server's state in words.
 
-use crate::server::{Role, ServerState, Write};
+use crate::server::{Log, Role, ServerState, Write};
 use kontiki_specs::{CatchUp, LogIndex, ReplicationMode, ServerId};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,8 +16,9 @@ pub(crate) fn differences(before: &ServerState, after: &ServerState) -> Vec<Stri
     note("role", role(&before.role), role(&after.role));
     note("term", before.term.to_string(), after.term.to_string());
     note("vote", vote(before.vote), vote(after.vote));
-    note("log", log(before.log.entries()), log(after.log.entries()));
+    note("log", log(&before.log), log(&after.log));
     let in_force = |state: &ServerState| state.configuration.to_string();
+    note("snapshot", snapshot(before), snapshot(after));
     note("configuration", in_force(before), in_force(after));
     note("durable up to", before.durable_index.to_string(), after.durable_index.to_string());
     note("commit", before.commit_index.to_string(), after.commit_index.to_string());
@@ -37,7 +38,7 @@ pub fn describe(server: &ServerState) -> String {
         role(&server.role),
         server.term,
         vote(server.vote),
-        log(server.log.entries()),
+        log(&server.log),
         server.commit_index,
     );
     if server.applied_index != server.commit_index {
@@ -66,8 +67,11 @@ pub(crate) fn role(role: &Role) -> String {
         Role::Leader { progress, heard, transfer } => {
             let known = progress.iter().map(|(follower, known)| {
                 let mode = match known.mode {
-                    ReplicationMode::Probe => "probe",
-                    ReplicationMode::Pipeline => "pipeline",
+                    ReplicationMode::Probe => "probe".to_string(),
+                    ReplicationMode::Pipeline => "pipeline".to_string(),
+                    ReplicationMode::Snapshot { snapshot, offset } => {
+                        format!("snapshot {snapshot} at {offset}")
+                    }
                 };
                 let catch_up = match known.catch_up {
                     None => String::new(),
@@ -100,19 +104,38 @@ pub(crate) fn vote(vote: Option<ServerId>) -> String {
     vote.map_or("none".to_string(), |vote| vote.to_string())
 }
 
-/// Entries as their terms, a command with a `c`, a configuration with its members: `[1 2c 2{S1}]`.
-pub(crate) fn log(entries: &[kontiki_specs::Entry]) -> String {
-    let shown = entries.iter().map(|entry| match &entry.payload {
+/// Entries as their terms, a command with a `c`, a configuration with its members: `[1 2c 2{S1}]`;
+/// behind the base, if the log has let go of something: `2@1..[2c]`.
+pub(crate) fn log(log: &Log) -> String {
+    let shown = log.kept().iter().map(|entry| match &entry.payload {
         kontiki_specs::Payload::Noop => entry.term.to_string(),
         kontiki_specs::Payload::Command(_) => format!("{}c", entry.term),
         kontiki_specs::Payload::Configuration(members) => format!("{}{members}", entry.term),
     });
-    format!("[{}]", shown.collect::<Vec<_>>().join(" "))
+    let shown = shown.collect::<Vec<_>>().join(" ");
+    match log.base() {
+        base if base.index == LogIndex::ZERO => format!("[{shown}]"),
+        base => format!("{base}..[{shown}]"),
+    }
+}
+
+/// The snapshots of a server: its own, the one that it takes, and the one that it receives.
+pub(crate) fn snapshot(server: &ServerState) -> String {
+    let own = server.snapshot.as_ref().map(|own| own.about.to_string());
+    let taking = server.taking.map(|last| format!("taking {last}"));
+    let received = server
+        .receiving
+        .as_ref()
+        .map(|part| format!("{} bytes of {} received", part.bytes.len(), part.snapshot));
+    let parts: Vec<String> = own.into_iter().chain(taking).chain(received).collect();
+    if parts.is_empty() { "none".to_string() } else { parts.join(", ") }
 }
 
 pub(crate) fn disk(server: &ServerState) -> String {
     let disk = &server.disk;
-    format!("term {} vote {} {}", disk.term, vote(disk.vote), log(disk.log.entries()))
+    let snapshot = disk.snapshot.as_ref().map(|own| format!(" snapshot {}", own.about));
+    let snapshot = snapshot.unwrap_or_default();
+    format!("term {} vote {} {}{snapshot}", disk.term, vote(disk.vote), log(&disk.log))
 }
 
 pub(crate) fn writes(server: &ServerState) -> String {
@@ -122,6 +145,8 @@ pub(crate) fn writes(server: &ServerState) -> String {
             let last = entries.last().map_or(LogIndex::ZERO, |entry| entry.index);
             format!("entries {first_index} to {last}")
         }
+        Write::Chunk { snapshot, offset, .. } => format!("chunk of {snapshot} from {offset}"),
+        Write::Install { snapshot, .. } => format!("snapshot {}", snapshot.about),
     });
     let shown = shown.collect::<Vec<_>>().join(", ");
     if shown.is_empty() { "no write".to_string() } else { shown }

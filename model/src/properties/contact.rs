@@ -52,7 +52,8 @@ impl Judged<'_> {
     /// server seeks election itself, or the term ends.
     fn contact_is_remembered(&self) -> bool {
         let heard = self.delivered().is_some_and(|(_, message)| {
-            let entries = matches!(message, Message::AppendEntries { .. });
+            let entries =
+                matches!(message, Message::AppendEntries { .. } | Message::InstallSnapshot { .. });
             entries && message.term() == self.after.term && !self.after.is_leader()
         });
         // Who may not campaign does nothing on an election timeout.
@@ -101,7 +102,10 @@ impl Judged<'_> {
             return after.is_some_and(|heard| heard.is_empty()) == majority;
         }
         let mut expected = before.clone();
-        if let Some((from, Message::AppendEntriesReply { term, .. })) = self.delivered()
+        if let Some((
+            from,
+            Message::AppendEntriesReply { term, .. } | Message::InstallSnapshotReply { term, .. },
+        )) = self.delivered()
             && *term == self.before.term
         {
             expected.insert(from);

@@ -27,8 +27,12 @@ impl ClusterView<'_> {
 
     /// The configuration that a server went by when its log ended there.
     fn configuration_at(&self, server: &ServerState, last: LogIndex) -> Arc<Configuration> {
-        let newest = server.log.newest_configuration(last);
-        newest.map_or_else(|| Arc::clone(self.bootstrap), |(_, configuration)| configuration)
+        let mut newest = server.log.up_to(last).iter().rev();
+        let newest = newest.find_map(|entry| match &entry.payload {
+            Payload::Configuration(configuration) => Some(Arc::new(configuration.clone())),
+            _ => None,
+        });
+        newest.unwrap_or_else(|| Arc::clone(self.bootstrap))
     }
 
     /// Configurations in a log that nobody has committed.
@@ -119,8 +123,8 @@ impl ClusterView<'_> {
             let joint = !leader.configuration.outgoing.is_empty();
             goals.insert_if(joint, G::LeaderLostWhileJoint);
             goals.insert_if(!joint, G::LeaderLostBeforeNew);
-            let inherited = leader.log.get(leader.configuration_index);
-            let has = |one: &&ServerState| one.log.get(leader.configuration_index) == inherited;
+            let inherited = leader.log.known(leader.configuration_index);
+            let has = |one: &&ServerState| one.log.known(leader.configuration_index) == inherited;
             let others = self.servers.iter().copied().filter(|one| one.id != leader.id && has(one));
             let voted = |one: &ServerState| (one.term, one.vote) == (leader.term, Some(leader.id));
             let sole = !joint && others.clone().count() <= 1 && !others.into_iter().any(voted);

@@ -14,6 +14,7 @@ mod recovery;
 mod rounds;
 mod sending;
 mod sets;
+mod snapshots;
 mod states;
 mod steps;
 

@@ -13,6 +13,7 @@ mod account;
 pub use account::{Account, AccountTurn, Attempt};
 
 use super::quorum::{is_member, is_quorum, votes_in};
+use crate::environment::message;
 use crate::server::{RaftServer, ServerState};
 use bytes::Bytes;
 use kontiki_specs::scope::Scope;
@@ -158,7 +159,7 @@ impl Schedule<'_> {
         let expected = self.states[leader].log.last_index();
         let caught_up = |state: &ServerState| {
             !is_member(&self.states[leader].configuration, state.id)
-                || (state.applied_index == expected && state.disk.log == self.states[leader].log)
+                || (state.applied_index == expected && holds_all(state, &self.states[leader]))
         };
         if expected == LogIndex::ZERO {
             return self.still_missing(|_| "the command was not appended".into());
@@ -273,11 +274,10 @@ impl Schedule<'_> {
     }
 
     fn post(&mut self, place: usize, outputs: Vec<Output>) {
-        let from = self.states[place].id;
-        self.network.extend(outputs.into_iter().filter_map(|output| match output {
-            Output::Send { to, message } => Some(Envelope { from, to, message }),
-            _ => None,
-        }));
+        let sender = &self.states[place];
+        let messages = outputs.iter().filter_map(|output| message(sender, output, 1));
+        let from = sender.id;
+        self.network.extend(messages.map(|(to, message)| Envelope { from, to, message }));
     }
 
     /// Delivers until nothing is left; `None` if that does not end.
@@ -295,6 +295,12 @@ impl Schedule<'_> {
         });
         None
     }
+}
+
+/// Whether the whole log of a leader is on a server's disk, in the log or under the snapshot.
+fn holds_all(state: &ServerState, leader: &ServerState) -> bool {
+    leader.log.entries().iter().all(|entry| state.disk.holds(entry))
+        && state.disk.log.last_index() == leader.log.last_index()
 }
 
 /// What a leader lacks that has not committed its log, or not completed a change.

@@ -23,13 +23,15 @@ impl Judged<'_> {
             (0, _) => true, // What was under way before may still be.
             (messages, ReplicationMode::Probe) => messages == 1,
             (_, ReplicationMode::Pipeline) => self.window_is_kept(known),
+            (_, ReplicationMode::Snapshot { .. }) => false,
         })
     }
 
     fn window_is_kept(&self, known: &FollowerProgress) -> bool {
         let Options { window, window_bytes, .. } = self.server.options;
         let sent = self.after.log.up_to(known.next_index.previous());
-        let matched = self.after.log.up_to(known.match_index).len();
+        let matched = known.match_index.max(self.after.log.base().index);
+        let matched = self.after.log.up_to(matched).len();
         is_within(sent.get(matched..).unwrap_or_default(), window, window_bytes)
     }
 

@@ -39,6 +39,7 @@ pub fn judge_state(cluster: &ClusterView<'_>) -> (PropertySet, GoalSet) {
     broken.insert_if(!cluster.committed_is_durable(), P::CommittedIsDurable);
     broken.insert_if(!cluster.stalled_disks_follow(), P::StalledDiskFollows);
     cluster.judge_membership(&mut broken);
+    cluster.judge_snapshots(&mut broken);
     (broken, cluster.goals())
 }
 
@@ -90,7 +91,9 @@ impl ClusterView<'_> {
     fn leaders_are_complete(&self) -> bool {
         self.leaders().all(|leader| {
             let earlier = self.committed.iter().filter(|known| known.in_term < leader.term);
-            earlier.into_iter().all(|known| leader.log.get(known.entry.index) == Some(&known.entry))
+            earlier
+                .into_iter()
+                .all(|known| leader.log.known(known.entry.index) == Some(&known.entry))
         })
     }
 
@@ -110,7 +113,7 @@ impl ClusterView<'_> {
     }
 
     fn is_on_quorum(&self, entry: &Entry, configuration: &Configuration) -> bool {
-        let holds = |server: &ServerState| server.disk.log.get(entry.index) == Some(entry);
+        let holds = |server: &ServerState| server.disk.holds(entry);
         is_quorum(configuration, |id| self.server(id).is_some_and(holds))
     }
 
@@ -161,7 +164,7 @@ impl ClusterView<'_> {
         self.leaders().any(|leader| {
             leader.log.entries().iter().any(|own| {
                 let index: LogIndex = own.index;
-                let others = self.servers.iter().filter_map(|server| server.disk.log.get(index));
+                let others = self.servers.iter().filter_map(|server| server.disk.log.known(index));
                 others
                     .filter(|entry| entry.term < own.term)
                     .any(|entry| self.is_on_quorum(entry, &leader.configuration))

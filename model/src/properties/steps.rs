@@ -5,8 +5,7 @@ use super::{GoalSet, PropertySet};
 use crate::environment::Turn;
 use crate::server::{RaftServer, Role, ServerState};
 use kontiki_specs::{
-    AppendOutcome, Configuration, Entry, Goal, Input, LogIndex, Message, Output, Payload, Property,
-    ServerId,
+    AppendOutcome, Configuration, Entry, Goal, Input, Message, Output, Payload, Property, ServerId,
 };
 use std::collections::BTreeSet;
 
@@ -142,13 +141,15 @@ impl Judged<'_> {
         let disk = &self.after.disk;
         match message {
             Message::RequestVote { term, last, .. } => {
-                disk.term == *term && disk.vote == Some(self.after.id) && disk.log.holds(*last)
+                let held = disk.log.holds(*last)
+                    || disk.snapshot.as_ref().is_some_and(|own| own.about.id.last == *last);
+                disk.term == *term && disk.vote == Some(self.after.id) && held
             }
             Message::RequestVoteReply { term, granted: true } => {
                 disk.term == *term && disk.vote == Some(to)
             }
             Message::AppendEntriesReply { term, outcome: AppendOutcome::Matched { index } } => {
-                disk.term == *term && disk.log.up_to(*index) == self.after.log.up_to(*index)
+                disk.term == *term && self.after.log.up_to(*index).iter().all(|at| disk.holds(at))
             }
             _ => true,
         }
@@ -164,7 +165,12 @@ impl Judged<'_> {
 
     /// L8: what is handed over is the log from the last applied entry to the new one, each once.
     fn applies_in_order(&self) -> bool {
-        let first = if self.is_restart() { LogIndex(1) } else { self.before.applied_index.next() };
+        let restored = self.outputs.iter().any(|output| matches!(output, Output::Restore { .. }));
+        let first = if self.is_restart() || restored {
+            self.after.covered().index.next()
+        } else {
+            self.before.applied_index.next()
+        };
         let last = self.after.applied_index;
         let handed_over = self.outputs.iter().flat_map(|output| match output {
             Output::Apply { entries } => &**entries,
@@ -252,6 +258,7 @@ impl Judged<'_> {
         }
         self.reach_membership(goals);
         self.reach_quorums(goals);
+        self.reach_snapshots(goals);
     }
 
     /// Servers that would have enough if less were asked for.
@@ -281,7 +288,7 @@ impl Judged<'_> {
     fn reach_membership(&self, goals: &mut GoalSet) {
         use Goal as G;
         let (before, after) = (self.before, self.after);
-        let is_lost = |entry: &Entry| after.log.get(entry.index) != Some(entry);
+        let is_lost = |entry: &Entry| after.log.known(entry.index) != Some(entry);
         let configurations = before.log.entries().iter().filter(|entry| names_members(entry));
         let aborted = !self.is_restart() && configurations.into_iter().any(is_lost);
         goals.insert_if(aborted, G::ChangeAborted);

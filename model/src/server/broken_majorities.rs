@@ -5,7 +5,6 @@ use super::Mutation;
 use super::step::Step;
 use kontiki_specs::{Configuration, ServerId};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 impl Step<'_> {
     /// E5, M1, M4, M5: of [`Step::is_quorum_of`].
@@ -37,9 +36,7 @@ impl Step<'_> {
         if !self.mutated(Mutation::LeaderCountsByCommittedConfiguration) {
             return None;
         }
-        let committed = self.state.log.newest_configuration(self.state.commit_index);
-        let bootstrap = || Arc::clone(&self.server.bootstrap);
-        let committed = committed.map_or_else(bootstrap, |(_, committed)| committed);
+        let (_, committed) = self.configuration_as_of(self.state.commit_index);
         Some(self.is_quorum_of(&committed, holders))
     }
 

@@ -4,8 +4,10 @@
 //! wait for a disk is only what counts on it: a vote, an acknowledgement, the leader's own copy.
 
 use super::step::Step;
+use super::stored::ReceivedPart;
 use super::{Disk, Mutation, Role, Write};
-use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, ServerId, Term};
+use bytes::Bytes;
+use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, Output, ServerId, Term};
 use std::ops::Range;
 
 impl Step<'_> {
@@ -57,8 +59,10 @@ impl Step<'_> {
         if !self.complete_oldest_write(completion) {
             return;
         }
-        let superseded = self.state.writes.iter().any(|write| {
-            matches!(write, Write::Entries { leader_term: later, .. } if *later != leader_term)
+        let superseded = self.state.writes.iter().any(|write| match write {
+            Write::Entries { leader_term: later, .. }
+            | Write::Install { leader_term: later, .. } => *later != leader_term,
+            Write::HardState { .. } | Write::Chunk { .. } => false,
         });
         if superseded && !self.mutated(Mutation::CompletionByIndexOnly) {
             return;
@@ -97,7 +101,7 @@ impl Step<'_> {
         }
     }
 
-    fn acknowledge(&mut self, leader: ServerId, index: LogIndex) {
+    pub(super) fn acknowledge(&mut self, leader: ServerId, index: LogIndex) {
         let outcome = AppendOutcome::Matched { index };
         self.send(leader, Message::AppendEntriesReply { term: self.state.term, outcome });
     }
@@ -129,14 +133,44 @@ impl Step<'_> {
 }
 
 impl Write {
-    /// What so many of a write's entries, not all of them, make of a disk. Term and vote are
-    /// written entirely or not at all.
-    pub fn tear(&self, written: u64, disk: &mut Disk) {
-        if let Write::Entries { first_index, entries, .. } = self {
-            let written = usize::try_from(written).unwrap_or(usize::MAX);
-            if written < entries.len() {
-                disk.log.replace_from(*first_index, &entries[..written]);
+    /// The output that asks for the write, if it is issued in this incarnation.
+    pub(super) fn issued(&self, incarnation: u64) -> Output {
+        match self {
+            Write::HardState { term, vote } => {
+                Output::WriteHardState { incarnation, term: *term, vote: *vote }
             }
+            Write::Entries { leader_term, first_index, entries } => Output::WriteEntries {
+                incarnation,
+                leader_term: *leader_term,
+                first_index: *first_index,
+                entries: entries.clone(),
+            },
+            Write::Chunk { snapshot, offset, data } => Output::WriteChunk {
+                incarnation,
+                snapshot: Box::new(snapshot.clone()),
+                offset: *offset,
+                data: data.clone(),
+            },
+            Write::Install { snapshot, .. } => {
+                let snapshot = Box::new(snapshot.about.clone());
+                Output::InstallSnapshot { incarnation, snapshot }
+            }
+        }
+    }
+
+    /// What so many of a write's entries, not all of them, make of a disk. Term and vote are
+    /// written entirely or not at all, and so is a chunk. S2: of a snapshot that is installed, the
+    /// snapshot comes first, and then the log goes.
+    pub fn tear(&self, written: u64, disk: &mut Disk) {
+        match self {
+            Write::Entries { first_index, entries, .. } => {
+                let written = usize::try_from(written).unwrap_or(usize::MAX);
+                if written < entries.len() {
+                    disk.log.replace_from(*first_index, &entries[..written]);
+                }
+            }
+            Write::Install { snapshot, .. } => disk.snapshot = Some(snapshot.clone()),
+            Write::HardState { .. } | Write::Chunk { .. } => {}
         }
     }
 
@@ -144,7 +178,8 @@ impl Write {
     /// the write.
     pub fn tears(&self, disk: &Disk) -> Range<u64> {
         match self {
-            Write::HardState { .. } => 0..0,
+            Write::HardState { .. } | Write::Chunk { .. } => 0..0,
+            Write::Install { .. } => 0..1,
             Write::Entries { first_index, entries, .. } => {
                 let drops = *first_index <= disk.log.last_index();
                 u64::from(!drops)..entries.len() as u64
@@ -162,6 +197,18 @@ impl Write {
             Write::Entries { first_index, entries, .. } => {
                 disk.log.replace_from(*first_index, entries);
             }
+            Write::Chunk { snapshot, offset, data } => {
+                let part = disk.receiving.take().filter(|_| *offset > 0);
+                let mut bytes = part.map(|part| part.bytes.to_vec()).unwrap_or_default();
+                bytes.extend_from_slice(data);
+                let snapshot = snapshot.clone();
+                disk.receiving = Some(ReceivedPart { snapshot, bytes: Bytes::from(bytes) });
+            }
+            Write::Install { snapshot, .. } => {
+                disk.log = snapshot.log();
+                disk.snapshot = Some(snapshot.clone());
+                disk.forget_what_is_covered();
+            }
         }
     }
 
@@ -176,6 +223,14 @@ impl Write {
                 leader_term: *leader_term,
                 index: entries.last().map_or(first_index.previous(), |entry| entry.index),
             },
+            Write::Chunk { snapshot, offset, data } => Input::ChunkWritten {
+                incarnation,
+                snapshot: snapshot.id,
+                received: offset + data.len() as u64,
+            },
+            Write::Install { snapshot, .. } => {
+                Input::SnapshotInstalled { incarnation, snapshot: snapshot.about.id }
+            }
         }
     }
 }

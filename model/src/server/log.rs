@@ -1,4 +1,4 @@
-//! The log as data: a list of entries without gaps, from index 1 on.
+//! The log as data: a list of entries without gaps, from its base on.
 
 use kontiki_specs::{Configuration, Entry, LogIndex, LogPosition, Payload, Term};
 use std::sync::Arc;
@@ -19,61 +19,101 @@ pub fn entry_bytes(entry: &Entry) -> u64 {
 }
 
 /// A server's log, or the one on its disk. States that share a log share its memory.
+///
+/// The log begins behind its base: a snapshot stands for the entries up to there, and no rule can look
+/// at them. The model keeps them all the same, as what the snapshot's state machine has executed, so
+/// that the properties read as they would without snapshots.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Log {
+    /// All entries, those that a snapshot stands for included.
     entries: Arc<Vec<Entry>>,
+    base: LogIndex,
 }
 
 impl Log {
     /// A log with these entries; the first must have index 1 and none may be missing.
     pub fn from_entries(entries: Vec<Entry>) -> Self {
-        debug_assert!(entries.iter().zip(1..).all(|(entry, index)| entry.index.0 == index));
-        Log { entries: Arc::new(entries) }
+        Log::behind(LogIndex::ZERO, entries)
     }
 
-    /// All entries, the oldest first.
+    /// A log that begins behind `base`; the entries up to there are what a snapshot stands for.
+    pub fn behind(base: LogIndex, entries: Vec<Entry>) -> Self {
+        debug_assert!(entries.iter().zip(1..).all(|(entry, index)| entry.index.0 == index));
+        debug_assert!(entries.len() as u64 >= base.0);
+        Log { entries: Arc::new(entries), base }
+    }
+
+    /// The last entry that is let go of; index 0 and term 0 if none is.
+    pub fn base(&self) -> LogPosition {
+        self.position_at(self.base)
+    }
+
+    /// Lets go of the entries up to an index, or as many as there are.
+    pub fn let_go(&mut self, through: LogIndex) {
+        self.base = self.base.max(through.min(self.last_index()));
+    }
+
+    /// All entries, the oldest first, with those that a snapshot stands for: for properties.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The index of the last entry, 0 if there is none.
+    /// The entries up to and including an index, with those that a snapshot stands for: for
+    /// properties.
+    pub fn up_to(&self, last: LogIndex) -> &[Entry] {
+        let kept = usize::try_from(last.0).unwrap_or(usize::MAX).min(self.entries.len());
+        &self.entries[..kept]
+    }
+
+    /// The entry at an index, though a snapshot may stand for it: for properties.
+    pub fn known(&self, index: LogIndex) -> Option<&Entry> {
+        self.up_to(index).last().filter(|entry| entry.index == index)
+    }
+
+    /// The entries behind the base.
+    pub fn kept(&self) -> &[Entry] {
+        self.from(LogIndex(1))
+    }
+
+    /// The index of the last entry; the base's if there is none.
     pub fn last_index(&self) -> LogIndex {
         LogIndex(self.entries.len() as u64)
     }
 
-    /// The last entry's position; index 0 and term 0 if there is none.
+    /// The last entry's position; the base if there is none.
     pub fn last(&self) -> LogPosition {
         self.entries.last().map(Entry::position).unwrap_or_default()
     }
 
     /// The entry at an index.
     pub fn get(&self, index: LogIndex) -> Option<&Entry> {
-        let offset = index.0.checked_sub(1)?;
-        self.entries.get(usize::try_from(offset).ok()?)
+        self.from(index).first().filter(|entry| entry.index == index)
     }
 
-    /// The term at an index: 0 at index 0, `None` beyond the end.
+    /// The term at an index: known at the base, `None` before it and beyond the end.
     pub fn term_at(&self, index: LogIndex) -> Option<Term> {
         match index {
-            LogIndex::ZERO => Some(Term::ZERO),
-            _ => self.get(index).map(|entry| entry.term),
+            LogIndex::ZERO if self.base == LogIndex::ZERO => Some(Term::ZERO),
+            index if index < self.base => None,
+            index => self.up_to(index).last().filter(|at| at.index == index).map(|at| at.term),
         }
     }
 
-    /// The position at an index that the log holds; the last position for one beyond its end.
+    /// The position at an index that the log holds; the last position for one beyond its end, the
+    /// base for one before it.
     pub fn position_at(&self, index: LogIndex) -> LogPosition {
-        let index = index.min(self.last_index());
-        LogPosition { index, term: self.term_at(index).unwrap_or_default() }
+        self.up_to(index.max(self.base)).last().map(Entry::position).unwrap_or_default()
     }
 
-    /// Whether the log has an entry of that term at that index.
+    /// Whether the log has an entry of that term at that index, or has it as its base.
     pub fn holds(&self, position: LogPosition) -> bool {
         self.term_at(position.index) == Some(position.term)
     }
 
     /// The last configuration at or before an index, and where it stands.
     pub fn newest_configuration(&self, last: LogIndex) -> Option<(LogIndex, Arc<Configuration>)> {
-        self.up_to(last).iter().rev().find_map(|entry| match &entry.payload {
+        let kept = self.kept().iter().rev().filter(|entry| entry.index <= last);
+        kept.into_iter().find_map(|entry| match &entry.payload {
             Payload::Configuration(configuration) => {
                 Some((entry.index, Arc::new(configuration.clone())))
             }
@@ -81,16 +121,11 @@ impl Log {
         })
     }
 
-    /// The entries from an index on.
+    /// The entries from an index on, as far as they are behind the base.
     pub fn from(&self, first: LogIndex) -> &[Entry] {
-        let skipped = usize::try_from(first.previous().0).unwrap_or(usize::MAX);
+        let skipped = first.previous().max(self.base).0;
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
         self.entries.get(skipped..).unwrap_or_default()
-    }
-
-    /// The entries up to and including an index.
-    pub fn up_to(&self, last: LogIndex) -> &[Entry] {
-        let kept = usize::try_from(last.0).unwrap_or(usize::MAX).min(self.entries.len());
-        &self.entries[..kept]
     }
 
     /// Appends an entry of this term; its index is the next one.
@@ -100,15 +135,17 @@ impl Log {
         LogPosition { index, term }
     }
 
-    /// Drops the entry at an index and all after it.
+    /// Drops the entry at an index and all after it, those up to the base apart.
     pub fn truncate_from(&mut self, first: LogIndex) {
-        Arc::make_mut(&mut self.entries)
-            .truncate(usize::try_from(first.previous().0).unwrap_or(usize::MAX));
+        let kept = first.previous().max(self.base).0;
+        Arc::make_mut(&mut self.entries).truncate(usize::try_from(kept).unwrap_or(usize::MAX));
     }
 
-    /// Drops what stands from `first` on and puts `entries` there.
+    /// Drops what stands from `first` on and puts `entries` there; none of them stands before the
+    /// base.
     pub fn replace_from(&mut self, first: LogIndex, entries: &[Entry]) {
         self.truncate_from(first);
-        Arc::make_mut(&mut self.entries).extend_from_slice(entries);
+        let behind = entries.iter().filter(|entry| entry.index > self.base);
+        Arc::make_mut(&mut self.entries).extend(behind.cloned());
     }
 }

@@ -26,9 +26,7 @@ impl Step<'_> {
     }
 
     fn configuration_before(&self) -> Arc<Configuration> {
-        let before = self.state.configuration_index.previous();
-        let newest = self.state.log.newest_configuration(before);
-        newest.map_or_else(|| Arc::clone(&self.server.bootstrap), |(_, before)| before)
+        self.configuration_as_of(self.state.configuration_index.previous()).1
     }
 
     /// M2: the last configuration in the log is in force from the moment it is appended, on every
@@ -40,9 +38,7 @@ impl Step<'_> {
         } else {
             log.last_index()
         };
-        let newest = log.newest_configuration(end);
-        let (index, configuration) =
-            newest.unwrap_or_else(|| (LogIndex::ZERO, Arc::clone(&self.server.bootstrap)));
+        let (LogPosition { index, .. }, configuration) = self.configuration_as_of(end);
         if index < self.state.configuration_index
             && self.mutated(Mutation::KeepTruncatedConfiguration)
         {

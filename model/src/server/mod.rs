@@ -11,6 +11,7 @@ mod commit;
 mod contact;
 mod durability;
 mod election;
+mod install;
 mod learners;
 mod log;
 mod membership;
@@ -19,8 +20,11 @@ mod notices;
 mod pre_vote;
 mod quorum;
 mod replication;
+mod send_snapshot;
+mod snapshot;
 mod state;
 mod step;
+mod stored;
 mod terms;
 mod transfer;
 
@@ -28,6 +32,7 @@ pub(crate) use change::changed;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use state::{Disk, Role, ServerState, Write};
+pub use stored::{ReceivedPart, StoredSnapshot, renamed, size_of};
 
 use kontiki_specs::{Configuration, Input, Output, ServerId};
 use std::sync::Arc;
@@ -67,6 +72,8 @@ pub struct Options {
     /// In how many rounds a learner must catch up before it may become a voter; 0 if it need not
     /// (rule M5).
     pub catch_up_rounds: u64,
+    /// How many entries that a snapshot covers stay in the log (rule S1).
+    pub kept_entries: u64,
 }
 
 impl RaftServer {
@@ -77,7 +84,7 @@ impl RaftServer {
 
     /// The server as it starts with what its disk holds, in an incarnation of its own.
     pub fn recover(&self, disk: Disk, incarnation: u64) -> ServerState {
-        ServerState::recover(self.id, disk, &self.bootstrap, incarnation)
+        ServerState::recover(self, disk, incarnation)
     }
 
     /// What the server does when `input` happens to it. Any input is possible in any state; one
@@ -101,6 +108,13 @@ impl RaftServer {
             }
             Input::EntriesWritten { leader_term, index, .. } => {
                 step.entries_written(input, *leader_term, *index);
+            }
+            Input::TakeSnapshot { index } => step.take_snapshot(*index),
+            Input::SnapshotTaken { incarnation, last, size } => {
+                step.snapshot_taken(*incarnation, *last, *size);
+            }
+            Input::ChunkWritten { .. } | Input::SnapshotInstalled { .. } => {
+                step.snapshot_written(input);
             }
             Input::DiskStalled => step.disk_stalled(),
             Input::Restart { torn } => step.restart(*torn),

@@ -161,6 +161,30 @@ mutations! {
     ClaimsToBeTold = "claims-to-be-told",
     /// Breaks E12.
     StalledDiskLeadsOn = "stalled-disk-leads-on",
+    /// Breaks S1.
+    LogDroppedBeforeSnapshotDurable = "log-dropped-before-snapshot-durable",
+    /// Breaks S1.
+    SnapshotBeyondApplied = "snapshot-beyond-applied",
+    /// Breaks S1.
+    SnapshotWithoutConfiguration = "snapshot-without-configuration",
+    /// Breaks S1.
+    UncommittedConfigurationInSnapshot = "uncommitted-configuration-in-snapshot",
+    /// Breaks S2.
+    OldSnapshotApplied = "old-snapshot-applied",
+    /// Breaks S2.
+    SnapshotDropsSuffix = "snapshot-drops-suffix",
+    /// Breaks S2.
+    SnapshotKeepsConflict = "snapshot-keeps-conflict",
+    /// Breaks S2.
+    LogKeptUnderOtherSnapshot = "log-kept-under-other-snapshot",
+    /// Breaks S2.
+    ChunksOfTwoSnapshots = "chunks-of-two-snapshots",
+    /// Breaks S2.
+    ChunkOfDeposedLeader = "snapshot-chunk-of-a-deposed-leader",
+    /// Breaks S2.
+    AcknowledgeSnapshotBeforeDurable = "acknowledge-snapshot-before-durable",
+    /// Breaks S2.
+    SnapshotMatchNotCounted = "snapshot-match-not-counted",
 }
 
 impl fmt::Display for Mutation {

@@ -3,7 +3,7 @@
 
 use super::Role;
 use super::step::Step;
-use kontiki_specs::{Input, Message, Output, Payload, RoleKind};
+use kontiki_specs::{Entry, Input, Message, Output, Payload, RoleKind};
 
 impl Step<'_> {
     /// What has changed in this step, for whoever wants to know, and which timer begins anew.
@@ -30,13 +30,23 @@ impl Step<'_> {
 
     /// M7: what is committed in this step and completes a change.
     fn changes_completed(&self) -> Vec<Output> {
-        let committed = self.state.log.up_to(self.state.applied_index).iter();
-        let new = committed.filter(|entry| entry.index > self.before.applied_index);
+        let before = self.before.applied_index;
+        let new = self.state.log.from(before.next()).iter();
+        let new = new.filter(|entry| entry.index <= self.state.applied_index);
         let complete = new.filter(|entry| match &entry.payload {
             Payload::Configuration(configuration) => configuration.outgoing.is_empty(),
             _ => false,
         });
-        complete.map(|entry| Output::ChangeCompleted { position: entry.position() }).collect()
+        let complete = complete.map(Entry::position);
+        // S2: of those that a snapshot covers, the last is known.
+        let installed = self.state.snapshot.as_ref().map(|own| &own.about).filter(|own| {
+            let position = own.configuration_position;
+            position.index > before && own.configuration.outgoing.is_empty()
+        });
+        let installed = installed.map(|own| own.configuration_position);
+        let installed = installed.filter(|at| self.state.log.get(at.index).is_none());
+        let positions = installed.into_iter().chain(complete);
+        positions.map(|position| Output::ChangeCompleted { position }).collect()
     }
 
     /// E1, E8: a server that does not lead waits for a whole election timeout from when it last
@@ -47,9 +57,10 @@ impl Step<'_> {
             return None;
         }
         let (hears, votes) = match input {
-            Input::Deliver { message: Message::AppendEntries { term, .. }, .. } => {
-                (*term == after.term, false)
-            }
+            Input::Deliver {
+                message: Message::AppendEntries { term, .. } | Message::InstallSnapshot { term, .. },
+                ..
+            } => (*term == after.term, false),
             Input::Deliver { from, message: Message::RequestVote { term, .. } } => {
                 (false, *term == after.term && after.vote == Some(*from))
             }

@@ -88,6 +88,7 @@ mod tests {
                 window_bytes: u64::MAX,
                 window: 1,
                 catch_up_rounds: 0,
+                kept_entries: 0,
             },
             mutation: None,
         }

@@ -51,6 +51,14 @@ impl Step<'_> {
     pub(super) fn heartbeat_timeout(&mut self) {
         let Role::Leader { progress, .. } = &self.state.role else { return };
         for (follower, progress) in progress.clone() {
+            if matches!(progress.mode, ReplicationMode::Snapshot { .. }) {
+                self.ask_about_snapshot(follower);
+                continue;
+            }
+            if self.needs_snapshot(&progress) {
+                self.begin_snapshot(follower);
+                continue;
+            }
             let prev_index = if self.is_probed_from_match(&progress) {
                 progress.next_index
             } else {
@@ -79,9 +87,15 @@ impl Step<'_> {
     /// to the end of its log or of the window (L9).
     pub(super) fn send_entries(&mut self, follower: ServerId) {
         while let Some(progress) = self.progress_of(follower).copied() {
+            if matches!(progress.mode, ReplicationMode::Snapshot { .. }) {
+                return;
+            }
+            if self.needs_snapshot(&progress) {
+                return self.begin_snapshot(follower);
+            }
             let batch = match progress.mode {
                 ReplicationMode::Probe => self.batch(progress.next_index, u64::MAX, u64::MAX),
-                ReplicationMode::Pipeline => self.batch_in_window(&progress),
+                _ => self.batch_in_window(&progress),
             };
             let Some(last) = batch.last() else { return };
             self.send_append(follower, progress.next_index.previous(), &batch);
@@ -172,10 +186,12 @@ impl Step<'_> {
         }
     }
 
-    /// L2: entries are accepted only where the log has the entry before them.
+    /// L2: entries are accepted only where the log has the entry before them. S2: what is let go of
+    /// is committed, so the leader has the same.
     fn is_consistent(&self, prev: LogPosition) -> bool {
         let log = &self.state.log;
         log.holds(prev)
+            || prev.index < log.base().index
             || (self.mutated(Mutation::SkipConsistencyCheck) && prev.index <= log.last_index())
     }
 
@@ -191,7 +207,11 @@ impl Step<'_> {
             }
             return differs;
         }
+        let base = log.base().index;
         let new = entries.iter().position(|entry| {
+            if entry.index <= base {
+                return false;
+            }
             let own = log.term_at(entry.index);
             own.is_none() || (own != Some(entry.term) && !self.mutated(Mutation::NeverTruncate))
         });
@@ -206,14 +226,16 @@ impl Step<'_> {
     /// there, so a whole term is skipped at once (paper, end of §5.3).
     fn refuse_entries(&mut self, leader: ServerId, prev: LogPosition) {
         let hint = self.last_not_later(LogPosition { index: prev.index.previous(), ..prev });
+        let hint = hint.unwrap_or_else(|| self.state.log.base());
         let outcome = AppendOutcome::Mismatch { prev_index: prev.index, hint };
         self.send(leader, Message::AppendEntriesReply { term: self.state.term, outcome });
     }
 
-    /// The last position at or before `bound.index` whose term is not later than `bound.term`.
-    fn last_not_later(&self, bound: LogPosition) -> LogPosition {
-        let entries = self.state.log.up_to(bound.index).iter().rev();
-        entries.map(Entry::position).find(|at| at.term <= bound.term).unwrap_or_default()
+    /// The last position behind the log's base, and at or before `bound.index`, whose term is not
+    /// later than `bound.term`.
+    fn last_not_later(&self, bound: LogPosition) -> Option<LogPosition> {
+        let entries = self.state.log.kept().iter().rev().map(Entry::position);
+        entries.filter(|at| at.index <= bound.index).find(|at| at.term <= bound.term)
     }
 
     /// L1: a leader learns how far a follower's log agrees with its own, durably. An answer that
@@ -221,13 +243,22 @@ impl Step<'_> {
     pub(super) fn matched(&mut self, follower: ServerId, index: LogIndex) {
         let last_index = self.state.log.last_index();
         let from_own_log = self.mutated(Mutation::MatchFromOwnLog);
+        let base = self.state.log.base().index;
+        let not_counted = self.mutated(Mutation::SnapshotMatchNotCounted);
         let Some(progress) = self.progress_of(follower) else { return };
         if index <= progress.match_index || index > last_index {
             return;
         }
+        if not_counted && matches!(progress.mode, ReplicationMode::Snapshot { .. }) {
+            return;
+        }
         progress.match_index = if from_own_log { last_index } else { index };
         progress.next_index = progress.next_index.max(progress.match_index.next());
-        if progress.mode == ReplicationMode::Probe {
+        let sent_snapshot = matches!(progress.mode, ReplicationMode::Snapshot { .. });
+        let ends_probe = progress.mode == ReplicationMode::Probe;
+        // S2: a follower that is sent a snapshot has it, or what comes next is there to be sent.
+        let ends_snapshot = sent_snapshot && progress.match_index >= base;
+        if ends_probe || ends_snapshot {
             progress.mode = ReplicationMode::Pipeline;
             progress.next_index = progress.match_index.next();
         }
@@ -249,7 +280,9 @@ impl Step<'_> {
         prev_index: LogIndex,
         hint: LogPosition,
     ) {
-        let agreement = self.last_not_later(hint).index;
+        // S2: where nothing behind the base can agree, the base or something before it may.
+        let base = self.state.log.base().index;
+        let agreement = self.last_not_later(hint).map_or(base.min(hint.index), |at| at.index);
         let never_advances = self.mutated(Mutation::HintNeverAdvances);
         let Some(known) = self.progress_of(follower).copied() else { return };
         let current = match known.mode {
@@ -258,6 +291,7 @@ impl Step<'_> {
             }
             ReplicationMode::Probe => prev_index.next() == known.next_index,
             ReplicationMode::Pipeline => prev_index < known.next_index,
+            ReplicationMode::Snapshot { .. } => false,
         };
         let Some(progress) = self.progress_of(follower) else { return };
         if !current || prev_index <= progress.match_index {

@@ -1,9 +1,11 @@
 //! What one server knows, in memory and on disk.
 
-use super::Log;
+use super::stored::{ReceivedPart, StoredSnapshot};
+use super::{Log, Mutation, RaftServer};
+use bytes::Bytes;
 use kontiki_specs::{
-    Configuration, Entries, FollowerProgress, Input, LogIndex, LogPosition, Observation, RoleKind,
-    RoleObservation, ServerId, Term,
+    Configuration, Entries, Entry, FollowerProgress, Input, LogIndex, LogPosition, Observation,
+    Receiving, RoleKind, RoleObservation, ServerId, Snapshot, Term,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +21,12 @@ pub struct ServerState {
     pub vote: Option<ServerId>,
     /// Its log. The end of it may not be on disk yet.
     pub log: Log,
+    /// The snapshot that stands for the entries that the log has let go of (rule S1).
+    pub snapshot: Option<StoredSnapshot>,
+    /// The last entry that the snapshot covers that is being taken.
+    pub taking: Option<LogPosition>,
+    /// What it has of another server's snapshot (rule S2). The end of it may not be on disk yet.
+    pub receiving: Option<ReceivedPart>,
     /// The configuration in force: the last in its log (rule M2).
     pub configuration: Arc<Configuration>,
     /// The index of that configuration's entry; 0 for the one that the server started with.
@@ -98,6 +106,10 @@ pub struct Disk {
     pub vote: Option<ServerId>,
     /// The log.
     pub log: Log,
+    /// The snapshot.
+    pub snapshot: Option<StoredSnapshot>,
+    /// What has been received of another server's snapshot.
+    pub receiving: Option<ReceivedPart>,
 }
 
 /// A write that has been issued and is not complete.
@@ -119,36 +131,119 @@ pub enum Write {
         /// The entries of the new end.
         entries: Entries,
     },
+    /// A chunk of another server's snapshot.
+    Chunk {
+        /// The snapshot.
+        snapshot: Snapshot,
+        /// Where in its bytes the chunk begins.
+        offset: u64,
+        /// The chunk.
+        data: Bytes,
+    },
+    /// Another server's snapshot, which has been received: it is the server's own from then on, and
+    /// the log goes.
+    Install {
+        /// The term in which the write was issued.
+        leader_term: Term,
+        /// The snapshot.
+        snapshot: StoredSnapshot,
+    },
+}
+
+impl Disk {
+    /// S1, S2: what is let go of anyway when a server starts. A log that does not hold what the
+    /// snapshot covers is one that a crash has kept from being dropped.
+    fn settle(&mut self, kept_entries: u64, mutation: Option<Mutation>) {
+        self.forget_what_is_covered();
+        let Some(snapshot) = &self.snapshot else {
+            if self.log.base().index > LogIndex::ZERO {
+                self.log = Log::default(); // Nothing stands for what is let go of.
+            }
+            return;
+        };
+        let last = snapshot.about.id.last;
+        if self.log.holds(last) {
+            self.log.let_go(LogIndex(last.index.0.saturating_sub(kept_entries)));
+        } else if mutation != Some(Mutation::LogKeptUnderOtherSnapshot) {
+            self.log = snapshot.log();
+        }
+    }
+
+    /// S2: what has been received of a snapshot that the one on disk covers is of no use.
+    pub(super) fn forget_what_is_covered(&mut self) {
+        let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |own| own.about.id.last.index);
+        self.receiving.take_if(|part| part.snapshot.id.last.index <= covered);
+    }
+
+    /// How many bytes of a snapshot have been received and are on disk.
+    pub fn received(&self, snapshot: &Snapshot) -> u64 {
+        let part = self.receiving.as_ref().filter(|part| part.snapshot.id == snapshot.id);
+        part.map_or(0, |part| part.bytes.len() as u64)
+    }
+
+    /// Whether an entry is on disk, in the log or in what the snapshot has executed.
+    pub fn holds(&self, entry: &Entry) -> bool {
+        let executed = self.snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.executed);
+        let place = usize::try_from(entry.index.previous().0).unwrap_or(usize::MAX);
+        self.log.known(entry.index) == Some(entry) || executed.get(place) == Some(entry)
+    }
 }
 
 impl ServerState {
     /// A server that starts with what its disk holds (rules E1, E3): a follower that knows of no
-    /// leader and of no commit. `bootstrap` is in force if the log holds no configuration.
-    pub fn recover(
-        id: ServerId,
-        disk: Disk,
-        bootstrap: &Arc<Configuration>,
-        incarnation: u64,
-    ) -> Self {
-        let newest = disk.log.newest_configuration(disk.log.last_index());
-        let (configuration_index, configuration) =
-            newest.unwrap_or_else(|| (LogIndex::ZERO, Arc::clone(bootstrap)));
-        ServerState {
-            configuration,
-            configuration_index,
-            id,
+    /// leader, and of no commit but of what its snapshot covers (rule S1).
+    pub fn recover(server: &RaftServer, mut disk: Disk, incarnation: u64) -> Self {
+        disk.settle(server.options.kept_entries, server.mutation);
+        let covered = disk.snapshot.as_ref().map_or(LogIndex::ZERO, |own| own.about.id.last.index);
+        let mut state = ServerState {
+            configuration: Arc::clone(&server.bootstrap),
+            configuration_index: LogIndex::ZERO,
+            id: server.id,
             term: disk.term,
             vote: disk.vote,
             log: disk.log.clone(),
             durable_index: disk.log.last_index(),
-            commit_index: LogIndex::ZERO,
-            applied_index: LogIndex::ZERO,
+            commit_index: covered,
+            applied_index: covered,
+            snapshot: disk.snapshot.clone(),
+            taking: None,
+            receiving: disk.receiving.clone(),
             role: Role::FOLLOWER,
             disk,
             writes: Vec::new(),
             disk_stalls: false,
             incarnation,
+        };
+        let end = state.log.last_index();
+        let (position, configuration) = state.configuration_as_of(end, &server.bootstrap);
+        state.configuration_index = position.index;
+        state.configuration = configuration;
+        state
+    }
+
+    /// M2, S1: the newest configuration at or before an index that is not let go of: that of the
+    /// log, if it holds one there, or the snapshot's, or the one that the server was started with.
+    pub(super) fn configuration_as_of(
+        &self,
+        last: LogIndex,
+        bootstrap: &Arc<Configuration>,
+    ) -> (LogPosition, Arc<Configuration>) {
+        if let Some((index, configuration)) = self.log.newest_configuration(last) {
+            return (self.log.position_at(index), configuration);
         }
+        match &self.snapshot {
+            Some(own) => {
+                let Snapshot { configuration_position, configuration, .. } = &own.about;
+                (*configuration_position, Arc::new(configuration.clone()))
+            }
+            None => (LogPosition::default(), Arc::clone(bootstrap)),
+        }
+    }
+
+    /// S2: what has been received of a snapshot that the server's own covers is of no use.
+    pub(super) fn forget_what_is_covered(&mut self) {
+        let covered = self.covered().index;
+        self.receiving.take_if(|part| part.snapshot.id.last.index <= covered);
     }
 
     /// The leader of the current term, if this server knows it.
@@ -176,7 +271,11 @@ impl ServerState {
     /// Where the entry of the configuration in force stands; index and term 0 for the one that the
     /// server started with.
     pub fn configuration_position(&self) -> LogPosition {
-        self.log.position_at(self.configuration_index)
+        let own = self.snapshot.as_ref().map(|own| own.about.configuration_position);
+        match own {
+            Some(position) if position.index == self.configuration_index => position,
+            _ => self.log.position_at(self.configuration_index),
+        }
     }
 
     /// The input that says that the oldest outstanding write is complete.
@@ -196,7 +295,16 @@ impl ServerState {
             vote: self.vote,
             durable_term: self.disk.term,
             durable_vote: self.disk.vote,
-            log: self.log.entries().to_vec(),
+            log_base: self.log.base(),
+            log: self.log.kept().to_vec(),
+            snapshot: self.snapshot.as_ref().map(|own| own.about.clone()),
+            durable_snapshot: self.disk.snapshot.as_ref().map(|own| own.about.id),
+            taking: self.taking,
+            receiving: self.receiving.as_ref().map(|part| Receiving {
+                snapshot: part.snapshot.id,
+                received: part.bytes.len() as u64,
+                durable: self.disk.received(&part.snapshot),
+            }),
             configuration: (*self.configuration).clone(),
             configuration_index: self.configuration_index,
             incarnation: self.incarnation,

@@ -13,6 +13,8 @@ pub(super) struct Step<'a> {
     /// The first index at which this step has changed the log.
     changed_from: Option<LogIndex>,
     sent: Vec<Output>,
+    /// Writes of another server's snapshot that this step issues.
+    snapshot_writes: Vec<Write>,
     /// The step is a restart: the state is what the disk gave back, and nothing is to be written.
     pub(super) restarted: bool,
 }
@@ -25,6 +27,7 @@ impl<'a> Step<'a> {
             state: before.clone(),
             changed_from: None,
             sent: Vec::new(),
+            snapshot_writes: Vec::new(),
             restarted: false,
         }
     }
@@ -40,6 +43,11 @@ impl<'a> Step<'a> {
 
     pub(super) fn output(&mut self, output: Output) {
         self.sent.push(output);
+    }
+
+    /// Issues a write of another server's snapshot.
+    pub(super) fn write(&mut self, write: Write) {
+        self.snapshot_writes.push(write);
     }
 
     /// Appends an entry of the current term to the log. L7: this is all that a leader ever does to
@@ -69,22 +77,19 @@ impl<'a> Step<'a> {
     /// Issues the writes that the step has made necessary, term and vote before entries, so that
     /// entries on disk always find the term they were accepted in there too.
     pub(super) fn finish(mut self, input: &Input) -> (ServerState, Vec<Output>) {
-        let mut outputs = Vec::new();
+        let mut outputs: Vec<Output> = Vec::new();
         let ServerState { term, vote, incarnation, .. } = self.state;
+        let mut writes = Vec::new();
         if (term, vote) != (self.before.term, self.before.vote) && !self.restarted {
-            outputs.push(Output::WriteHardState { incarnation, term, vote });
-            self.state.writes.push(Write::HardState { term, vote });
+            writes.push(Write::HardState { term, vote });
         }
+        writes.append(&mut self.snapshot_writes);
         if let Some(first_index) = self.changed_from {
             let entries = Entries::from(self.state.log.from(first_index));
-            outputs.push(Output::WriteEntries {
-                incarnation,
-                leader_term: term,
-                first_index,
-                entries: entries.clone(),
-            });
-            self.state.writes.push(Write::Entries { leader_term: term, first_index, entries });
+            writes.push(Write::Entries { leader_term: term, first_index, entries });
         }
+        outputs.extend(writes.iter().map(|write| write.issued(incarnation)));
+        self.state.writes.append(&mut writes);
         outputs.append(&mut self.sent);
         outputs.extend(self.apply());
         if !self.restarted {

@@ -50,6 +50,7 @@ impl Step<'_> {
         match message {
             Message::RequestVoteReply { .. } => self.mutated(Mutation::CountLateVotes),
             Message::AppendEntriesReply { .. } => self.mutated(Mutation::CountStaleAcknowledgement),
+            Message::InstallSnapshot { .. } => self.mutated(Mutation::ChunkOfDeposedLeader),
             _ => false,
         }
     }
@@ -72,6 +73,13 @@ impl Step<'_> {
                     }
                 }
             }
+            Message::InstallSnapshot { snapshot, offset, data, .. } => {
+                self.install_snapshot(from, snapshot, *offset, data);
+            }
+            Message::InstallSnapshotReply { snapshot, offset, received, .. } => {
+                self.note_contact(from);
+                self.snapshot_received(from, *snapshot, *offset, *received);
+            }
             Message::TimeoutNow { .. } => self.timeout_now(),
             Message::LaterTerm { .. } => {}
         }
@@ -83,10 +91,12 @@ fn is_request(message: &Message) -> bool {
     match message {
         Message::RequestPreVote { .. }
         | Message::RequestVote { .. }
-        | Message::AppendEntries { .. } => true,
+        | Message::AppendEntries { .. }
+        | Message::InstallSnapshot { .. } => true,
         Message::RequestPreVoteReply { .. }
         | Message::RequestVoteReply { .. }
         | Message::AppendEntriesReply { .. }
+        | Message::InstallSnapshotReply { .. }
         | Message::TimeoutNow { .. }
         | Message::LaterTerm { .. } => false,
     }

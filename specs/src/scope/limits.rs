@@ -14,6 +14,9 @@ pub(super) const LIMIT_BYTES: RangeInclusive<u64> = 1..=u64::MAX;
 pub(super) const RESTARTS: RangeInclusive<u64> = 0..=7;
 pub(super) const CATCH_UP_ROUNDS: RangeInclusive<u64> = 0..=1000;
 pub(super) const TRANSFERS: RangeInclusive<u64> = 0..=7;
+pub(super) const SNAPSHOTS: RangeInclusive<u64> = 0..=7;
+pub(super) const CHUNKS: RangeInclusive<u64> = 1..=7;
+pub(super) const KEPT_ENTRIES: RangeInclusive<u64> = 0..=u64::MAX;
 /// The most changes of membership.
 const CHANGES: usize = 8;
 pub(super) const LOCAL_TRANSITIONS: RangeInclusive<u64> = 1..=u64::MAX;
@@ -29,6 +32,9 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("restarts", scope.restarts, RESTARTS)?;
     within("catch-up-rounds", scope.catch_up_rounds, CATCH_UP_ROUNDS)?;
     within("transfers", scope.transfers, TRANSFERS)?;
+    within("snapshots", scope.snapshots, SNAPSHOTS)?;
+    within("chunks", scope.chunks, CHUNKS)?;
+    within("kept-entries", scope.kept_entries, KEPT_ENTRIES)?;
     check_changes(scope)?;
     let may_be_left_out = [
         ("commands", scope.commands, COMMANDS),
@@ -168,6 +174,9 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         Property::OrderlyTransfer => {
             (scope.transfers > 0 || !scope.changes.is_empty(), "transfers = 1 or more")
         }
+        Property::SnapshotOfCommitted | Property::NothingLetGoUncovered => {
+            (scope.snapshots > 0, "snapshots = 1 or more")
+        }
         Property::CaughtUpInTime => (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more"),
         _ => return None,
     };
@@ -217,6 +226,13 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         Goal::LearnerCaughtUp | Goal::LearnerTooSlow | Goal::LearnerFallsBehind => {
             (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more")
         }
+        Goal::RestartFromSnapshot if scope.snapshots > 0 => (crashes, CRASHES),
+        Goal::SnapshotTaken
+        | Goal::SnapshotInstalled
+        | Goal::RestartFromSnapshot
+        | Goal::SnapshotOverConflict
+        | Goal::SnapshotResumed
+        | Goal::SnapshotSuperseded => (scope.snapshots > 0, "snapshots = 1 or more"),
         Goal::TransferGivenUp | Goal::TransferCutOff => {
             (scope.transfers > 0, "transfers = 1 or more")
         }

@@ -5,8 +5,8 @@ use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
 use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entry, FollowerProgress, Input, LogIndex, LogPosition,
-    MembershipChange, Message, Observation, Output, Payload, Property, Refusal, ReplicationMode,
-    RoleKind, RoleObservation, ServerId, Term,
+    MembershipChange, Message, Observation, Output, Payload, Property, Receiving, Refusal,
+    ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId, Term,
 };
 use quickcheck::{Arbitrary, Gen};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +70,9 @@ fn any_scope(g: &mut Gen) -> Scope {
         changes: few(g, |g| any_change(g, servers)),
         catch_up_rounds: u64::arbitrary(g) % 1001,
         transfers: u64::arbitrary(g) % 8,
+        snapshots: u64::arbitrary(g) % 8,
+        chunks: 1 + u64::arbitrary(g) % 7,
+        kept_entries: u64::arbitrary(g) % 16,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
@@ -136,9 +139,34 @@ pub fn any_change(g: &mut Gen, servers: u64) -> MembershipChange {
     }
 }
 
+fn any_snapshot_id(g: &mut Gen) -> SnapshotId {
+    SnapshotId { last: any_position(g), taken_by: any_server(g) }
+}
+
+fn any_snapshot(g: &mut Gen) -> Snapshot {
+    Snapshot {
+        id: any_snapshot_id(g),
+        configuration: any_configuration(g),
+        configuration_position: any_position(g),
+        size: u64::arbitrary(g),
+    }
+}
+
 fn any_message(g: &mut Gen) -> Message {
     let term = any_term(g);
-    match u8::arbitrary(g) % 8 {
+    match u8::arbitrary(g) % 10 {
+        8 => Message::InstallSnapshot {
+            term,
+            snapshot: Box::new(any_snapshot(g)),
+            offset: u64::arbitrary(g),
+            data: any_bytes(g),
+        },
+        9 => Message::InstallSnapshotReply {
+            term,
+            snapshot: any_snapshot_id(g),
+            offset: u64::arbitrary(g),
+            received: u64::arbitrary(g),
+        },
         0 => Message::RequestPreVote { term, last: any_position(g) },
         1 => Message::RequestPreVoteReply { term, granted: bool::arbitrary(g) },
         2 => {
@@ -167,7 +195,22 @@ fn any_outcome(g: &mut Gen) -> AppendOutcome {
 }
 
 fn any_input(g: &mut Gen) -> Input {
-    match u8::arbitrary(g) % 12 {
+    match u8::arbitrary(g) % 17 {
+        12 => Input::TakeSnapshot { index: any_index(g) },
+        13 => Input::SnapshotTaken {
+            incarnation: u64::arbitrary(g),
+            last: any_position(g),
+            size: u64::arbitrary(g),
+        },
+        14 => Input::ChunkWritten {
+            incarnation: u64::arbitrary(g),
+            snapshot: any_snapshot_id(g),
+            received: u64::arbitrary(g),
+        },
+        15 => Input::SnapshotInstalled {
+            incarnation: u64::arbitrary(g),
+            snapshot: any_snapshot_id(g),
+        },
         0 => Input::ElectionTimeout,
         1 => Input::HeartbeatTimeout,
         2 => Input::LeaderContactExpired,
@@ -196,7 +239,31 @@ fn any_input(g: &mut Gen) -> Input {
 }
 
 fn any_output(g: &mut Gen) -> Output {
-    match u8::arbitrary(g) % 15 {
+    match u8::arbitrary(g) % 22 {
+        15 => Output::TakeSnapshot {
+            incarnation: u64::arbitrary(g),
+            last: any_position(g),
+            configuration: Box::new(any_configuration(g)),
+            configuration_position: any_position(g),
+        },
+        16 => Output::DropEntries { through: any_index(g) },
+        17 => Output::SendChunk {
+            to: any_server(g),
+            term: any_term(g),
+            snapshot: Box::new(any_snapshot(g)),
+            offset: u64::arbitrary(g),
+        },
+        18 => Output::WriteChunk {
+            incarnation: u64::arbitrary(g),
+            snapshot: Box::new(any_snapshot(g)),
+            offset: u64::arbitrary(g),
+            data: any_bytes(g),
+        },
+        19 => {
+            let (incarnation, snapshot) = (u64::arbitrary(g), Box::new(any_snapshot(g)));
+            Output::InstallSnapshot { incarnation, snapshot }
+        }
+        20 => Output::Restore { snapshot: any_snapshot_id(g) },
         8 => Output::ChangeCompleted { position: any_position(g) },
         9 => Output::Truncated { first_index: any_index(g), last_index: any_index(g) },
         10 => Output::TransferBegun { to: any_server(g) },
@@ -231,7 +298,11 @@ fn any_output(g: &mut Gen) -> Output {
 
 fn any_refusal(g: &mut Gen) -> Refusal {
     let (server, index) = (any_server(g), any_index(g));
-    match u8::arbitrary(g) % 15 {
+    match u8::arbitrary(g) % 19 {
+        15 => Refusal::NotSettled { settled: index },
+        16 => Refusal::SnapshotExists { last: any_position(g) },
+        17 => Refusal::SnapshotUnderWay { last: any_position(g) },
+        18 => Refusal::ConfigurationUnknown,
         0 => Refusal::NotLeader { leader: any_vote(g) },
         1 => Refusal::NothingProposed,
         3 => Refusal::TransferUnderWay { to: server },
@@ -257,8 +328,10 @@ fn any_servers(g: &mut Gen) -> BTreeSet<ServerId> {
 }
 
 fn any_progress(g: &mut Gen) -> BTreeMap<ServerId, FollowerProgress> {
-    let modes = [ReplicationMode::Probe, ReplicationMode::Pipeline];
     let progress = few(g, |g| {
+        let sent =
+            ReplicationMode::Snapshot { snapshot: any_snapshot_id(g), offset: u64::arbitrary(g) };
+        let modes = [ReplicationMode::Probe, ReplicationMode::Pipeline, sent];
         let mode = pick(g, &modes, ReplicationMode::Probe);
         let (match_index, next_index) = (any_index(g), any_index(g));
         let round = CatchUp::Round {
@@ -291,7 +364,16 @@ fn any_observation(g: &mut Gen) -> Observation {
         vote: any_vote(g),
         durable_term: any_term(g),
         durable_vote: any_vote(g),
+        log_base: any_position(g),
         log: few(g, any_entry),
+        snapshot: bool::arbitrary(g).then(|| any_snapshot(g)),
+        durable_snapshot: bool::arbitrary(g).then(|| any_snapshot_id(g)),
+        taking: bool::arbitrary(g).then(|| any_position(g)),
+        receiving: bool::arbitrary(g).then(|| Receiving {
+            snapshot: any_snapshot_id(g),
+            received: u64::arbitrary(g),
+            durable: u64::arbitrary(g),
+        }),
         incarnation: u64::arbitrary(g),
         disk_stalls: bool::arbitrary(g),
         configuration: any_configuration(g),

@@ -75,7 +75,7 @@ impl SimulatedCluster {
     pub fn entries_being_written(&self, server: ServerId) -> Option<u64> {
         match self.up(server)?.shadow.state().writes.first()? {
             Write::Entries { entries, .. } => Some(entries.len() as u64),
-            Write::HardState { .. } => None,
+            Write::HardState { .. } | Write::Chunk { .. } | Write::Install { .. } => None,
         }
     }
 

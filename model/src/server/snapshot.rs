@@ -1,0 +1,118 @@
+//! Taking snapshots, and letting go of the log (paper §7): rules S1 and S3.
+
+use super::step::Step;
+use super::stored::StoredSnapshot;
+use super::{Mutation, ServerState};
+use kontiki_specs::{Configuration, LogIndex, LogPosition, Output, Refusal, Snapshot, SnapshotId};
+use std::sync::Arc;
+
+impl Step<'_> {
+    /// S1: the owner asks for a snapshot of what has been applied up to an index, and is on disk. So
+    /// no write that is outstanding is of what it covers, and its term is on disk too. The server
+    /// says what goes with it.
+    pub(super) fn take_snapshot(&mut self, index: LogIndex) {
+        if let Err(refusal) = self.may_take_snapshot(index) {
+            return self.output(Output::Refused { refusal });
+        }
+        let last = self.state.log.position_at(index);
+        let (configuration_position, configuration) = self.configuration_in_snapshot(index);
+        let configuration = Box::new((*configuration).clone());
+        let incarnation = self.state.incarnation;
+        self.state.taking = Some(last);
+        self.output(Output::TakeSnapshot {
+            incarnation,
+            last,
+            configuration,
+            configuration_position,
+        });
+        if self.mutated(Mutation::LogDroppedBeforeSnapshotDurable) {
+            self.let_go(last);
+        }
+    }
+
+    fn may_take_snapshot(&self, index: LogIndex) -> Result<(), Refusal> {
+        let ServerState { taking, .. } = self.state;
+        let settled = self.state.settled();
+        let last = self.state.covered();
+        if let Some(last) = taking {
+            return Err(Refusal::SnapshotUnderWay { last });
+        }
+        if index <= last.index {
+            return Err(Refusal::SnapshotExists { last });
+        }
+        let beyond = index > settled && !self.mutated(Mutation::SnapshotBeyondApplied);
+        if beyond || index > self.state.log.last_index() {
+            return Err(Refusal::NotSettled { settled });
+        }
+        if self.configuration_as_of(index).1.voters.is_empty() {
+            return Err(Refusal::ConfigurationUnknown);
+        }
+        Ok(())
+    }
+
+    /// S1: a snapshot holds the configuration as of its last entry, whatever has come since.
+    fn configuration_in_snapshot(&self, last: LogIndex) -> (LogPosition, Arc<Configuration>) {
+        if self.mutated(Mutation::UncommittedConfigurationInSnapshot) {
+            return self.configuration_as_of(self.state.log.last_index());
+        }
+        if self.mutated(Mutation::SnapshotWithoutConfiguration) {
+            return (LogPosition::default(), Arc::clone(&self.server.bootstrap));
+        }
+        self.configuration_as_of(last)
+    }
+
+    /// M2, S1: the newest configuration at or before an index: that of the log, if it holds one
+    /// there, or the snapshot's, or the one that the server was started with.
+    pub(super) fn configuration_as_of(&self, last: LogIndex) -> (LogPosition, Arc<Configuration>) {
+        self.state.configuration_as_of(last, &self.server.bootstrap)
+    }
+
+    /// S1: the snapshot is on disk, so it stands for what it covers. S3: a later one may have been
+    /// installed meanwhile.
+    pub(super) fn snapshot_taken(&mut self, incarnation: u64, last: LogPosition, size: u64) {
+        if incarnation != self.state.incarnation || self.state.taking != Some(last) {
+            return;
+        }
+        self.state.taking = None;
+        if last.index <= self.state.covered().index {
+            return;
+        }
+        let (configuration_position, configuration) = self.configuration_in_snapshot(last.index);
+        let taken = StoredSnapshot {
+            about: Snapshot {
+                id: SnapshotId { last, taken_by: self.state.id },
+                configuration: (*configuration).clone(),
+                configuration_position,
+                size,
+            },
+            executed: Arc::new(self.state.log.up_to(last.index).to_vec()),
+        };
+        self.state.snapshot = Some(taken.clone());
+        self.state.disk.snapshot = Some(taken);
+        self.state.forget_what_is_covered();
+        self.state.disk.forget_what_is_covered();
+        self.let_go(last);
+    }
+
+    /// S1: entries that a snapshot stands for are let go of, but for some at the end.
+    fn let_go(&mut self, last: LogPosition) {
+        let through = LogIndex(last.index.0.saturating_sub(self.server.options.kept_entries));
+        if through > self.state.log.base().index {
+            self.state.log.let_go(through);
+            self.state.disk.log.let_go(through);
+            self.output(Output::DropEntries { through });
+        }
+    }
+}
+
+impl ServerState {
+    /// The last index that has been applied and is on disk.
+    pub fn settled(&self) -> LogIndex {
+        self.applied_index.min(self.durable_index)
+    }
+
+    /// The last entry that the snapshot covers; index and term 0 without one.
+    pub fn covered(&self) -> LogPosition {
+        self.snapshot.as_ref().map(|snapshot| snapshot.about.id.last).unwrap_or_default()
+    }
+}
