@@ -14,7 +14,7 @@ use kontiki_specs::scope::{self, Scope};
 use kontiki_specs::trace::{Trace, TraceStep};
 use kontiki_specs::{
     Entry, Input, LogIndex, LogPosition, Message, Output, Payload, RoleObservation, ServerId,
-    Snapshot, Term,
+    Snapshot, SnapshotId, Term,
 };
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -158,12 +158,27 @@ fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
         role: role(&shown.role),
         disk,
         snapshot,
-        taking: shown.taking,
+        taking: taking(before, step),
         receiving,
         writes,
         disk_stalls: shown.disk_stalls,
         incarnation: shown.incarnation,
     })
+}
+
+/// The snapshot that is being taken.
+fn taking(before: &ServerState, step: &TraceStep) -> Option<Snapshot> {
+    let last = step.observation.taking?;
+    let begun = step.outputs.iter().find_map(|output| match output {
+        Output::TakeSnapshot { configuration, configuration_position, .. } => Some(Snapshot {
+            id: SnapshotId { last, taken_by: step.server },
+            configuration: (**configuration).clone(),
+            configuration_position: *configuration_position,
+            size: 0,
+        }),
+        _ => None,
+    });
+    begun.or_else(|| before.taking.clone())
 }
 
 /// What a server has of another's snapshot. Its bytes are not told.

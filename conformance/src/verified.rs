@@ -128,6 +128,9 @@ fn bounds(scope: &Scope) -> String {
     let rounds = several(scope.catch_up_rounds, "catch-up round");
     say(scope.catch_up_rounds > 0, rounds);
     say(scope.transfers > 0, several(scope.transfers, "transfer"));
+    say(scope.snapshots > 0, several(scope.snapshots, "snapshot"));
+    say(scope.chunks > 1, several(scope.chunks, "chunk"));
+    say(scope.kept_entries > 0, format!("{} kept", scope.kept_entries));
     say(scope.pre_vote, "pre-vote".to_string());
     say(scope.leader_contact, "leader contact".to_string());
     say(scope.check_quorum, "check-quorum".to_string());

@@ -211,7 +211,7 @@ impl Environment {
 
 /// The input that says that the snapshot that is being taken is on disk.
 pub fn snapshot_completion(state: &ServerState) -> Option<Input> {
-    let last = state.taking?;
+    let last = state.taking.as_ref()?.id.last;
     let size = size_of(state.id, state.log.up_to(last.index));
     Some(Input::SnapshotTaken { incarnation: state.incarnation, last, size })
 }

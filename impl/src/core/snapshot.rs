@@ -99,12 +99,15 @@ impl<S: LogStore> Raft<S> {
             return;
         }
         self.snapshots.taking = None;
+        // Whether it is taken up or not, it is on disk.
+        let taken = SnapshotId { last, taken_by: self.config.id };
+        let newest = self.disk.snapshot.is_none_or(|on_disk| on_disk.last.index < last.index);
+        self.disk.snapshot = if newest { Some(taken) } else { self.disk.snapshot };
         if last.index <= self.snapshots.last().index {
             return;
         }
         let snapshot = self.snapshot_of(last, size);
         self.snapshots.stop_receiving(last.index);
-        self.disk.snapshot = Some(snapshot.id);
         let through = LogIndex(last.index.0.saturating_sub(self.config.kept_entries));
         if through > self.log.base().index {
             self.let_go(through);

@@ -114,7 +114,7 @@ impl MemoryStore {
     fn begin_log(&mut self, base: LogPosition) {
         self.base = base;
         self.log.clear();
-        self.droppable = LogIndex::ZERO;
+        self.droppable = base.index;
     }
 
     /// Lets go of entries as far as it may, if the log holds the last that the snapshot covers.

@@ -1,7 +1,11 @@
 //! The order in which messages between two servers are looked at.
 
 use super::hashes::wide_hash;
-use kontiki_specs::{Configuration, Message, Payload};
+use bytes::Bytes;
+use kontiki_specs::{Configuration, Message, Payload, ServerId};
+
+/// Stands for any server.
+const NOBODY: ServerId = ServerId(0);
 
 /// Orders messages between the same two servers, independently of the servers' names. Of messages
 /// that do the same the first is kept: those first that a server sends first on its way to being
@@ -26,14 +30,23 @@ impl Rank {
 /// The message without the names of members, which no two messages of one place in a log differ in.
 fn nameless(message: &Message) -> Message {
     let mut message = message.clone();
-    if let Message::AppendEntries { entries, .. } = &mut message {
-        let nameless = entries.iter().cloned().map(|mut entry| {
-            if let Payload::Configuration(configuration) = &mut entry.payload {
-                *configuration = Configuration::default();
-            }
-            entry
-        });
-        *entries = nameless.collect();
+    match &mut message {
+        Message::AppendEntries { entries, .. } => {
+            let nameless = entries.iter().cloned().map(|mut entry| {
+                if let Payload::Configuration(configuration) = &mut entry.payload {
+                    *configuration = Configuration::default();
+                }
+                entry
+            });
+            *entries = nameless.collect();
+        }
+        Message::InstallSnapshot { snapshot, data, .. } => {
+            snapshot.id.taken_by = NOBODY;
+            snapshot.configuration = Configuration::default();
+            *data = Bytes::from(vec![0; data.len()]);
+        }
+        Message::InstallSnapshotReply { snapshot, .. } => snapshot.taken_by = NOBODY,
+        _ => {}
     }
     message
 }

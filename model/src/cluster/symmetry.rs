@@ -186,6 +186,7 @@ impl Renaming {
         renamed.disk.vote = state.disk.vote.map(|vote| self.id(vote));
         renamed.log = self.log(&state.log);
         renamed.disk.log = self.log(&state.disk.log);
+        renamed.taking = state.taking.as_ref().map(|taking| self.snapshot(taking));
         renamed.snapshot = state.snapshot.as_ref().map(|stored| self.stored(stored));
         renamed.disk.snapshot = state.disk.snapshot.as_ref().map(|stored| self.stored(stored));
         renamed.receiving = state.receiving.as_ref().map(|part| self.received(part));

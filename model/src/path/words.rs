@@ -122,7 +122,7 @@ pub(crate) fn log(log: &Log) -> String {
 /// The snapshots of a server: its own, the one that it takes, and the one that it receives.
 pub(crate) fn snapshot(server: &ServerState) -> String {
     let own = server.snapshot.as_ref().map(|own| own.about.to_string());
-    let taking = server.taking.map(|last| format!("taking {last}"));
+    let taking = server.taking.as_ref().map(|taking| format!("taking {}", taking.id.last));
     let received = server
         .receiving
         .as_ref()

@@ -18,7 +18,12 @@ impl Step<'_> {
         let (configuration_position, configuration) = self.configuration_in_snapshot(index);
         let configuration = Box::new((*configuration).clone());
         let incarnation = self.state.incarnation;
-        self.state.taking = Some(last);
+        self.state.taking = Some(Snapshot {
+            id: SnapshotId { last, taken_by: self.state.id },
+            configuration: (*configuration).clone(),
+            configuration_position,
+            size: 0,
+        });
         self.output(Output::TakeSnapshot {
             incarnation,
             last,
@@ -31,11 +36,10 @@ impl Step<'_> {
     }
 
     fn may_take_snapshot(&self, index: LogIndex) -> Result<(), Refusal> {
-        let ServerState { taking, .. } = self.state;
         let settled = self.state.settled();
         let last = self.state.covered();
-        if let Some(last) = taking {
-            return Err(Refusal::SnapshotUnderWay { last });
+        if let Some(taking) = &self.state.taking {
+            return Err(Refusal::SnapshotUnderWay { last: taking.id.last });
         }
         if index <= last.index {
             return Err(Refusal::SnapshotExists { last });
@@ -67,31 +71,28 @@ impl Step<'_> {
         self.state.configuration_as_of(last, &self.server.bootstrap)
     }
 
-    /// S1: the snapshot is on disk, so it stands for what it covers. S3: a later one may have been
-    /// installed meanwhile.
+    /// S1: the snapshot is on disk, so it stands for what it covers. S3: the server may have installed
+    /// a later one meanwhile. That one may not be on disk yet: then a crash comes back to this one.
     pub(super) fn snapshot_taken(&mut self, incarnation: u64, last: LogPosition, size: u64) {
-        if incarnation != self.state.incarnation || self.state.taking != Some(last) {
+        if incarnation != self.state.incarnation {
             return;
         }
-        self.state.taking = None;
-        if last.index <= self.state.covered().index {
-            return;
-        }
-        let (configuration_position, configuration) = self.configuration_in_snapshot(last.index);
+        let is_this = |taking: &mut Snapshot| taking.id.last == last;
+        let Some(taking) = self.state.taking.take_if(is_this) else { return };
         let taken = StoredSnapshot {
-            about: Snapshot {
-                id: SnapshotId { last, taken_by: self.state.id },
-                configuration: (*configuration).clone(),
-                configuration_position,
-                size,
-            },
+            about: Snapshot { size, ..taking },
             executed: Arc::new(self.state.log.up_to(last.index).to_vec()),
         };
-        self.state.snapshot = Some(taken.clone());
-        self.state.disk.snapshot = Some(taken);
-        self.state.forget_what_is_covered();
-        self.state.disk.forget_what_is_covered();
-        self.let_go(last);
+        let on_disk = self.state.disk.snapshot.as_ref().map_or(LogIndex::ZERO, last_of);
+        if last.index > on_disk {
+            self.state.disk.snapshot = Some(taken.clone());
+            self.state.disk.forget_what_is_covered();
+        }
+        if last.index > self.state.covered().index {
+            self.state.snapshot = Some(taken);
+            self.state.forget_what_is_covered();
+            self.let_go(last);
+        }
     }
 
     /// S1: entries that a snapshot stands for are let go of, but for some at the end.
@@ -115,4 +116,8 @@ impl ServerState {
     pub fn covered(&self) -> LogPosition {
         self.snapshot.as_ref().map(|snapshot| snapshot.about.id.last).unwrap_or_default()
     }
+}
+
+fn last_of(snapshot: &StoredSnapshot) -> LogIndex {
+    snapshot.about.id.last.index
 }

@@ -23,8 +23,8 @@ pub struct ServerState {
     pub log: Log,
     /// The snapshot that stands for the entries that the log has let go of (rule S1).
     pub snapshot: Option<StoredSnapshot>,
-    /// The last entry that the snapshot covers that is being taken.
-    pub taking: Option<LogPosition>,
+    /// The snapshot that is being taken, as it was begun. How many bytes it has is not known yet.
+    pub taking: Option<Snapshot>,
     /// What it has of another server's snapshot (rule S2). The end of it may not be on disk yet.
     pub receiving: Option<ReceivedPart>,
     /// The configuration in force: the last in its log (rule M2).
@@ -299,7 +299,7 @@ impl ServerState {
             log: self.log.kept().to_vec(),
             snapshot: self.snapshot.as_ref().map(|own| own.about.clone()),
             durable_snapshot: self.disk.snapshot.as_ref().map(|own| own.about.id),
-            taking: self.taking,
+            taking: self.taking.as_ref().map(|taking| taking.id.last),
             receiving: self.receiving.as_ref().map(|part| Receiving {
                 snapshot: part.snapshot.id,
                 received: part.bytes.len() as u64,
