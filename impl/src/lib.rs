@@ -62,7 +62,7 @@
 //! one is the driver's to decide: it gives [`Input::TakeSnapshot`] with an index that the state
 //! machine has executed, and whose entry is on the server's disk. The server refuses with a reason, or puts out `TakeSnapshot`. Then the state
 //! as of exactly that index goes to disk, together with all that the output says. Nothing waits for
-//! this, and it may overtake writes that were issued before. When it is durable, the driver says so by
+//! this, and it keeps no place among the writes. When it is durable, the driver says so by
 //! the input that [`core::snapshot_taken`] gives. From then on the snapshot is the server's
 //! ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
 //! older snapshots; [`core::Config::kept_entries`] of those covered stay. A snapshot that cannot be

@@ -256,9 +256,8 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn snapshot_installed(&mut self, snapshot: SnapshotId, outputs: &mut Outputs) {
         self.disk.stalls = false;
         self.disk.outstanding.pop_front();
-        // One that the server has taken behind it may be on disk already (S3).
-        let newest = |other: &SnapshotId| other.last.index > snapshot.last.index;
-        self.disk.snapshot = self.disk.snapshot.filter(newest).or(Some(snapshot));
+        // S1: the server takes none that goes further before this one is on disk.
+        self.disk.snapshot = Some(snapshot);
         let durable = snapshot.last.index;
         self.disk.durable_index = self.disk.durable_index.max(durable);
         if let Role::Follower(Follower { leader: Some(leader), .. }) = self.role

@@ -12,8 +12,6 @@ pub struct MemoryStore {
     /// The log begins right behind it.
     base: LogPosition,
     log: Vec<Entry>,
-    /// Entries up to here may be forgotten.
-    droppable: LogIndex,
     snapshot: Option<(Snapshot, Bytes)>,
     receiving: Option<(Snapshot, Vec<u8>)>,
 }
@@ -66,10 +64,7 @@ impl MemoryStore {
                 self.own_received();
                 self.begin_log(snapshot.id.last);
             }
-            Output::DropEntries { through } => {
-                self.droppable = self.droppable.max(*through);
-                self.forget();
-            }
+            Output::DropEntries { through } => self.drop_entries(*through),
             _ => {}
         }
     }
@@ -90,7 +85,6 @@ impl MemoryStore {
         self.log.truncate(self.place(first));
         let base = self.base.index;
         self.log.extend(entries.iter().filter(|entry| entry.index > base).cloned());
-        self.forget();
     }
 
     fn receive(&mut self, snapshot: &Snapshot, offset: u64, data: &[u8]) {
@@ -114,19 +108,13 @@ impl MemoryStore {
     fn begin_log(&mut self, base: LogPosition) {
         self.base = base;
         self.log.clear();
-        self.droppable = base.index;
     }
 
-    /// Lets go of entries as far as it may, if the log holds the last that the snapshot covers.
-    fn forget(&mut self) {
-        let Some((snapshot, _)) = &self.snapshot else { return };
-        let last = snapshot.id.last;
-        if self.term(last.index) == Ok(last.term)
-            && let Ok(term) = self.term(self.droppable)
-        {
-            let kept = self.place(self.droppable.next());
-            self.log.drain(..kept);
-            self.base = LogPosition { index: self.droppable, term };
+    /// Lets go of entries that it holds.
+    fn drop_entries(&mut self, through: LogIndex) {
+        if let Ok(term) = self.term(through) {
+            self.log.drain(..self.place(through.next()));
+            self.base = LogPosition { index: through, term };
         }
     }
 

@@ -39,10 +39,9 @@ pub struct Received {
 /// (rule L11). Of an installation of a snapshot, the snapshot may be there and the log not gone yet
 /// (rule S2).
 ///
-/// A snapshot that the server takes keeps no place among the writes (rule S3): it may be on disk
-/// before entries that it covers are. So a store does not forget entries for
-/// [`kontiki_specs::Output::DropEntries`] before its log holds the snapshot's last entry: until
-/// then, a write that is outstanding may replace them.
+/// A snapshot that the server takes keeps no place among the writes (rule S3). None of them is of
+/// what it covers: that was on disk before (rule S1). So a store may forget entries as soon as
+/// [`kontiki_specs::Output::DropEntries`] says so.
 pub trait LogStore {
     /// Term and vote; both default if none were ever written.
     ///
