@@ -136,6 +136,7 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         sometimes: BTreeSet::new(),
         unique_states: None,
         local_transitions: None,
+        turned_away: None,
     };
     scope.check().map_err(RecorderError::Scope)?;
     Ok(scope)

@@ -41,7 +41,7 @@ named! {
     Property {
         /// At most one leader a term.
         ElectionSafety = "election-safety",
-        /// A leader has on disk the votes of a majority of the configuration that it was elected under; of both halves, if it was joint.
+        /// A majority of the voters that a leader was elected under have their vote for it, or a later term, on their disks; of both halves, if the configuration was joint.
         ElectedByMajority = "elected-by-majority",
         /// A leader never overwrites or deletes entries of its own log.
         LeaderAppendOnly = "leader-append-only",
@@ -79,7 +79,7 @@ named! {
         LeaderHasMajority = "leader-has-majority",
         /// A server whose disk makes no progress neither leads nor campaigns.
         StalledDiskFollows = "stalled-disk-follows",
-        /// The configuration in force at a server is the last in its log.
+        /// The configuration in force at a server is the last in its log, or else its snapshot's, or else the one that it was started with.
         NewestConfiguration = "newest-configuration",
         /// No log holds two configurations that are not committed.
         OnePendingConfiguration = "one-pending-configuration",

@@ -153,6 +153,7 @@ impl Parameters {
             sometimes: Default::default(),
             unique_states: None,
             local_transitions: None,
+            turned_away: None,
         }
     }
 }

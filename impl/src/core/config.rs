@@ -9,8 +9,8 @@ pub struct Config {
     /// Which server this is.
     pub id: ServerId,
     /// The configuration that the cluster was started with, in force while neither the log holds one
-    /// nor a snapshot (rules M2, S1): the same at every server that it was started with. A server that joins a running
-    /// cluster has none, and waits until a leader sends it the log.
+    /// nor a snapshot (rules M2, S1): the same at every server that it was started with. A server
+    /// that joins a running cluster has none, and waits until a leader sends it the log.
     pub bootstrap: Option<Configuration>,
     /// Tells the writes of this start from those before, whose completions may still come though no
     /// write itself may: larger than any number used before in this process over the same disk. 0

@@ -133,7 +133,7 @@ impl<S: LogStore> Raft<S> {
         if self.config.catch_up_rounds > 0 {
             let goal = self.log.last_index();
             for progress in &mut leader.followers {
-                progress.begin_round(votes_in(configuration, progress.id), goal);
+                progress.begin_rounds(votes_in(configuration, progress.id), goal);
             }
         }
         missing

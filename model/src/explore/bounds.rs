@@ -36,6 +36,9 @@ pub(super) fn bounds(scope: &Scope) -> Vec<String> {
     }
     note(scope.catch_up_rounds > 0, counted(scope.catch_up_rounds, "catch-up round"));
     note(scope.transfers > 0, counted(scope.transfers, "transfer"));
+    note(scope.snapshots > 0, counted(scope.snapshots, "snapshot"));
+    note(scope.chunks > 1, format!("snapshots in {} chunks", scope.chunks));
+    note(scope.kept_entries > 0, format!("covered entries kept: {}", scope.kept_entries));
     all
 }
 

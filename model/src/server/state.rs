@@ -27,7 +27,7 @@ pub struct ServerState {
     pub taking: Option<Snapshot>,
     /// What it has of another server's snapshot (rule S2). The end of it may not be on disk yet.
     pub receiving: Option<ReceivedPart>,
-    /// The configuration in force: the last in its log (rule M2).
+    /// The configuration in force: the last in its log, or else its snapshot's (rules M2, S1).
     pub configuration: Arc<Configuration>,
     /// The index of that configuration's entry; 0 for the one that the server started with.
     pub configuration_index: LogIndex,

@@ -20,6 +20,7 @@ pub(super) const KEPT_ENTRIES: RangeInclusive<u64> = 0..=u64::MAX;
 /// The most changes of membership.
 const CHANGES: usize = 8;
 pub(super) const LOCAL_TRANSITIONS: RangeInclusive<u64> = 1..=u64::MAX;
+pub(super) const TURNED_AWAY: RangeInclusive<u64> = 0..=u64::MAX;
 pub(super) const UNIQUE_STATES: RangeInclusive<u64> = 1..=u64::MAX;
 
 pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
@@ -41,6 +42,7 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
         ("batch-bytes", scope.batch_bytes, LIMIT_BYTES),
         ("window-bytes", scope.window_bytes, LIMIT_BYTES),
         ("local-transitions", scope.local_transitions, LOCAL_TRANSITIONS),
+        ("turned-away", scope.turned_away, TURNED_AWAY),
         ("unique-states", scope.unique_states, UNIQUE_STATES),
     ];
     for (key, value, range) in may_be_left_out {
@@ -75,7 +77,9 @@ pub(super) fn out_of_range(
     let what = format!("`{key}` is {value}, which is out of range");
     let why = match key {
         "log" => " (a leader appends a no-op, so a log of 0 is impossible)",
-        "unique-states" | "local-transitions" => " (leave the key out until the count is known)",
+        "unique-states" | "local-transitions" | "turned-away" => {
+            " (leave the key out until the count is known)"
+        }
         _ => "",
     };
     let help = match (range.start(), range.end()) {
@@ -99,6 +103,26 @@ fn check_voters(scope: &Scope) -> Result<(), ScopeFlaw> {
         "`voters` goes from 1 to `servers` (here {servers}); leave it out if every server votes"
     );
     Err(ScopeFlaw::new(what, help).at("voters"))
+}
+
+/// Whether what a file says of snapshots can make a difference. The header of a trace that a server
+/// logged need not pass: there, the number of snapshots and the length of the log bound nothing.
+pub(super) fn check_snapshots(scope: &Scope) -> Result<(), ScopeFlaw> {
+    let said = [("chunks", scope.chunks, 1), ("kept-entries", scope.kept_entries, 0)];
+    if scope.snapshots == 0
+        && let Some((key, value, _)) = said.into_iter().find(|(_, value, silent)| value != silent)
+    {
+        let what = format!("`{key}` is {value}, but no server takes a snapshot");
+        let help = format!("set snapshots = 1 or more, or leave `{key}` out");
+        return Err(ScopeFlaw::new(what, help).at(key));
+    }
+    if scope.kept_entries >= scope.log {
+        let (kept, log) = (scope.kept_entries, scope.log);
+        let what = format!("`kept-entries` is {kept}, so a log of {log} lets go of nothing");
+        let help = "set it lower than `log`, or leave it out if nothing is to stay";
+        return Err(ScopeFlaw::new(what, help).at("kept-entries"));
+    }
+    Ok(())
 }
 
 fn check_changes(scope: &Scope) -> Result<(), ScopeFlaw> {

@@ -41,6 +41,7 @@ const KEYS: &[(&str, &str)] = &[
     ("sometimes", "sometimes = [\"leader-elected\", \"command-committed\"]"),
     ("unique-states", "unique-states = 2040"),
     ("local-transitions", "local-transitions = 8991"),
+    ("turned-away", "turned-away = 903"),
 ];
 
 pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, ScopeError> {
@@ -79,9 +80,11 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
         sometimes: file.names("sometimes", "goal", Goal::ALL, Goal::name)?.unwrap_or_default(),
         unique_states: file.integer("unique-states", limits::UNIQUE_STATES)?,
         local_transitions: file.integer("local-transitions", limits::LOCAL_TRANSITIONS)?,
+        turned_away: file.integer("turned-away", limits::TURNED_AWAY)?,
     };
     scope.properties = properties.unwrap_or_else(|| applicable(&scope));
-    scope.check().map_err(|flaw| file.locate(flaw))?;
+    let checked = scope.check().and_then(|()| limits::check_snapshots(&scope));
+    checked.map_err(|flaw| file.locate(flaw))?;
     Ok(scope)
 }
 

@@ -77,6 +77,7 @@ fn any_scope(g: &mut Gen) -> Scope {
         sometimes: BTreeSet::new(),
         unique_states: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
         local_transitions: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
+        turned_away: Option::<u32>::arbitrary(g).map(u64::from),
     }
 }
 
