@@ -15,6 +15,7 @@ mod histories;
 mod identity;
 mod numbers;
 mod queries;
+mod reads;
 mod rank;
 mod reductions;
 mod stand_ins;
@@ -79,7 +80,7 @@ impl Cluster {
         Cluster {
             scope: scope.clone(),
             servers,
-            bounds: Bounds::of(scope),
+            bounds: Bounds::of(scope, mutation),
             reductions,
             properties: scope.properties.iter().copied().collect(),
             sought: None,
