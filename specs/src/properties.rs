@@ -213,7 +213,5 @@ named! {
         ReadRefused = "read-refused",
         /// A majority has confirmed a leader, and reads wait on until it has committed an entry of its own term.
         ReadWaitsForOwnTerm = "read-waits-for-own-term",
-        /// An answer to an earlier round reaches a leader while a later one is under way.
-        LateConfirmation = "late-confirmation",
     }
 }

@@ -26,12 +26,6 @@ impl Judged<'_> {
             });
             goals.insert_if(confirmed, G::ReadWaitsForOwnTerm);
         }
-        if let (Some(reads), Some((_, Message::ConfirmLeadershipReply { term, round }))) =
-            (waiting(self.before), self.delivered())
-        {
-            let late = *term == self.before.term && *round < reads.round;
-            goals.insert_if(late, G::LateConfirmation);
-        }
     }
 }
 

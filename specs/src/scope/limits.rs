@@ -249,7 +249,6 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         Goal::ReadsShareRound => {
             (scope.reads + scope.follower_reads > 2, "reads = 3 or follower-reads = 3 or more")
         }
-        Goal::LateConfirmation => (reads(scope), READS_ASKED),
         Goal::TransferGivenUp | Goal::TransferCutOff => {
             (scope.transfers > 0, "transfers = 1 or more")
         }
