@@ -1,6 +1,8 @@
 //! All of a server's state that the model and the implementation must agree on.
 
-use crate::{Configuration, Entry, LogIndex, LogPosition, ReadId, ServerId, Snapshot, SnapshotId, Term};
+use crate::{
+    Configuration, Entry, LogIndex, LogPosition, ReadId, ServerId, Snapshot, SnapshotId, Term,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -110,8 +110,7 @@ fn other_message() -> impl Strategy<Value = Message> {
         (term(), number()).prop_map(|(term, round)| Message::ConfirmLeadership { term, round }),
         (term(), number())
             .prop_map(|(term, round)| Message::ConfirmLeadershipReply { term, round }),
-        (term(), number())
-            .prop_map(|(term, read)| Message::ReadIndex { term, read: ReadId(read) }),
+        (term(), number()).prop_map(|(term, read)| Message::ReadIndex { term, read: ReadId(read) }),
         (term(), number(), number()).prop_map(|(term, read, index)| {
             Message::ReadIndexReply { term, read: ReadId(read), index: LogIndex(index) }
         }),

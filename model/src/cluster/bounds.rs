@@ -1,7 +1,7 @@
 //! The bounds of a scope that count over the whole cluster, as opposed to one server's.
 
-use kontiki_specs::scope::Scope;
 use crate::server::{Mutation, number_of_follower_read};
+use kontiki_specs::scope::Scope;
 use kontiki_specs::{Input, MembershipChange, ReadId};
 
 /// How often something may happen, over the whole cluster.

@@ -1,8 +1,8 @@
 //! A state of the cluster.
 
 use super::bounds::Counts;
-use super::reads::OpenReads;
 use super::numbers::{HistoryNumber, MessageNumber, StateNumber};
+use super::reads::OpenReads;
 use crate::properties::{GoalSet, Judged, PropertySet};
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};

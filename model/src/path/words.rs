@@ -90,8 +90,7 @@ pub(crate) fn role(role: &Role) -> String {
                 format!(", heard [{}]", names(heard))
             };
             let to = transfer.map(|to| format!(", hands over to {to}")).unwrap_or_default();
-            let reads =
-                if reads.is_unused() { String::new() } else { format!(", {reads}") };
+            let reads = if reads.is_unused() { String::new() } else { format!(", {reads}") };
             format!("leader ({known}{heard}{to}{reads})")
         }
     }

@@ -2,9 +2,7 @@
 
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{
-    Input, LogPosition, Message, Payload, ServerId, Term, WaitingReads,
-};
+use kontiki_specs::{Input, LogPosition, Message, Payload, ServerId, Term, WaitingReads};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Step<'_> {

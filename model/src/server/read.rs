@@ -114,8 +114,8 @@ impl Step<'_> {
 
     fn may_answer_reads(&self) -> bool {
         let Role::Leader { reads, .. } = &self.state.role else { return false };
-        let own_term = self.state.has_committed_in_term()
-            || self.mutated(Mutation::ReadBeforeOwnTermCommit);
+        let own_term =
+            self.state.has_committed_in_term() || self.mutated(Mutation::ReadBeforeOwnTermCommit);
         !reads.waiting.is_empty() && own_term && self.is_confirmed(reads)
     }
 

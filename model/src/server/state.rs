@@ -5,8 +5,7 @@ use super::{Log, Mutation, RaftServer};
 use bytes::Bytes;
 use kontiki_specs::{
     Configuration, Entries, Entry, FollowerProgress, Input, LogIndex, LogPosition, Observation,
-    Receiving, RoleKind, RoleObservation, ServerId, Snapshot, Term,
-    WaitingReads,
+    Receiving, RoleKind, RoleObservation, ServerId, Snapshot, Term, WaitingReads,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
