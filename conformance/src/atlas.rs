@@ -11,7 +11,7 @@ use kontiki_model::cluster::Cluster;
 use kontiki_model::environment::{Environment, Turn, another_configuration, snapshot_completion};
 use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, Input, LogIndex, MembershipChange, ServerId};
+use kontiki_specs::{Envelope, Input, LogIndex, MembershipChange, ReadId, ServerId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The states of a scope's servers and what can happen to them.
@@ -181,6 +181,9 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
     if let Some(Input::SnapshotTaken { last, size, .. }) = snapshot_completion(state) {
         let incarnation = incarnation.wrapping_sub(1);
         inputs.push(Input::SnapshotTaken { incarnation, last, size });
+    }
+    if scope.reads > 0 || scope.follower_reads > 0 {
+        inputs.extend([ReadId(0), ReadId(1)].map(|read| Input::Read { read }));
     }
     let expecting = |change: &MembershipChange, expected| Input::ChangeMembership {
         change: change.clone(),

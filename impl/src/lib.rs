@@ -192,6 +192,6 @@ pub use recorder::{Recorder, RecorderError};
 pub use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
     LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output, Payload,
-    Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId,
-    Term,
+    ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot,
+    SnapshotId, Term, WaitingRead, WaitingReads,
 };

@@ -101,6 +101,8 @@ named! {
         SnapshotOfCommitted = "snapshot-of-committed",
         /// A log has let go only of entries that the snapshot beside it covers.
         NothingLetGoUncovered = "nothing-let-go-uncovered",
+        /// A read sees all that was committed anywhere before it began.
+        LinearizableReads = "linearizable-reads",
         /// From every state, every majority can elect a leader, commit what its log holds, complete a change of membership, commit a new command, and hand leadership over.
         Recovery = "recovery",
     }
@@ -201,5 +203,15 @@ named! {
         SnapshotResumed = "snapshot-resumed",
         /// The first chunk of a snapshot takes the place of what has been received of another.
         SnapshotSuperseded = "snapshot-superseded",
+        /// A leader answers a read of its own clients.
+        ReadServed = "read-served",
+        /// A follower has its leader's answer to a read.
+        FollowerReadServed = "follower-read-served",
+        /// Two reads are answered by one round.
+        ReadsShareRound = "reads-share-round",
+        /// A leader gives up the role while reads wait, and refuses them.
+        ReadRefused = "read-refused",
+        /// A majority has confirmed a leader, and reads wait on until it has committed an entry of its own term.
+        ReadWaitsForOwnTerm = "read-waits-for-own-term",
     }
 }

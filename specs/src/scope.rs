@@ -173,6 +173,14 @@ pub struct Scope {
     /// says otherwise (rule S1). More only where there are snapshots.
     #[serde(default)]
     pub kept_entries: u64,
+    /// How many reads clients ask leaders for in all, over the whole cluster, 0 to 7 (rule C3). All have
+    /// the same number: a leader makes nothing of it.
+    #[serde(default)]
+    pub reads: u64,
+    /// How many reads clients ask servers for that do not lead, over the whole cluster, 0 to 7 (rule C5).
+    /// Each has a number of its own.
+    #[serde(default)]
+    pub follower_reads: u64,
     /// What must hold in every state; if the file does not say, all that applies to the scope.
     pub properties: BTreeSet<Property>,
     /// What must be reached in some state.

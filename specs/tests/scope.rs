@@ -76,6 +76,8 @@ fn five_lines_are_a_scope() {
         snapshots: 0,
         chunks: 1,
         kept_entries: 0,
+        reads: 0,
+        follower_reads: 0,
         properties,
         sometimes: BTreeSet::from([Goal::LeaderElected]),
         unique_states: None,
@@ -90,7 +92,7 @@ fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
         log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nbatch-bytes = 88\n\
         window-bytes = 0x100_0000_0000\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
-        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 1\n\
+        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 1\nreads = 4\nfollower-reads = 1\n\
         changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\nturned-away = 903\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
@@ -126,6 +128,8 @@ fn every_key_is_read() {
         snapshots: 6,
         chunks: 3,
         kept_entries: 1,
+        reads: 4,
+        follower_reads: 1,
         properties: BTreeSet::from([Property::UndisturbedLeader, Property::LogMatching]),
         sometimes: BTreeSet::from([Goal::WriteLost]),
         unique_states: Some(10_085_740),

@@ -120,6 +120,7 @@ impl Parameters {
             Property::PromotedWhenCaughtUp,
             Property::SnapshotOfCommitted,
             Property::NothingLetGoUncovered,
+            Property::LinearizableReads,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {
@@ -149,6 +150,8 @@ impl Parameters {
             snapshots: 0,
             chunks: 1,
             kept_entries: 0,
+            reads: 0,
+            follower_reads: 0,
             properties: Property::ALL.iter().copied().filter(always).collect(),
             sometimes: Default::default(),
             unique_states: None,

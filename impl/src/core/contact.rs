@@ -2,7 +2,7 @@
 
 use super::Raft;
 use super::quorum::is_quorum;
-use super::role::{Follower, Role};
+use super::role::Role;
 use crate::storage::LogStore;
 use kontiki_specs::{Message, ServerId};
 
@@ -54,7 +54,7 @@ impl<S: LogStore> Raft<S> {
         if is_quorum(self.configurations.newest(), heard) {
             leader.followers.iter_mut().for_each(|progress| progress.heard = false);
         } else {
-            self.role = Role::Follower(Follower::default());
+            self.become_follower();
         }
     }
 }

@@ -20,6 +20,7 @@ mod notices;
 mod offer;
 mod pre_vote;
 mod quorum;
+mod read;
 mod replication;
 mod snapshot;
 mod state;
@@ -31,6 +32,7 @@ mod transfer;
 pub(crate) use change::changed;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
+pub use read::number_of_follower_read;
 pub use state::{Disk, Role, ServerState, Write};
 pub use stored::{ReceivedPart, StoredSnapshot, renamed, size_of};
 
@@ -99,6 +101,7 @@ impl RaftServer {
             Input::QuorumContactExpired => step.quorum_contact_expired(),
             Input::TransferExpired => step.transfer_expired(),
             Input::Propose { commands } => step.propose(commands),
+            Input::Read { read } => step.read(*read),
             Input::ChangeMembership { change, expected } => {
                 step.change_membership(change, *expected);
             }

@@ -5,7 +5,7 @@ use super::{Log, Mutation, RaftServer};
 use bytes::Bytes;
 use kontiki_specs::{
     Configuration, Entries, Entry, FollowerProgress, Input, LogIndex, LogPosition, Observation,
-    Receiving, RoleKind, RoleObservation, ServerId, Snapshot, Term,
+    Receiving, RoleKind, RoleObservation, ServerId, Snapshot, Term, WaitingReads,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -79,6 +79,8 @@ pub enum Role {
         heard: BTreeSet<ServerId>,
         /// Who is to lead next, while leadership is being transferred (rule E10).
         transfer: Option<ServerId>,
+        /// The reads that wait at it (rule C3).
+        reads: WaitingReads,
     },
 }
 
@@ -320,8 +322,8 @@ impl ServerState {
                 Role::Candidate { votes, transfer } => {
                     RoleObservation::Candidate { votes, transfer }
                 }
-                Role::Leader { progress, heard, transfer } => {
-                    RoleObservation::Leader { progress, heard, transfer }
+                Role::Leader { progress, heard, transfer, reads } => {
+                    RoleObservation::Leader { progress, heard, transfer, reads }
                 }
             },
         }

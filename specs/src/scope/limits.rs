@@ -17,6 +17,7 @@ pub(super) const TRANSFERS: RangeInclusive<u64> = 0..=7;
 pub(super) const SNAPSHOTS: RangeInclusive<u64> = 0..=7;
 pub(super) const CHUNKS: RangeInclusive<u64> = 1..=7;
 pub(super) const KEPT_ENTRIES: RangeInclusive<u64> = 0..=u64::MAX;
+pub(super) const READS: RangeInclusive<u64> = 0..=7;
 /// The most changes of membership.
 const CHANGES: usize = 8;
 pub(super) const LOCAL_TRANSITIONS: RangeInclusive<u64> = 1..=u64::MAX;
@@ -36,6 +37,8 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("snapshots", scope.snapshots, SNAPSHOTS)?;
     within("chunks", scope.chunks, CHUNKS)?;
     within("kept-entries", scope.kept_entries, KEPT_ENTRIES)?;
+    within("reads", scope.reads, READS)?;
+    within("follower-reads", scope.follower_reads, READS)?;
     check_changes(scope)?;
     let may_be_left_out = [
         ("commands", scope.commands, COMMANDS),
@@ -176,7 +179,12 @@ fn needs(what: String, need: &str) -> ScopeFlaw {
 }
 
 const STALLS: &str = "disk = \"asynchronous\" and disk-stalls = true";
+const READS_ASKED: &str = "reads = 1 or follower-reads = 1 or more";
 const CHANGES_LISTED: &str = "changes = [...], a list of at least one";
+
+fn reads(scope: &Scope) -> bool {
+    scope.reads > 0 || scope.follower_reads > 0
+}
 
 /// What the scope would have to set for the property to apply to it.
 pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'static str> {
@@ -201,6 +209,7 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         Property::SnapshotOfCommitted | Property::NothingLetGoUncovered => {
             (scope.snapshots > 0, "snapshots = 1 or more")
         }
+        Property::LinearizableReads => (reads(scope), READS_ASKED),
         Property::CaughtUpInTime => (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more"),
         _ => return None,
     };
@@ -257,6 +266,13 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         | Goal::SnapshotOverConflict
         | Goal::SnapshotResumed
         | Goal::SnapshotSuperseded => (scope.snapshots > 0, "snapshots = 1 or more"),
+        Goal::ReadServed | Goal::ReadRefused | Goal::ReadWaitsForOwnTerm => {
+            (reads(scope), READS_ASKED)
+        }
+        Goal::FollowerReadServed => (scope.follower_reads > 0, "follower-reads = 1 or more"),
+        Goal::ReadsShareRound => {
+            (scope.reads + scope.follower_reads > 2, "reads = 3 or follower-reads = 3 or more")
+        }
         Goal::TransferGivenUp | Goal::TransferCutOff => {
             (scope.transfers > 0, "transfers = 1 or more")
         }
