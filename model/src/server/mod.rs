@@ -32,7 +32,7 @@ pub(crate) use change::changed;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use state::{Disk, Role, ServerState, Write};
-pub use stored::{ReceivedPart, StoredSnapshot, renamed, size_of};
+pub use stored::{ReceivedPart, StoredSnapshot, executed, renamed, size_of};
 
 use kontiki_specs::{Configuration, Input, Output, ServerId};
 use std::sync::Arc;
