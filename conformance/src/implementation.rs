@@ -2,15 +2,17 @@
 
 use crate::consecutive::disorder;
 use bytes::Bytes;
-use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StartError, StepError, completion};
+use kontiki::core::{
+    Config, Limits, Outputs, Raft, Rejection, StartError, StepError, completion, snapshot_taken,
+};
 use kontiki::storage::{MemoryStore, StoreError};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
     Entries, Entry, Input, LogIndex, LogPosition, Observation, Output, ServerId, Snapshot,
-    SnapshotId,
 };
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 
 /// A server of the implementation with a disk that does what it is told: writes complete when
 /// their completion is the input, in order, and a restart loses the others.
@@ -22,7 +24,33 @@ pub struct Implementation {
     /// Issued and not complete, the oldest first.
     writes: VecDeque<Output>,
     /// The snapshot that is being taken, if one is.
-    taking: Option<(u64, Snapshot)>,
+    taking: Option<Taking>,
+    habit: DiskHabit,
+}
+
+/// What the disk of a server does besides keeping what it is told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DiskHabit {
+    /// It forgets at once what it may forget (rules S1, S4).
+    #[default]
+    Forgets,
+    /// It forgets nothing.
+    Hoards,
+    /// A mistake, for tests: it forgets one entry more.
+    ForgetsTooMuch,
+    /// A mistake, for tests: the log stays when a snapshot is installed.
+    KeepsLog,
+    /// A mistake, for tests: no chunk of a snapshot but the first is there.
+    LosesChunks,
+}
+
+/// A snapshot that is on its way to disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Taking {
+    /// The incarnation in which it was asked for.
+    incarnation: u64,
+    snapshot: Snapshot,
+    bytes: Bytes,
 }
 
 /// How the implementation is run: ways in which it must do the same.
@@ -117,7 +145,14 @@ impl Implementation {
             raft: Raft::start(config, disk)?,
             writes: VecDeque::new(),
             taking: None,
+            habit: DiskHabit::default(),
         })
+    }
+
+    /// The same server with another disk.
+    #[must_use]
+    pub fn with_disk(self, habit: DiskHabit) -> Implementation {
+        Implementation { habit, ..self }
     }
 
     /// Lets an input happen. Consecutive outputs that apply entries are joined: in how many pieces
@@ -131,7 +166,7 @@ impl Implementation {
             Input::Restart { torn } => self.lose_writes(*torn),
             completion if self.completion().as_ref() == Some(completion) => {
                 if let Some(write) = self.writes.pop_front() {
-                    self.raft.store_mut().write(&write);
+                    self.habit.write(self.raft.store_mut(), &write);
                 }
             }
             Input::SnapshotTaken { incarnation, last, size } => {
@@ -156,20 +191,12 @@ impl Implementation {
         self.writes.extend(outputs.iter().filter(|output| completion(output).is_some()).cloned());
         for output in &outputs {
             match output {
-                Output::DropEntries { .. } => self.raft.store_mut().write(output),
-                Output::TakeSnapshot {
-                    incarnation,
-                    last,
-                    configuration,
-                    configuration_position,
-                } => {
-                    let snapshot = Snapshot {
-                        id: SnapshotId { last: *last, taken_by: self.raft.id() },
-                        configuration: (**configuration).clone(),
-                        configuration_position: *configuration_position,
-                        size: 0,
-                    };
-                    self.taking = Some((*incarnation, snapshot));
+                Output::DropEntries { .. } => self.habit.write(self.raft.store_mut(), output),
+                Output::TakeSnapshot { incarnation, .. } => {
+                    let taken = snapshot_taken(output, self.raft.id(), 0);
+                    let (incarnation, bytes) = (*incarnation, Bytes::new());
+                    self.taking =
+                        taken.map(|(snapshot, _)| Taking { incarnation, snapshot, bytes });
                 }
                 _ => {}
             }
@@ -177,21 +204,35 @@ impl Implementation {
         Ok(outputs)
     }
 
-    /// The snapshot that is being taken is on disk, if it is that one. Its bytes are the state
-    /// machine's, and there is none.
-    fn keep_snapshot(&mut self, incarnation: u64, last: LogPosition, size: u64) {
-        let taken = |(begun_in, taking): &mut (u64, Snapshot)| {
-            (*begun_in, taking.id.last) == (incarnation, last)
-        };
-        if let Some((_, snapshot)) = self.taking.take_if(taken) {
-            self.raft.store_mut().keep_snapshot(Snapshot { size, ..snapshot }, Bytes::new());
+    /// The state machine gives the bytes of the snapshot that is being taken. Without one they are
+    /// none, whatever size is said.
+    pub fn fill_snapshot(&mut self, bytes: Bytes) {
+        if let Some(taking) = &mut self.taking {
+            taking.bytes = bytes;
         }
+    }
+
+    /// The snapshot that is being taken is on disk, if it is that one.
+    fn keep_snapshot(&mut self, incarnation: u64, last: LogPosition, size: u64) {
+        let taken = |taking: &mut Taking| {
+            (taking.incarnation, taking.snapshot.id.last) == (incarnation, last)
+        };
+        if let Some(Taking { snapshot, bytes, .. }) = self.taking.take_if(taken) {
+            self.raft.store_mut().keep_snapshot(Snapshot { size, ..snapshot }, bytes);
+        }
+    }
+
+    /// The input that says that the snapshot which is being taken is on disk.
+    pub fn snapshot_completion(&self) -> Option<Input> {
+        let Taking { incarnation, snapshot, bytes } = self.taking.as_ref()?;
+        let (incarnation, last, size) = (*incarnation, snapshot.id.last, bytes.len() as u64);
+        Some(Input::SnapshotTaken { incarnation, last, size })
     }
 
     fn lose_writes(&mut self, torn: Option<u64>) {
         if let (Some(written), Some(write)) = (torn, self.writes.front())
             && let Ok(written) = usize::try_from(written)
-            && written < pieces(write)
+            && tears(write).contains(&written)
         {
             self.raft.store_mut().tear(write, written);
         }
@@ -202,6 +243,11 @@ impl Implementation {
     /// The input that says that the oldest outstanding write is complete.
     pub fn completion(&self) -> Option<Input> {
         completion(self.writes.front()?)
+    }
+
+    /// In which ways a crash may tear the oldest outstanding write: see [`Input::Restart`].
+    pub fn tears(&self) -> Range<usize> {
+        self.writes.front().map_or(0..0, tears)
     }
 
     /// What shows of it.
@@ -234,13 +280,18 @@ impl Implementation {
         &self.raft
     }
 
-    /// Every disk that a crash now may leave: the first writes done, and the next lost or torn.
-    /// Each with how many are done and how many entries of the next are there.
+    /// Every disk that a crash now may leave: the first writes done, and the next lost or torn; a
+    /// chunk of a snapshot only in its middle. Each with how many are done and how much of the next is
+    /// there.
     pub fn disks_after_crash(&self) -> Vec<(usize, Option<u64>, MemoryStore)> {
         let mut disk = self.raft.store().clone();
         let mut all = vec![(0, None, disk.clone())];
         for (done, write) in (1..).zip(&self.writes) {
-            for written in 0..pieces(write) {
+            let middle = |written: &usize| match write {
+                Output::WriteChunk { data, .. } => *written == data.len() / 2,
+                _ => true,
+            };
+            for written in tears(write).filter(middle) {
                 let mut torn = disk.clone();
                 torn.tear(write, written);
                 all.push((done - 1, Some(written as u64), torn));
@@ -252,13 +303,29 @@ impl Implementation {
     }
 }
 
-/// In how many ways a crash may tear a write: by how many of its entries are there; or, if it
-/// installs a snapshot, by the log's being there still.
-fn pieces(write: &Output) -> usize {
+impl DiskHabit {
+    /// Carries out a write, or forgets entries.
+    fn write(self, store: &mut MemoryStore, output: &Output) {
+        match (self, output) {
+            (DiskHabit::Hoards, Output::DropEntries { .. }) => {}
+            (DiskHabit::ForgetsTooMuch, Output::DropEntries { through }) => {
+                store.write(&Output::DropEntries { through: through.next() });
+            }
+            (DiskHabit::KeepsLog, Output::InstallSnapshot { .. }) => store.tear(output, 0),
+            (DiskHabit::LosesChunks, Output::WriteChunk { offset, .. }) if *offset > 0 => {}
+            _ => store.write(output),
+        }
+    }
+}
+
+/// In which ways a crash may tear a write: by how many of its entries are there, or of its bytes; or,
+/// if it installs a snapshot, by the log's being there still.
+fn tears(write: &Output) -> Range<usize> {
     match write {
-        Output::WriteEntries { entries, .. } => entries.len(),
-        Output::InstallSnapshot { .. } => 1,
-        _ => 0,
+        Output::WriteEntries { entries, .. } => 0..entries.len(),
+        Output::WriteChunk { data, .. } => 1..data.len(),
+        Output::InstallSnapshot { .. } => 0..1,
+        _ => 0..0,
     }
 }
 

@@ -4,8 +4,8 @@
 
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::simulate::{
-    Action, Expected, Finding, Parameters, Problem, SimulatedCluster, SimulationError,
-    SimulationOptions, SimulationReport, Survivors, simulate,
+    Action, Compaction, Expected, Finding, Parameters, Problem, SimulatedCluster, SimulationError,
+    SimulationOptions, SimulationReport, SnapshotOf, Survivors, simulate,
 };
 use kontiki_specs::trace::Trace;
 use kontiki_specs::{MembershipChange, ServerId};
@@ -29,9 +29,9 @@ fn nothing_is_found_whatever_the_number_of_servers() {
 }
 
 #[test]
-fn everything_is_exercised_in_two_hundred_thousand_steps() {
+fn everything_is_exercised_in_four_hundred_thousand_steps() {
     for (servers, seed) in [(3, 1), (5, 2), (7, 3)] {
-        let exercised = report(seed, servers, 200_000, 2).exercised;
+        let exercised = report(seed, servers, 400_000, 2).exercised;
         for (what, count) in exercised.counts() {
             assert!(count > 0, "{servers} servers: no {what}");
         }
@@ -77,6 +77,11 @@ const PARAMETERS: Parameters = Parameters {
     window_bytes: None,
     catch_up_rounds: 0,
     memory: Memory::Cold,
+    compaction: Compaction::Often,
+    kept_entries: 1,
+    chunk_bytes: 35,
+    hoarding: false,
+    fault: None,
     survivors: Survivors::All,
 };
 
@@ -134,6 +139,10 @@ fn expected() -> impl Strategy<Value = Expected> {
     prop_oneof![Just(Expected::Unsaid), Just(Expected::Right), Just(Expected::Wrong)]
 }
 
+fn snapshot_of() -> impl Strategy<Value = SnapshotOf> {
+    prop_oneof![Just(SnapshotOf::TooMuch), (0..4_u64).prop_map(SnapshotOf::AllBut)]
+}
+
 /// Any action, also of servers that there are not.
 fn action() -> impl Strategy<Value = Action> {
     let server = || (0..=4_u64).prop_map(ServerId);
@@ -153,6 +162,9 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (server(), prop::option::of(0..3_u64))
             .prop_map(|(server, torn)| Action::Crash { server, torn }),
         2 => server().prop_map(Action::Start),
+        3 => (server(), snapshot_of())
+            .prop_map(|(server, of)| Action::TakeSnapshot { server, of }),
+        3 => server().prop_map(Action::CompleteSnapshot),
         1 => (server(), server()).prop_map(|(from, to)| Action::Cut { from, to }),
         1 => Just(Action::Heal),
         3 => (server(), change(), expected()).prop_map(|(server, change, expected)| {

@@ -67,6 +67,7 @@ fn what_cannot_happen_is_an_error() {
     assert!(matches!(*fails(|c| c.lose(1, 4)).problem, NothingUnderWay { .. }));
     assert!(matches!(*fails(|c| c.timeout(4)).problem, NoServer(_)));
     assert!(matches!(*fails(|c| c.complete_writes(1)).problem, NothingToWrite(_)));
+    assert!(matches!(*fails(|c| c.complete_snapshot(1)).problem, NoSnapshot(_)));
     assert!(matches!(*fails(|c| c.heartbeat(1)).problem, Impossible { .. }));
     assert!(matches!(*fails(|c| c.crash(1)).problem, Crashes(0)));
     assert!(matches!(*fails(|c| c.tear(1, 1)).problem, Impossible { .. }));

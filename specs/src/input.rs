@@ -114,7 +114,8 @@ pub enum Input {
     Restart {
         /// Of the oldest outstanding write only part was lost. If it is of entries, what it
         /// replaces is gone, and this many of its entries, not all, are on disk (rule L11). If it is
-        /// of a snapshot, 0 says that the snapshot is on disk and the log is not gone yet (rule S2).
+        /// of a chunk, this many of its bytes, not all, are on disk, at least one. If it installs a
+        /// snapshot, 0 says that the snapshot is on disk and the log is not gone yet (rule S2).
         torn: Option<u64>,
     },
 }

@@ -5,7 +5,7 @@ use crate::divergence::Reaction;
 use crate::implementation::join_applied;
 use kontiki::core::StartError;
 use kontiki_specs::trace::{Trace, TraceStep};
-use kontiki_specs::{Input, Message, Output, ServerId};
+use kontiki_specs::{Input, Message, Output, ServerId, Snapshot, Term};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A step of a trace.
@@ -30,9 +30,20 @@ pub(super) struct Follow<'a, S> {
     /// Servers after steps that others go on from.
     kept: FxHashMap<u64, S>,
     sent: FxHashSet<(ServerId, ServerId, &'a Message)>,
+    /// Chunks of snapshots, of which a trace tells where they begin. How long they are is their
+    /// driver's to say.
+    chunks: FxHashSet<(ServerId, ServerId, Chunk<'a>)>,
     /// Every step goes on from the server's latest, so the trace tells what happened in order.
     is_history: bool,
     recorded: FxHashSet<ServerId>,
+}
+
+/// What a driver is asked to send in a chunk.
+#[derive(PartialEq, Eq, Hash)]
+struct Chunk<'a> {
+    term: Term,
+    snapshot: &'a Snapshot,
+    offset: u64,
 }
 
 impl<'a, S: Clone> Follow<'a, S> {
@@ -52,6 +63,7 @@ impl<'a, S: Clone> Follow<'a, S> {
             needed,
             kept: FxHashMap::default(),
             sent: FxHashSet::default(),
+            chunks: FxHashSet::default(),
             is_history: trace.steps.iter().all(|step| step.from.is_none()),
             recorded: trace.steps.iter().map(|step| step.server).collect(),
         }
@@ -86,8 +98,15 @@ impl<'a, S: Clone> Follow<'a, S> {
         }
         if self.is_history {
             for output in &step.0.outputs {
-                if let Output::Send { to, message } = output {
-                    self.sent.insert((step.0.server, *to, message));
+                match output {
+                    Output::Send { to, message } => {
+                        self.sent.insert((step.0.server, *to, message));
+                    }
+                    Output::SendChunk { to, term, snapshot, offset } => {
+                        let chunk = Chunk { term: *term, snapshot, offset: *offset };
+                        self.chunks.insert((step.0.server, *to, chunk));
+                    }
+                    _ => {}
                 }
             }
         }
@@ -97,10 +116,15 @@ impl<'a, S: Clone> Follow<'a, S> {
     pub(super) fn check_sent(&self, number: u64, step: &Observed<'_>) -> Result<(), TraceFault> {
         let Input::Deliver { from, message } = &step.0.input else { return Ok(()) };
         let server = step.0.server;
-        if !self.is_history
-            || !self.recorded.contains(from)
-            || self.sent.contains(&(*from, server, message))
-        {
+        let is_unknown = !self.is_history || !self.recorded.contains(from);
+        let is_sent = || match message {
+            Message::InstallSnapshot { term, snapshot, offset, data } if !data.is_empty() => {
+                let chunk = Chunk { term: *term, snapshot, offset: *offset };
+                self.chunks.contains(&(*from, server, chunk))
+            }
+            _ => self.sent.contains(&(*from, server, message)),
+        };
+        if is_unknown || is_sent() {
             return Ok(());
         }
         Err(TraceFault::NeverSent { step: number, server, from: *from })

@@ -78,14 +78,23 @@ pub enum Action {
     TransferExpired(ServerId),
     /// The oldest outstanding write of a server is complete.
     CompleteWrite(ServerId),
+    /// The owner of a server asks for a snapshot (rules S1, S5).
+    TakeSnapshot {
+        /// The server.
+        server: ServerId,
+        /// Of what.
+        of: SnapshotOf,
+    },
+    /// The snapshot that a server is taking is on disk (rule S3).
+    CompleteSnapshot(ServerId),
     /// The oldest outstanding write of a server takes too long (rule E12).
     DiskStalls(ServerId),
     /// A server goes down. What is not on its disk is gone.
     Crash {
         /// The server.
         server: ServerId,
-        /// The oldest outstanding write is torn, if it is of entries: this many of them, counted
-        /// from 0 again after the last, are on disk.
+        /// The oldest outstanding write is torn, if it can be: this many of its entries, or of the
+        /// bytes of a chunk, counted round, are on disk.
         torn: Option<u64>,
     },
     /// A server that is down starts again.
@@ -111,6 +120,16 @@ pub enum Expected {
     Right,
     /// Another one.
     Wrong,
+}
+
+/// What a snapshot is asked of, as seen from the server that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotOf {
+    /// All that is applied and on disk, but for so many entries.
+    AllBut(u64),
+    /// One entry more than that, which is refused.
+    TooMuch,
 }
 
 impl Action {
@@ -142,6 +161,9 @@ impl Action {
                     all.push(plainer(MembershipChange::Replace { voters, learners }));
                 }
                 all
+            }
+            Action::TakeSnapshot { server, of } if of != SnapshotOf::AllBut(0) => {
+                vec![Action::TakeSnapshot { server, of: SnapshotOf::AllBut(0) }]
             }
             Action::Crash { server, torn: Some(torn) } => {
                 let mut plainer = vec![Action::Crash { server, torn: None }];
@@ -187,10 +209,23 @@ impl fmt::Display for Action {
             }
             Action::TransferExpired(server) => write!(f, "{server}: leadership transfer expires"),
             Action::CompleteWrite(server) => write!(f, "{server}: its oldest write is complete"),
+            Action::TakeSnapshot { server, of: SnapshotOf::AllBut(0) } => {
+                write!(f, "{server} is to take a snapshot of all that is settled")
+            }
+            Action::TakeSnapshot { server, of: SnapshotOf::AllBut(entries) } => {
+                write!(
+                    f,
+                    "{server} is to take a snapshot of all that is settled but {entries} entries"
+                )
+            }
+            Action::TakeSnapshot { server, of: SnapshotOf::TooMuch } => {
+                write!(f, "{server} is to take a snapshot of more than is settled")
+            }
+            Action::CompleteSnapshot(server) => write!(f, "{server}: its snapshot is complete"),
             Action::DiskStalls(server) => write!(f, "{server}: its disk makes no progress"),
             Action::Crash { server, torn: None } => write!(f, "{server} crashes"),
             Action::Crash { server, torn: Some(entries) } => {
-                write!(f, "{server} crashes, {entries} entries into its oldest write")
+                write!(f, "{server} crashes, {entries} entries or bytes into its oldest write")
             }
             Action::Start(server) => write!(f, "{server} starts again"),
             Action::Cut { from, to } => write!(f, "the link from {from} to {to} is cut"),

@@ -4,12 +4,13 @@
 mod step;
 mod view;
 
-use super::action::{Action, Expected};
+use super::action::{Action, Expected, SnapshotOf};
 use super::exercised::Exercised;
 use super::invariants::Invariants;
 use super::network::Network;
 use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
+use super::snapshots::SnapshotDriver;
 use crate::implementation::{Implementation, config};
 use crate::shadow::Shadow;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use kontiki_model::actor::servers;
 use kontiki_model::environment::another_configuration;
 use kontiki_model::server::Write;
 use kontiki_specs::trace::TraceStep;
-use kontiki_specs::{Input, Message, ServerId};
+use kontiki_specs::{Input, LogIndex, Message, ServerId};
 
 /// A cluster to which actions are applied, one after the other. After every step of a server all
 /// of it is compared with the model, and the whole cluster is checked.
@@ -38,6 +39,7 @@ pub struct SimulatedCluster {
 struct SimulatedServer {
     implementation: Implementation,
     shadow: Shadow,
+    driver: SnapshotDriver,
     up: bool,
 }
 
@@ -53,7 +55,10 @@ impl SimulatedCluster {
             let config = config(&scope, server.id, parameters.memory);
             let implementation = Implementation::boot(config)
                 .map_err(|error| does_not_start(server.id, error.to_string()))?;
-            all.push(SimulatedServer { implementation, shadow: Shadow::boot(server), up: true });
+            let implementation = implementation.with_disk(parameters.disk_of(server.id));
+            let driver = SnapshotDriver::new(server.id, &parameters);
+            let shadow = Shadow::boot(server);
+            all.push(SimulatedServer { implementation, shadow, driver, up: true });
         }
         Ok(SimulatedCluster {
             network: Network::new(parameters.servers),
@@ -150,6 +155,13 @@ impl SimulatedCluster {
                     None => Ok(()),
                 }
             }
+            Action::TakeSnapshot { server, of } => self.take_snapshot(server, of),
+            Action::CompleteSnapshot(server) => {
+                match self.up(server).and_then(|one| one.implementation.snapshot_completion()) {
+                    Some(completion) => self.step(server, completion),
+                    None => Ok(()),
+                }
+            }
             Action::DiskStalls(server) => self.step(server, Input::DiskStalled),
             Action::Crash { server, torn } => self.crash(server, torn),
             Action::Start(server) => self.start(server),
@@ -198,21 +210,36 @@ impl SimulatedCluster {
         self.step(server, Input::Propose { commands })
     }
 
+    fn take_snapshot(&mut self, server: ServerId, of: SnapshotOf) -> Result<(), Box<Problem>> {
+        let Some((settled, _)) = self.settled(server) else { return Ok(()) };
+        let index = match of {
+            SnapshotOf::AllBut(entries) => LogIndex(settled.0.saturating_sub(entries)),
+            SnapshotOf::TooMuch => settled.next(),
+        };
+        self.step(server, Input::TakeSnapshot { index })
+    }
+
     /// The server loses what is not on its disk. It takes the step of a restart at once, and is
     /// given nothing until it is started: nobody can tell that from a restart later.
     fn crash(&mut self, server: ServerId, torn: Option<u64>) -> Result<(), Box<Problem>> {
-        let Some(one) = self.up(server) else { return Ok(()) };
+        let one = place(server).and_then(|place| self.servers.get(place));
+        let Some(one) = one.filter(|one| one.up) else { return Ok(()) };
         let writes = &one.shadow.state().writes;
-        let torn = match (torn, writes.first()) {
-            (Some(written), Some(Write::Entries { entries, .. })) => {
-                written.checked_rem(entries.len() as u64)
+        let tears = one.implementation.tears();
+        let torn = torn.and_then(|torn| {
+            let round = torn.checked_rem(tears.len() as u64)?;
+            Some(tears.start as u64 + round)
+        });
+        let exercised = &mut self.exercised;
+        exercised.crashes += 1;
+        exercised.writes_lost += u64::from(!writes.is_empty());
+        if torn.is_some() {
+            match writes.first() {
+                Some(Write::Chunk { .. }) => exercised.torn_chunks += 1,
+                Some(Write::Install { .. }) => exercised.torn_installations += 1,
+                _ => exercised.torn_writes += 1,
             }
-            _ => None,
-        };
-        let loses = !writes.is_empty();
-        self.exercised.crashes += 1;
-        self.exercised.writes_lost += u64::from(loses);
-        self.exercised.torn_writes += u64::from(torn.is_some());
+        }
         self.step(server, Input::Restart { torn })?;
         if let Some(one) = self.up_mut(server) {
             one.up = false;
@@ -230,7 +257,8 @@ impl SimulatedCluster {
         }
         let raft = one.implementation.raft();
         let started = Implementation::recover(raft.config().clone(), raft.store().clone())
-            .map_err(|error| does_not_start(server, error.to_string()))?;
+            .map_err(|error| does_not_start(server, error.to_string()))?
+            .with_disk(self.parameters.disk_of(server));
         if started != one.implementation {
             let how = format!("{started:?} and {:?}", one.implementation);
             return Err(does_not_start(server, how));

@@ -1,5 +1,7 @@
 //! What a simulation has made happen, so that it can be seen not to be vacuous.
 
+mod snapshots;
+
 use super::memberships::Memberships;
 use super::taken::Taken;
 use kontiki::core::Raft;
@@ -109,6 +111,50 @@ counts! {
     nothing_to_change = "changes refused of nothing",
     /// Refused: a new voter has not caught up.
     not_caught_up = "changes refused before catching up",
+    /// Snapshots that a server has taken and that have become its own (rule S1).
+    snapshots_taken = "snapshots taken",
+    /// Of these, those of less than was applied and on disk when they were begun (rule S5).
+    snapshots_lagging = "snapshots taken of what lies back",
+    /// Snapshots that were complete when a later one had been installed (rule S3).
+    snapshots_overtaken = "snapshots taken that an installation overtook",
+    /// Snapshots that a crash has interrupted.
+    snapshots_lost = "snapshots lost in a crash",
+    /// Times that a log was let go of.
+    logs_let_go = "logs let go of",
+    /// Chunks that were sent (rule S2).
+    chunks_sent = "chunks of snapshots sent",
+    /// Chunks that a follower did not take: others came before, or it has no need of them.
+    chunks_refused = "chunks refused",
+    /// Chunks of which a crash has left part.
+    torn_chunks = "torn chunks",
+    /// Snapshots that were installed and are on disk.
+    snapshots_installed = "snapshots installed",
+    /// Installations of which a crash has left the snapshot and the old log.
+    torn_installations = "torn installations",
+    /// Logs that conflicted with a snapshot, or reached further, and went.
+    logs_replaced = "logs that a snapshot has replaced",
+    /// Snapshots that were offered to who has all that they cover.
+    offered_in_vain = "snapshots offered in vain",
+    /// Leaders that went on with what a follower had of their snapshot.
+    snapshots_resumed = "snapshots resumed",
+    /// Snapshots that were received in part when another came.
+    snapshots_superseded = "snapshots superseded",
+    /// Of these, those that ended with the same entry.
+    of_two_takers = "snapshots superseded by another of the same index",
+    /// Followers that acknowledged a snapshot: from there on they are sent entries.
+    caught_up_by_snapshot = "followers caught up by snapshot",
+    /// Servers that started from a snapshot.
+    restarts_from_snapshot = "restarts from a snapshot",
+    /// Servers that started with part of another server's snapshot.
+    restarts_receiving = "restarts with part of a snapshot",
+    /// Refused: not applied, or not on disk.
+    not_settled = "snapshots refused of what is not settled",
+    /// Refused: the server waits to be taken in.
+    configuration_unknown = "snapshots refused of who knows no configuration",
+    /// Refused: there is one that covers as much.
+    snapshot_exists = "snapshots refused of what is covered",
+    /// Refused: one is being taken.
+    snapshot_under_way = "snapshots refused while one is taken",
 }
 
 impl Exercised {
@@ -116,6 +162,7 @@ impl Exercised {
     pub(super) fn note(&mut self, taken: &Taken<'_>, raft: &Raft<MemoryStore>) {
         let Taken { role, outputs, .. } = *taken;
         self.note_request(taken);
+        self.note_snapshots(taken, raft);
         for output in outputs {
             match output {
                 Output::RoleChanged { role: after } => {
@@ -185,11 +232,10 @@ impl Exercised {
             Refusal::LearnerIsVoter { .. } => self.learner_is_voter += 1,
             Refusal::NothingToChange => self.nothing_to_change += 1,
             Refusal::NotCaughtUp { .. } => self.not_caught_up += 1,
-            // No snapshots are taken.
-            Refusal::NotSettled { .. }
-            | Refusal::ConfigurationUnknown
-            | Refusal::SnapshotExists { .. }
-            | Refusal::SnapshotUnderWay { .. } => {}
+            Refusal::NotSettled { .. } => self.not_settled += 1,
+            Refusal::ConfigurationUnknown => self.configuration_unknown += 1,
+            Refusal::SnapshotExists { .. } => self.snapshot_exists += 1,
+            Refusal::SnapshotUnderWay { .. } => self.snapshot_under_way += 1,
             // Limits of the implementation alone, which simulations leave out of reach.
             Refusal::NothingProposed
             | Refusal::CommandTooLarge { .. }

@@ -204,9 +204,11 @@ fn settle(cluster: &mut SimulatedCluster) -> Result<(), Box<Problem>> {
     while cluster.steps() - begin <= STEPS_TO_QUIET {
         let writing = cluster.ids().filter(|server| cluster.is_writing(*server));
         let writes = writing.map(Action::CompleteWrite);
+        let taking = cluster.ids().filter(|server| cluster.is_taking_snapshot(*server));
+        let snapshots = taking.map(Action::CompleteSnapshot);
         let links = cluster.loaded_links();
         let messages = links.map(|(from, to, _)| Action::Deliver { from, to, nth: 0 });
-        let due: Vec<Action> = writes.chain(messages).collect();
+        let due: Vec<Action> = writes.chain(snapshots).chain(messages).collect();
         if due.is_empty() {
             return Ok(());
         }

@@ -4,7 +4,9 @@
 use super::problem::Invariant;
 use kontiki::core::Raft;
 use kontiki::storage::MemoryStore;
-use kontiki_specs::{Configuration, Entry, LogIndex, LogPosition, Payload, RoleKind, ServerId};
+use kontiki_specs::{
+    Configuration, Entry, LogIndex, LogPosition, Payload, RoleKind, ServerId, Snapshot,
+};
 use std::sync::Arc;
 
 /// A set of servers: the bit of a server is its place, one less than its id.
@@ -70,10 +72,13 @@ impl Known {
 /// The configurations of all servers, and how those that were committed followed each other.
 #[derive(Clone, Debug)]
 pub(super) struct Memberships {
-    /// By place: the one that the server was started with, then those in its log.
+    /// By place: that of the server's snapshot, or the one that it was started with, then those behind
+    /// it in its log.
     known: Vec<Vec<Known>>,
-    /// The last that was committed.
-    committed: Configuration,
+    /// Those that were committed, in order. The first is the one that the cluster was started with.
+    committed: Vec<(LogPosition, Configuration)>,
+    /// What each server was started with.
+    bootstrap: Vec<Known>,
     /// How many configurations that are not joint were committed.
     pub(super) completed: u64,
     /// How many of these made learners voters.
@@ -92,9 +97,12 @@ impl Memberships {
             let bootstrap = if id <= voters { bootstrap } else { Configuration::default() };
             Known::of(LogPosition::default(), bootstrap)
         };
+        let bootstrap: Vec<Known> = (1..=servers).map(first).collect();
+        let begin = bootstrap.first().map(|first| (*first.configuration).clone());
         Memberships {
-            known: (1..=servers).map(|id| vec![first(id)]).collect(),
-            committed: Configuration::default(),
+            known: bootstrap.iter().map(|first| vec![first.clone()]).collect(),
+            bootstrap,
+            committed: vec![(LogPosition::default(), begin.unwrap_or_default())],
             completed: 0,
             promotions: 0,
             aborted: 0,
@@ -107,9 +115,34 @@ impl Memberships {
         self.aborted += self.replace(place, first, entries);
     }
 
-    /// A server's log is what its disk holds.
-    pub(super) fn restarts(&mut self, place: usize, log: &[Entry]) {
+    /// A server's log is what its disk holds, and begins behind a snapshot, or before its end.
+    pub(super) fn restarts(&mut self, place: usize, snapshot: Option<&Snapshot>, log: &[Entry]) {
         self.replace(place, LogIndex(1), log);
+        if let (Some(known), Some(first)) = (self.known.get_mut(place), self.bootstrap.get(place)) {
+            known.retain(|known| known.position.index.0 > 0);
+            known.insert(0, first.clone());
+        }
+        self.has_snapshot(place, snapshot);
+    }
+
+    /// S1: a server has a snapshot, whose configuration stands for those before.
+    pub(super) fn has_snapshot(&mut self, place: usize, snapshot: Option<&Snapshot>) {
+        let (Some(known), Some(snapshot)) = (self.known.get_mut(place), snapshot) else { return };
+        let (at, configuration) = (snapshot.configuration_position, &snapshot.configuration);
+        let same = |first: &Known| first.position == at && *first.configuration == *configuration;
+        if known.first().is_some_and(same) {
+            return;
+        }
+        known.retain(|known| known.position.index > at.index);
+        known.insert(0, Known::of(at, configuration.clone()));
+    }
+
+    /// S2: a server's log is gone, and a snapshot stands for it.
+    pub(super) fn begins_behind(&mut self, place: usize, snapshot: &Snapshot) {
+        if let Some(known) = self.known.get_mut(place) {
+            let at = snapshot.configuration_position;
+            *known = vec![Known::of(at, snapshot.configuration.clone())];
+        }
     }
 
     /// Returns how many configurations are gone.
@@ -159,15 +192,21 @@ impl Memberships {
         Some(by.quorums)
     }
 
-    /// Entries were committed that nobody has committed before.
-    pub(super) fn committed(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            let Payload::Configuration(configuration) = &entry.payload else { continue };
-            let promotes = !self.committed.learners.is_disjoint(&configuration.voters);
-            self.promotions += u64::from(promotes);
-            self.completed += u64::from(configuration.outgoing.is_empty());
-            self.committed = configuration.clone();
-        }
+    /// An entry was committed that nobody has committed before.
+    pub(super) fn committed(&mut self, entry: &Entry) {
+        let Payload::Configuration(configuration) = &entry.payload else { return };
+        let (_, before) = self.committed_as_of(entry.index);
+        let promotes = !before.learners.is_disjoint(&configuration.voters);
+        self.promotions += u64::from(promotes);
+        self.completed += u64::from(configuration.outgoing.is_empty());
+        self.committed.push((entry.position(), configuration.clone()));
+    }
+
+    /// The last configuration that was committed up to an index, and where it stands.
+    pub(super) fn committed_as_of(&self, index: LogIndex) -> (LogPosition, &Configuration) {
+        let known = self.committed.partition_point(|(position, _)| position.index <= index);
+        let (position, configuration) = &self.committed[known.max(1) - 1];
+        (*position, configuration)
     }
 
     /// What must hold of one server after each of its steps.
@@ -307,7 +346,7 @@ mod tests {
         appends(&mut memberships, 0, at(2, 1), of(&[1], &[]));
         let found = memberships.check_logs(0, &last, |_| false).map_err(|(invariant, _)| invariant);
         assert_eq!(found, Err(Invariant::OnePendingConfiguration));
-        memberships.committed(&[first]);
+        memberships.committed(&first);
         assert_eq!((memberships.completed, memberships.promotions), (1, 0));
         let found = memberships
             .check_logs(0, &last, |at| at.index.0 == 1)

@@ -10,6 +10,7 @@
 mod action;
 mod cluster;
 mod exercised;
+mod fault;
 mod finding;
 mod invariants;
 mod lineage;
@@ -23,13 +24,16 @@ mod regime;
 mod run;
 mod schedule;
 mod shrink;
+mod snapshots;
+mod state_machine;
 mod taken;
 
-pub use action::{Action, Expected};
+pub use action::{Action, Expected, SnapshotOf};
 pub use cluster::SimulatedCluster;
 pub use exercised::Exercised;
+pub use fault::Fault;
 pub use finding::Finding;
-pub use parameters::{Parameters, Survivors};
+pub use parameters::{Compaction, Parameters, Survivors};
 pub use problem::{Invariant, Problem};
 
 use run::{Run, run};

@@ -1,30 +1,38 @@
 //! What operators ask of a cluster, at random: what makes sense as a rule, and what does not.
 
-use super::action::{Action, Expected};
-use super::parameters::Parameters;
-use kontiki_specs::{Configuration, MembershipChange, ServerId};
+use super::action::{Action, Expected, SnapshotOf};
+use super::parameters::{Compaction, Parameters};
+use kontiki_specs::{Configuration, LogIndex, MembershipChange, ServerId};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-/// How often operators ask in a run.
+/// How often operators ask in a run that is not long.
 const REQUESTS: RangeInclusive<u32> = 0..=200;
 
-/// Who changes the membership of a cluster.
+/// How many entries more than the last a snapshot is to cover, where snapshots are taken seldom.
+const SELDOM: u64 = 40;
+/// What state machines that compact by themselves do at once: several snapshots may so end with one
+/// entry.
+const ROUND: u64 = 8;
+
+/// Who changes the membership of a cluster, and asks for snapshots.
 pub(super) struct Operator {
     servers: u64,
     /// Servers must catch up as learners before they become voters.
     catch_up: bool,
+    compaction: Compaction,
     requests_left: u32,
 }
 
 impl Operator {
-    pub(super) fn new(parameters: &Parameters, random: &mut StdRng) -> Operator {
+    pub(super) fn new(parameters: &Parameters, times: u32, random: &mut StdRng) -> Operator {
         Operator {
             servers: parameters.servers,
             catch_up: parameters.catch_up_rounds > 0,
-            requests_left: random.random_range(REQUESTS),
+            compaction: parameters.compaction,
+            requests_left: times * random.random_range(REQUESTS),
         }
     }
 
@@ -59,6 +67,32 @@ impl Operator {
     pub(super) fn transfer(&mut self, server: ServerId, random: &mut StdRng) -> Action {
         self.requests_left -= 1;
         Action::TransferLeadership { server, to: ServerId(random.random_range(1..=self.servers)) }
+    }
+
+    /// Asks a server for a snapshot, if it is time for one: of all that is applied and on disk, or of
+    /// what a state machine is done with that lags behind, and now and then of too much or too little.
+    pub(super) fn snapshot(
+        &self,
+        server: ServerId,
+        settled: LogIndex,
+        covered: LogIndex,
+        random: &mut StdRng,
+    ) -> Option<Action> {
+        let new = settled.0.saturating_sub(covered.0);
+        let due = match self.compaction {
+            Compaction::Never => return None,
+            Compaction::Seldom => new >= SELDOM,
+            Compaction::Often => new > 0,
+        };
+        let of = match random.random_range(0..32) {
+            0 => SnapshotOf::TooMuch,
+            1 => SnapshotOf::AllBut(random.random_range(0..=settled.0)),
+            _ if !due => return None,
+            2..16 => SnapshotOf::AllBut(0),
+            16..24 => SnapshotOf::AllBut(random.random_range(0..new)),
+            _ => SnapshotOf::AllBut(settled.0 % ROUND),
+        };
+        Some(Action::TakeSnapshot { server, of })
     }
 
     /// A change of one server to which it can be applied. More come in than go.

@@ -1,6 +1,7 @@
 //! What a run draws from its seed before it begins.
 
-use crate::implementation::Memory;
+use super::fault::Fault;
+use crate::implementation::{DiskHabit, Memory};
 use kontiki_specs::scope::{Disk, Scope};
 use kontiki_specs::{MembershipChange, Property, ServerId};
 use rand::Rng;
@@ -35,8 +36,29 @@ pub struct Parameters {
     pub catch_up_rounds: u64,
     /// How much of the log stays in memory.
     pub memory: Memory,
+    /// How often servers take snapshots (rules S1, S5).
+    pub compaction: Compaction,
+    /// How many entries that a snapshot covers stay in the log (rule S1).
+    pub kept_entries: u64,
+    /// The most bytes of a snapshot in one message (rule S2).
+    pub chunk_bytes: u64,
+    /// Whether disks forget nothing of what they may forget (rule S4).
+    pub hoarding: bool,
+    /// What is wrong with the driver of S1: nothing, but in tests.
+    pub fault: Option<Fault>,
     /// Who is there at the end, when the cluster must recover.
     pub survivors: Survivors,
+}
+
+/// How often the servers of a run take snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// Never: what is not let go of is sent entry by entry.
+    Never,
+    /// Seldom: logs become long.
+    Seldom,
+    /// As often as may be: followers that are away for a while find that what they lack is let go of.
+    Often,
 }
 
 /// Which servers are up when nothing fails any more.
@@ -58,6 +80,16 @@ const WINDOWS: [u64; 5] = [1, 2, 4, 16, 256];
 /// none of them, for one to three, and for some. (A single entry goes all the same.)
 const BYTES: [Option<u64>; 5] = [None, None, Some(1), Some(100), Some(400)];
 const ROUNDS: [u64; 5] = [0, 0, 1, 3, 10];
+const COMPACTIONS: [Compaction; 5] = [
+    Compaction::Never,
+    Compaction::Seldom,
+    Compaction::Often,
+    Compaction::Often,
+    Compaction::Often,
+];
+const KEPT: [u64; 5] = [0, 0, 1, 3, 10];
+/// A snapshot of a run has some ninety bytes: so these are one to six chunks, or many.
+const CHUNK_BYTES: [u64; 5] = [8, 20, 35, 60, 1000];
 
 fn one_of<T: Copy>(values: [T; 5], random: &mut StdRng) -> T {
     values[random.random_range(0..values.len())]
@@ -83,11 +115,30 @@ impl Parameters {
             leader_contact,
             check_quorum: leader_contact || random.random(),
             memory: Memory::ALL[random.random_range(0..Memory::ALL.len())],
+            compaction: one_of(COMPACTIONS, random),
+            kept_entries: one_of(KEPT, random),
+            chunk_bytes: one_of(CHUNK_BYTES, random),
+            hoarding: random.random_ratio(1, 4),
+            fault: None,
             survivors: match random.random_range(0..4) {
                 0 => Survivors::Few { lowest_go: true },
                 1 => Survivors::Few { lowest_go: false },
                 _ => Survivors::All,
             },
+        }
+    }
+
+    /// What is wrong with the driver of a server.
+    pub fn fault_of(&self, server: ServerId) -> Option<Fault> {
+        self.fault.filter(|_| server == ServerId(1))
+    }
+
+    /// What the disk of a server does.
+    pub fn disk_of(&self, server: ServerId) -> DiskHabit {
+        match self.fault_of(server) {
+            Some(Fault::Disk(habit)) => habit,
+            _ if self.hoarding => DiskHabit::Hoards,
+            _ => DiskHabit::Forgets,
         }
     }
 
@@ -105,6 +156,11 @@ impl Parameters {
             window_bytes: None,
             catch_up_rounds: 0,
             memory: Memory::Cold,
+            compaction: Compaction::Often,
+            kept_entries: 0,
+            chunk_bytes: 35,
+            hoarding: false,
+            fault: None,
             survivors: Survivors::All,
         }
     }
@@ -118,8 +174,6 @@ impl Parameters {
             Property::LeaderHasMajority,
             Property::CaughtUpInTime,
             Property::PromotedWhenCaughtUp,
-            Property::SnapshotOfCommitted,
-            Property::NothingLetGoUncovered,
             Property::LinearizableReads,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
@@ -147,9 +201,9 @@ impl Parameters {
             changes: (1..=self.servers).map(ServerId).map(MembershipChange::AddVoter).collect(),
             catch_up_rounds: self.catch_up_rounds,
             transfers: 7,
-            snapshots: 0,
-            chunks: 1,
-            kept_entries: 0,
+            snapshots: 7,
+            chunks: 7,
+            kept_entries: self.kept_entries,
             reads: 0,
             follower_reads: 0,
             properties: Property::ALL.iter().copied().filter(always).collect(),
@@ -171,7 +225,8 @@ impl fmt::Display for Parameters {
         write!(
             f,
             "{} servers, {} of them voters at first, pre-vote {}, leader contact {}, check-quorum {}, \
-             batch {}{}, window {}{}, {} catch-up rounds, {} memory, {}",
+             batch {}{}, window {}{}, {} catch-up rounds, {} memory, snapshots {}, \
+             {} entries kept, chunks of {} bytes, {} disks, {}{}",
             self.servers,
             self.voters,
             on(self.pre_vote),
@@ -187,11 +242,20 @@ impl fmt::Display for Parameters {
                 Memory::Cold => "cold",
                 Memory::Scant => "scant",
             },
+            match self.compaction {
+                Compaction::Never => "never taken",
+                Compaction::Seldom => "seldom taken",
+                Compaction::Often => "often taken",
+            },
+            self.kept_entries,
+            self.chunk_bytes,
+            if self.hoarding { "hoarding" } else { "forgetting" },
             match self.survivors {
                 Survivors::All => "all up at the end",
                 Survivors::Few { lowest_go: true } => "few up at the end, of high ids",
                 Survivors::Few { lowest_go: false } => "few up at the end, of low ids",
             },
+            self.fault.map(|fault| format!(", {fault}")).unwrap_or_default(),
         )
     }
 }

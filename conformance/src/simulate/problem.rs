@@ -51,9 +51,18 @@ pub enum Invariant {
     LogMatching,
     /// What servers commit is the beginning of one history.
     OneHistory,
-    /// What is applied is that history in order, each entry once, from the first again after a
-    /// restart, and as soon as it is committed.
+    /// What is applied is that history in order, each entry once, from behind the snapshot again after
+    /// a restart, and as soon as it is committed.
     AppliedInOrder,
+    /// Two state machines that have come to the same index, by entries or by a snapshot, are the same.
+    SameContent,
+    /// What a snapshot says is so: it is of what is committed, with the configuration as of there
+    /// (rule S1).
+    SnapshotOfCommitted,
+    /// What is let go of, in memory or on disk, is covered by the snapshot beside it (rule S1).
+    NothingLetGoUncovered,
+    /// What is on disk of a snapshot, or arrives of one, is what its taker wrote (rule S2).
+    SnapshotBytes,
     /// What is committed is on the disks of a quorum of the configuration that committed it.
     CommittedOnDisks,
     /// The configuration in force at a server is the last in its log (rule M2).
@@ -94,6 +103,12 @@ impl fmt::Display for Invariant {
             Invariant::AppliedInOrder => {
                 "what is applied is what is committed, in order, each entry once"
             }
+            Invariant::SameContent => "state machines that have come to one index are the same",
+            Invariant::SnapshotOfCommitted => {
+                "a snapshot is of what is committed, with the configuration as of there"
+            }
+            Invariant::NothingLetGoUncovered => "what is let go of is covered by a snapshot",
+            Invariant::SnapshotBytes => "a snapshot's bytes are what its taker wrote",
             Invariant::CommittedOnDisks => "what is committed is on the disks of a quorum",
             Invariant::NewestConfiguration => "the configuration in force is the last in the log",
             Invariant::OnePendingConfiguration => {

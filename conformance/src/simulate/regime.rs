@@ -24,10 +24,12 @@ pub(super) enum Class {
     Transfer,
     TransferExpires,
     DiskStalls,
+    TakeSnapshot,
+    CompleteSnapshot,
 }
 
 impl Class {
-    pub(super) const ALL: [Class; 15] = [
+    pub(super) const ALL: [Class; 17] = [
         Class::Deliver,
         Class::Duplicate,
         Class::Drop,
@@ -43,6 +45,8 @@ impl Class {
         Class::Transfer,
         Class::TransferExpires,
         Class::DiskStalls,
+        Class::TakeSnapshot,
+        Class::CompleteSnapshot,
     ];
 }
 
@@ -73,6 +77,8 @@ pub(super) enum Partition {
     None,
     /// Two groups that do not hear each other.
     Halves,
+    /// One server that neither hears the others nor is heard: it falls behind.
+    One,
     /// Two groups, of which only one hears the other.
     OneWay,
     /// Two groups that do not hear each other, and one server that hears and is heard by all.
@@ -82,29 +88,35 @@ pub(super) enum Partition {
 }
 
 /// Weights in the order of [`Class::ALL`].
-const CALM: [u32; 15] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 0, 2, 15, 1, 2, 0];
-const LOSSY: [u32; 15] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 0, 2, 10, 1, 2, 0];
-const SLOW_DISKS: [u32; 15] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 1, 2, 15, 1, 2, 3];
-const CRASHING: [u32; 15] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 2, 6, 15, 1, 2, 1];
-const ELECTIONS: [u32; 15] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 1, 2, 10, 4, 4, 1];
-const CONTEST: [u32; 15] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 1, 4, 20, 4, 4, 2];
-const STORM: [u32; 15] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 2, 5, 12, 3, 4, 2];
+const CALM: [u32; 17] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 0, 2, 15, 1, 2, 0, 6, 10];
+const LOSSY: [u32; 17] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 0, 2, 10, 1, 2, 0, 6, 10];
+const SLOW_DISKS: [u32; 17] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 1, 2, 15, 1, 2, 3, 6, 2];
+const CRASHING: [u32; 17] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 2, 6, 15, 1, 2, 1, 6, 6];
+const ELECTIONS: [u32; 17] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 1, 2, 10, 4, 4, 1, 5, 6];
+const CONTEST: [u32; 17] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 1, 4, 20, 4, 4, 2, 6, 4];
+const STORM: [u32; 17] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 2, 5, 12, 3, 4, 2, 6, 6];
 
 impl Regime {
-    fn of(weights: [u32; 15], order: Order, partition: Partition) -> Regime {
+    fn of(weights: [u32; 17], order: Order, partition: Partition) -> Regime {
         Regime { weights, total: weights.iter().sum(), order, partition }
     }
 
     pub(super) fn draw(random: &mut StdRng) -> Regime {
-        let partitions =
-            [Partition::Halves, Partition::OneWay, Partition::Bridge, Partition::Scattered];
+        let partitions = [
+            Partition::One,
+            Partition::Halves,
+            Partition::OneWay,
+            Partition::Bridge,
+            Partition::Scattered,
+        ];
         let partition = partitions[random.random_range(0..partitions.len())];
         let cut = |some: bool| if some { partition } else { Partition::None };
-        match random.random_range(0..10) {
+        match random.random_range(0..11) {
             0 => Regime::of(CALM, Order::Kept, Partition::None),
             1 => Regime::of(LOSSY, Order::Any, Partition::None),
             2 => Regime::of(LOSSY, Order::Reversed, cut(random.random())),
             3 => Regime::of(CALM, Order::Kept, partition),
+            10 => Regime::of(CALM, Order::Kept, Partition::One),
             4 => Regime::of(ELECTIONS, Order::Any, partition),
             5 => Regime::of(SLOW_DISKS, Order::Kept, cut(random.random())),
             6 => Regime::of(CRASHING, Order::Any, cut(random.random())),
@@ -134,14 +146,17 @@ impl Partition {
         if self == Partition::Bridge && ids.len() > 2 {
             ids.pop();
         }
-        let some = random.random_range(0..ids.len().max(1));
+        let some = match self {
+            Partition::One => 1.min(ids.len()),
+            _ => random.random_range(0..ids.len().max(1)),
+        };
         let (one, other) = ids.split_at(some);
         let across = one.iter().flat_map(|a| other.iter().map(|b| (*a, *b)));
         let cut = |(from, to)| Action::Cut { from, to };
         match self {
             Partition::None => Vec::new(),
             Partition::OneWay => across.map(cut).collect(),
-            Partition::Halves | Partition::Bridge => {
+            Partition::One | Partition::Halves | Partition::Bridge => {
                 across.flat_map(|(a, b)| [cut((a, b)), cut((b, a))]).collect()
             }
             Partition::Scattered => {

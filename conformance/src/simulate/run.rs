@@ -3,8 +3,9 @@
 use super::action::Action;
 use super::cluster::SimulatedCluster;
 use super::exercised::Exercised;
+use super::fault::Fault;
 use super::liveness::recover;
-use super::parameters::Parameters;
+use super::parameters::{Compaction, Parameters};
 use super::problem::Problem;
 use super::schedule::{Schedule, randomness};
 use rand::Rng;
@@ -12,6 +13,10 @@ use std::ops::RangeInclusive;
 
 /// How many steps servers take in a run, until it is to recover.
 const RUN_STEPS: RangeInclusive<u64> = 2_000..=5_000;
+/// How many in a long one, if logs are let go of: they would become long otherwise, and steps slow.
+const LONG_RUN_STEPS: RangeInclusive<u64> = 10_000..=50_000;
+/// One of so many runs is long.
+const LONG_RUNS: u32 = 16;
 /// Actions for each of those steps, at most: some do nothing.
 const ACTIONS_PER_STEP: u64 = 4;
 
@@ -33,10 +38,17 @@ pub(super) struct Failure {
 
 /// Takes the run of a seed.
 pub(super) fn run(seed: u64, servers: u64) -> Run {
+    run_with(seed, servers, None)
+}
+
+/// Takes the run of a seed, with something wrong.
+pub(super) fn run_with(seed: u64, servers: u64, fault: Option<Fault>) -> Run {
     let mut random = randomness(seed);
-    let parameters = Parameters::draw(servers, &mut random);
-    let last_step = random.random_range(RUN_STEPS);
-    let mut schedule = Schedule::new(&parameters, random);
+    let parameters = Parameters { fault, ..Parameters::draw(servers, &mut random) };
+    let may_be_long = parameters.compaction != Compaction::Never;
+    let is_long = may_be_long && random.random_ratio(1, LONG_RUNS);
+    let last_step = random.random_range(if is_long { LONG_RUN_STEPS } else { RUN_STEPS });
+    let mut schedule = Schedule::new(&parameters, last_step.div_ceil(*RUN_STEPS.end()), random);
     let mut actions = Vec::new();
     let failed =
         |actions, in_recovery, problem| Some(Failure { parameters, actions, in_recovery, problem });

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 
 /// How many actions a regime lasts.
 const REGIME_ACTIONS: RangeInclusive<u32> = 100..=600;
-/// How many proposals there are in a run: logs stay short enough to be compared often.
+/// How many proposals there are in a run that is not long: logs stay short enough to be compared often.
 const PROPOSALS: RangeInclusive<u32> = 5..=80;
 /// Commands are proposed so many at a time, and now and then many.
 const COMMANDS: [RangeInclusive<u64>; 2] = [1..=3, 4..=20];
@@ -22,6 +22,8 @@ const COMMAND_BYTES: [RangeInclusive<u64>; 2] = [0..=40, 41..=500];
 const USUAL: (u32, u32) = (15, 16);
 /// How fast the clock or the disk of one server may be against another's.
 const RATES: RangeInclusive<u32> = 1..=8;
+/// How many chances to be complete a snapshot that is being taken may pass by, about.
+const SNAPSHOT_TAKES: [u32; 4] = [1, 1, 4, 64];
 /// How often another class is drawn when nothing of the first can happen.
 const REDRAWS: u32 = 16;
 
@@ -47,10 +49,14 @@ struct Rates {
     contact: u32,
     quorum_contact: u32,
     disk: u32,
+    snapshots: u32,
+    /// A snapshot that it takes is complete at one of so many chances.
+    snapshot_takes: u32,
 }
 
 impl Rates {
     fn draw(random: &mut StdRng) -> Rates {
+        let snapshot_takes = SNAPSHOT_TAKES[random.random_range(0..SNAPSHOT_TAKES.len())];
         let mut rate = || random.random_range(RATES);
         Rates {
             election: rate(),
@@ -58,18 +64,21 @@ impl Rates {
             contact: rate(),
             quorum_contact: rate(),
             disk: rate(),
+            snapshots: rate(),
+            snapshot_takes,
         }
     }
 }
 
 impl Schedule {
-    /// A schedule for a cluster with these parameters. `random` goes on from where the parameters
-    /// were drawn, so that one seed gives both.
-    pub(super) fn new(parameters: &Parameters, mut random: StdRng) -> Schedule {
+    /// A schedule for a cluster with these parameters, in a run that lasts so many times as long as
+    /// others. `random` goes on from where the parameters were drawn, so that one seed gives both.
+    pub(super) fn new(parameters: &Parameters, times: u64, mut random: StdRng) -> Schedule {
+        let times = u32::try_from(times).unwrap_or(u32::MAX);
         let servers = parameters.servers;
         let rates = (0..servers).map(|_| Rates::draw(&mut random)).collect();
-        let proposals_left = random.random_range(PROPOSALS);
-        let operator = Operator::new(parameters, &mut random);
+        let proposals_left = times * random.random_range(PROPOSALS);
+        let operator = Operator::new(parameters, times, &mut random);
         Schedule {
             regime: Regime::draw(&mut random),
             random,
@@ -120,9 +129,9 @@ impl Schedule {
                 self.message(cluster, |from, to, nth| Action::Duplicate { from, to, nth })
             }
             Class::Drop => self.message(cluster, |from, to, nth| Action::Drop { from, to, nth }),
-            Class::CompleteWrite => self
-                .server(|server| cluster.is_writing(server), |rates| rates.disk)
-                .map(Action::CompleteWrite),
+            Class::CompleteWrite => self.write(cluster),
+            Class::TakeSnapshot => self.snapshot(cluster),
+            Class::CompleteSnapshot => self.complete_snapshot(cluster),
             Class::DiskStalls => {
                 self.server(|server| cluster.is_writing(server), |_| 1).map(Action::DiskStalls)
             }
@@ -232,13 +241,53 @@ impl Schedule {
         self.random.random_range(range)
     }
 
-    /// A crash, half of the time one that tears the write under way if there is one to tear.
+    /// Half of the time of who is sent another server's snapshot, if there is one.
+    fn snapshot(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        let receives = |server| cluster.is_receiving_snapshot(server);
+        let receivers = self.random.random() && cluster.ids().any(receives);
+        let may_take = |server| cluster.is_up(server) && (!receivers || receives(server));
+        let server = self.server(may_take, |rates| rates.snapshots)?;
+        let (settled, covered) = cluster.settled(server)?;
+        let action = self.operator.snapshot(server, settled, covered, &mut self.random)?;
+        // A state machine that compacts by itself says how far, and is done (rule S5).
+        if self.random.random_ratio(1, 4) {
+            self.pending.push(Action::CompleteSnapshot(server));
+        }
+        Some(action)
+    }
+
+    fn complete_snapshot(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        let server = self.server(|server| cluster.is_taking_snapshot(server), |_| 1)?;
+        let rates = self.rates.get(usize::try_from(server.0 - 1).ok()?)?;
+        let complete = self.random.random_ratio(1, rates.snapshot_takes);
+        complete.then_some(Action::CompleteSnapshot(server))
+    }
+
+    /// A write is complete, or now and then a server crashes in the midst of a snapshot's.
+    fn write(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        let server = self.server(|server| cluster.is_writing(server), |rates| rates.disk)?;
+        if cluster.is_writing_snapshot(server) && self.random.random_ratio(1, 8) {
+            return Some(self.crash_of(server, cluster));
+        }
+        Some(Action::CompleteWrite(server))
+    }
+
+    /// A crash, half of the time of a server that is writing what can be torn, if there is one.
     fn crash(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
-        let server = self.server(|server| cluster.is_up(server), |_| 1)?;
-        let entries = cluster.entries_being_written(server);
-        let entries = entries.filter(|_| self.random.random());
-        let torn = entries.map(|entries| self.random.random_range(0..entries));
-        Some(Action::Crash { server, torn })
+        let may_tear = |server| !cluster.tears(server).is_empty();
+        let writes = self.random.random() && cluster.ids().any(may_tear);
+        let may_crash = |server| cluster.is_up(server) && (!writes || may_tear(server));
+        let server = self.server(may_crash, |_| 1)?;
+        Some(self.crash_of(server, cluster))
+    }
+
+    /// Half of the time it tears what is being written.
+    fn crash_of(&mut self, server: ServerId, cluster: &SimulatedCluster) -> Action {
+        let tears = cluster.tears(server);
+        let ways = Some(tears.end - tears.start).filter(|ways| *ways > 0);
+        let ways = ways.filter(|_| self.random.random());
+        let torn = ways.map(|ways| self.random.random_range(0..ways));
+        Action::Crash { server, torn }
     }
 }
 

@@ -1,8 +1,9 @@
 //! A step that a server has taken, with what it was before.
 
+use super::state_machine::Content;
 use kontiki::core::Raft;
 use kontiki::storage::MemoryStore;
-use kontiki_specs::{Input, Message, Output, RoleKind, RoleObservation, ServerId};
+use kontiki_specs::{Input, Message, Output, RoleKind, RoleObservation, ServerId, SnapshotId};
 
 /// What is known of a step besides the server as it is afterwards.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +18,15 @@ pub(super) struct Taken<'a> {
     pub(super) heirs: &'a [ServerId],
     /// Whether it was campaigning because a leader had told it to (rule E10).
     pub(super) was_told: bool,
+    /// What it had of another server's snapshot before: which one, and how many bytes.
+    pub(super) received: Option<(SnapshotId, u64)>,
+    /// Whether it was taking a snapshot before.
+    pub(super) was_taking: bool,
     pub(super) input: &'a Input,
     pub(super) outputs: &'a [Output],
+    /// What its state machine came to by each snapshot that it was restored from, and each entry that
+    /// it executed, in the order of the outputs; after a restart, first what it starts with.
+    pub(super) contents: &'a [Content],
 }
 
 impl Taken<'_> {

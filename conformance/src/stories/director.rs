@@ -7,7 +7,7 @@ use kontiki_model::environment::Environment;
 use kontiki_model::server::{Disk, RaftServer, ServerState};
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
-use kontiki_specs::{Input, Output, ServerId};
+use kontiki_specs::{Input, ServerId};
 
 /// The most steps of a story: it is to be read.
 const MAX_STEPS: usize = 120;
@@ -115,8 +115,8 @@ impl Director {
             return Err(self.error(StoryProblem::TooLong(MAX_STEPS)));
         }
         for output in &outputs {
-            if let Output::Send { to, message } = output {
-                self.network.send(id, *to, message.clone());
+            if let Some((to, message)) = self.environment.message(&after, output) {
+                self.network.send(id, to, message);
             }
         }
         let observation = after.observe();

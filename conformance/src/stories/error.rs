@@ -42,6 +42,9 @@ pub enum StoryProblem {
     /// A write is to complete, and there is none.
     #[error("{0} writes nothing")]
     NothingToWrite(ServerId),
+    /// A snapshot is to be complete, and none is being taken.
+    #[error("{0} takes no snapshot")]
+    NoSnapshot(ServerId),
     /// The scope does not let this happen, or not now.
     #[error("this cannot happen to {server} now: {input}")]
     Impossible {

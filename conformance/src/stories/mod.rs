@@ -16,6 +16,7 @@ mod membership;
 mod moves;
 mod network;
 mod scenes;
+mod snapshots;
 mod write_crash;
 
 pub use director::Director;
@@ -52,5 +53,6 @@ pub fn all() -> Result<Vec<Story>, StoryError> {
     stories.extend([contact::leader_contact()?, contact::check_quorum()?]);
     stories.extend([membership::joint_change()?, membership::bug_of_2015_avoided()?]);
     stories.extend([membership::shrinking_quorum()?, membership::transfer()?]);
+    stories.extend(snapshots::all()?);
     Ok(stories)
 }

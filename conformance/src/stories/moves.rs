@@ -2,7 +2,8 @@
 
 use super::{Director, StoryError, StoryProblem};
 use bytes::Bytes;
-use kontiki_specs::{Input, MembershipChange, Message, ServerId};
+use kontiki_model::environment::snapshot_completion;
+use kontiki_specs::{Input, LogIndex, MembershipChange, Message, ServerId};
 use std::str::FromStr;
 
 /// Each of these is one step of one server, or what the network does between steps. All of them
@@ -56,6 +57,20 @@ impl Director {
     /// An operator asks a server to hand leadership over, which it may refuse.
     pub fn transfer_leadership(&mut self, server: u64, to: u64) -> Result<(), StoryError> {
         self.happen(ServerId(server), Input::TransferLeadership { to: ServerId(to) })
+    }
+
+    /// The owner of a server asks for a snapshot of what is applied up to an index; the server may
+    /// refuse it.
+    pub fn take_snapshot(&mut self, server: u64, index: u64) -> Result<(), StoryError> {
+        self.happen(ServerId(server), Input::TakeSnapshot { index: LogIndex(index) })
+    }
+
+    /// The snapshot that a server takes is on disk.
+    pub fn complete_snapshot(&mut self, server: u64) -> Result<(), StoryError> {
+        match snapshot_completion(self.state(server)?) {
+            Some(completion) => self.happen(ServerId(server), completion),
+            None => Err(self.error(StoryProblem::NoSnapshot(ServerId(server)))),
+        }
     }
 
     /// The oldest message from one server to another arrives.

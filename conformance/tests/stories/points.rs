@@ -110,7 +110,7 @@ fn write_crash() {
     assert!(ever(&torn, 1, |o| count("y=1", &o.log) == 1));
     assert!(!ever(&story("write-crash-unheard"), 3, leads));
     let committed = story("write-crash-committed");
-    let in_life = |life: usize| count("x=1", &applied(&committed, 1)[life]);
+    let in_life = |life: usize| count("x=1", &applied(&committed, 1)[life].1);
     assert_eq!((in_life(0), in_life(1)), (1, 1));
 }
 
@@ -132,8 +132,9 @@ fn failover() {
         assert_eq!(count("x=1", &last(&story, 1).log), times, "{point}");
     }
     let story = story("failover-after-commit");
-    let lives =
-        |server| applied(&story, server).iter().map(|life| count("x=1", life)).collect::<Vec<_>>();
+    let lives = |server| {
+        applied(&story, server).iter().map(|(_, life)| count("x=1", life)).collect::<Vec<_>>()
+    };
     assert_eq!((lives(1), lives(2), lives(3)), (vec![1, 1], vec![1], vec![1]));
     let crash = |step: &&TraceStep| !matches!(step.input, Input::Restart { .. });
     let before = story.trace.steps.iter().take_while(crash);
@@ -251,4 +252,50 @@ fn transfer() {
     assert_eq!(granted, [Some(ServerId(3))]);
     assert!(leads(last(&story, 3)) && last(&story, 3).term == Term(2));
     assert_one_log(&story, &[1, 2, 3]);
+}
+
+/// Whose snapshots the chunks are of that a server takes, and whether others come before them.
+fn chunks_written(story: &Story, server: u64) -> Vec<(u64, bool)> {
+    let outputs = steps(story, server).flat_map(|step| &step.outputs);
+    let chunks = outputs.filter_map(|output| match output {
+        Output::WriteChunk { snapshot, offset, .. } => Some((snapshot.id.taken_by.0, *offset > 0)),
+        _ => None,
+    });
+    chunks.collect()
+}
+
+#[test]
+fn snapshot_resumed() {
+    let story = story("snapshot-resumed");
+    // The first chunk once, the second twice: the first time it is lost in the crash.
+    assert_eq!(chunks_written(&story, 3), [(1, false), (1, true), (1, true)]);
+    let restart = |step: &&TraceStep| matches!(step.input, Input::Restart { .. });
+    let back = steps(&story, 3).find(restart).unwrap();
+    assert!(back.observation.receiving.is_some_and(|part| part.durable > 0));
+    assert_eq!(last(&story, 3).log_base.index, LogIndex(2));
+    assert_one_log(&story, &[1, 3]);
+    assert_eq!(last(&story, 2).applied_index, last(&story, 3).applied_index);
+}
+
+#[test]
+fn snapshot_superseded() {
+    let story = story("snapshot-superseded");
+    assert_eq!(chunks_written(&story, 3), [(1, false), (2, false), (2, true)]);
+    let ends = |server| last(&story, server).snapshot.as_ref().map(|own| own.id.last).unwrap();
+    assert_eq!(ends(1), ends(3));
+    assert_eq!(last(&story, 3).snapshot, last(&story, 2).snapshot);
+    assert!(leads(last(&story, 2)));
+    assert_one_log(&story, &[1, 2, 3]);
+}
+
+#[test]
+fn snapshot_conflict() {
+    let story = story("snapshot-conflict");
+    assert!(ever(&story, 3, |o| count("x=3", &o.log) == 1 && leads(o)));
+    let restart = |step: &&TraceStep| step.input == Input::Restart { torn: Some(0) };
+    let back = &steps(&story, 3).find(restart).unwrap().observation;
+    assert_eq!((back.log_base.index, back.applied_index), (LogIndex(2), LogIndex(2)));
+    assert!(back.log.is_empty() && back.durable_snapshot.is_some());
+    assert_one_log(&story, &[1, 3]);
+    assert_eq!(count("x=3", &last(&story, 2).log), 0);
 }

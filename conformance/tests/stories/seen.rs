@@ -42,16 +42,24 @@ pub fn count(command: &'static str, log: &[Entry]) -> usize {
     log.iter().filter(|entry| entry.payload == payload).count()
 }
 
-/// For each life of a server, the entries that it applies.
-pub fn applied(story: &Story, server: u64) -> Vec<Vec<Entry>> {
-    let mut lives = vec![Vec::new()];
+/// The index of the last entry of a log, whether it is let go of or not.
+pub fn last_index(of: &Observation) -> u64 {
+    of.log_base.index.0 + of.log.len() as u64
+}
+
+/// For each life of a server, the entries that it applies, and the index that its snapshot covers as
+/// it begins. A snapshot that is installed begins a new life of the state machine.
+pub fn applied(story: &Story, server: u64) -> Vec<(u64, Vec<Entry>)> {
+    let mut lives = vec![(0, Vec::new())];
     for step in steps(story, server) {
-        if matches!(step.input, Input::Restart { .. }) {
-            lives.push(Vec::new());
+        let restores = |output: &Output| matches!(output, Output::Restore { .. });
+        if matches!(step.input, Input::Restart { .. }) || step.outputs.iter().any(restores) {
+            let covered = step.observation.snapshot.as_ref().map_or(0, |own| own.id.last.index.0);
+            lives.push((covered, Vec::new()));
         }
         for output in &step.outputs {
             if let Output::Apply { entries } = output {
-                lives.last_mut().unwrap().extend(entries.iter().cloned());
+                lives.last_mut().unwrap().1.extend(entries.iter().cloned());
             }
         }
     }
@@ -61,10 +69,9 @@ pub fn applied(story: &Story, server: u64) -> Vec<Vec<Entry>> {
 /// All these servers have the same log in the end, and have committed and applied all of it.
 pub fn assert_one_log(story: &Story, servers: &[u64]) {
     for server in servers {
-        let end = last(story, *server);
-        assert_eq!(end.log, last(story, servers[0]).log, "{}, S{server}", story.name);
-        let length = end.log.len() as u64;
+        let (end, other) = (last(story, *server), last(story, servers[0]));
+        assert_eq!((end.log_base, &end.log), (other.log_base, &other.log), "{}", story.name);
         let reached = [end.durable_index.0, end.commit_index.0, end.applied_index.0];
-        assert_eq!(reached, [length; 3], "{}, S{server}", story.name);
+        assert_eq!(reached, [last_index(end); 3], "{}, S{server}", story.name);
     }
 }

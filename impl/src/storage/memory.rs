@@ -69,12 +69,21 @@ impl MemoryStore {
         }
     }
 
-    /// Carries out part of a write: of entries, only the first `written` of them; of an installation,
-    /// the snapshot is there and the log not gone yet. Leaves others alone.
+    /// The bytes that it has of another server's snapshot.
+    pub fn received_bytes(&self) -> Option<&[u8]> {
+        self.receiving.as_ref().map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// Carries out part of a write: of entries, only the first `written` of them; of a chunk, only the
+    /// first `written` of its bytes, at least one; of an installation, the snapshot is there and the
+    /// log not gone yet. Leaves others alone.
     pub fn tear(&mut self, output: &Output, written: usize) {
         match output {
             Output::WriteEntries { first_index, entries, .. } => {
                 self.replace_from(*first_index, &entries.part(0..written));
+            }
+            Output::WriteChunk { snapshot, offset, data, .. } if written > 0 => {
+                self.receive(snapshot, *offset, &data[..written.min(data.len())]);
             }
             Output::InstallSnapshot { .. } => self.own_received(),
             _ => {}

@@ -36,8 +36,8 @@ pub struct Received {
 /// Writes are carried out in the order issued. After a crash, those up to some point are there and
 /// those after it are not. A write of term and vote is there entirely or not at all; of a write of
 /// entries that was under way, only the first entries may be there, in place of what it replaces
-/// (rule L11). Of an installation of a snapshot, the snapshot may be there and the log not gone yet
-/// (rule S2).
+/// (rule L11). Of a chunk of a snapshot, only the first bytes may be there. Of an installation of a
+/// snapshot, the snapshot may be there and the log not gone yet (rule S2).
 ///
 /// A snapshot that the server takes keeps no place among the writes (rule S3). None of them is of
 /// what it covers: that was on disk before (rule S1). So a store may forget entries as soon as

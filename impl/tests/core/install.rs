@@ -171,6 +171,20 @@ fn a_snapshot_that_is_whole_when_the_server_starts_is_installed_when_it_is_asked
 
 /// On disk the snapshot comes first, then the log goes (rule S2).
 #[test]
+fn what_a_crash_leaves_of_a_chunk_is_a_smaller_one() {
+    let raft = &mut follower();
+    step(raft, offer(0, b"ab"));
+    let (writes, _) = begin(raft, offer(2, b"cd"));
+    raft.store_mut().tear(&writes[0], 1);
+    step(raft, Input::Restart { torn: Some(1) });
+    assert_eq!(receiving(raft), Some((3, 3)));
+    assert_eq!(raft.store().received_bytes(), Some(&b"abc"[..]));
+    assert_eq!(sent(&step(raft, offer(0, b""))), [says(offered().id, 0, 3)]);
+    step(raft, offer(3, b"de"));
+    is_installed(raft, &offered());
+}
+
+#[test]
 fn a_crash_between_the_halves_of_an_installation_ends_it() {
     let raft = &mut follower();
     step(raft, offer(0, b"abc"));

@@ -6,8 +6,7 @@
 use super::step::Step;
 use super::stored::ReceivedPart;
 use super::{Disk, Mutation, Role, Write};
-use bytes::Bytes;
-use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, Output, ServerId, Term};
+use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, Output, ServerId, Snapshot, Term};
 use std::ops::Range;
 
 impl Step<'_> {
@@ -132,6 +131,16 @@ impl Step<'_> {
     }
 }
 
+impl Disk {
+    /// S2: bytes of a snapshot go behind those that are there; the first take the place of all others.
+    fn receive(&mut self, snapshot: &Snapshot, offset: u64, data: &[u8]) {
+        let part = self.receiving.take().filter(|_| offset > 0);
+        let mut bytes = part.map(|part| part.bytes.to_vec()).unwrap_or_default();
+        bytes.extend_from_slice(data);
+        self.receiving = Some(ReceivedPart { snapshot: snapshot.clone(), bytes: bytes.into() });
+    }
+}
+
 impl Write {
     /// The output that asks for the write, if it is issued in this incarnation.
     pub(super) fn issued(&self, incarnation: u64) -> Output {
@@ -159,8 +168,8 @@ impl Write {
     }
 
     /// What so many of a write's entries, not all of them, make of a disk. Term and vote are
-    /// written entirely or not at all, and so is a chunk. S2: of a snapshot that is installed, the
-    /// snapshot comes first, and then the log goes.
+    /// written entirely or not at all. S2: of a chunk it is so many of its bytes. Of a snapshot that is
+    /// installed, the snapshot comes first, and then the log goes.
     pub fn tear(&self, written: u64, disk: &mut Disk) {
         match self {
             Write::Entries { first_index, entries, .. } => {
@@ -169,13 +178,20 @@ impl Write {
                     disk.log.replace_from(*first_index, &entries[..written]);
                 }
             }
+            Write::Chunk { snapshot, offset, data } => {
+                let written = usize::try_from(written).unwrap_or(usize::MAX);
+                if (1..data.len()).contains(&written) {
+                    disk.receive(snapshot, *offset, &data[..written]);
+                }
+            }
             Write::Install { snapshot, .. } => disk.snapshot = Some(snapshot.clone()),
-            Write::HardState { .. } | Write::Chunk { .. } => {}
+            Write::HardState { .. } => {}
         }
     }
 
     /// How many of its entries a crash may leave on this disk, short of all, other than by losing
-    /// the write.
+    /// the write. Of a chunk it may leave any number of bytes, which is for a simulation to try: to the
+    /// rules a part of a chunk is a smaller chunk.
     pub fn tears(&self, disk: &Disk) -> Range<u64> {
         match self {
             Write::HardState { .. } | Write::Chunk { .. } => 0..0,
@@ -198,11 +214,7 @@ impl Write {
                 disk.log.replace_from(*first_index, entries);
             }
             Write::Chunk { snapshot, offset, data } => {
-                let part = disk.receiving.take().filter(|_| *offset > 0);
-                let mut bytes = part.map(|part| part.bytes.to_vec()).unwrap_or_default();
-                bytes.extend_from_slice(data);
-                let snapshot = snapshot.clone();
-                disk.receiving = Some(ReceivedPart { snapshot, bytes: Bytes::from(bytes) });
+                disk.receive(snapshot, *offset, data);
             }
             Write::Install { snapshot, .. } => {
                 disk.log = snapshot.log();

@@ -22,25 +22,48 @@ pub fn entry_bytes(entry: &Entry) -> u64 {
 ///
 /// The log begins behind its base: a snapshot stands for the entries up to there, and no rule can look
 /// at them. The model keeps them all the same, as what the snapshot's state machine has executed, so
-/// that the properties read as they would without snapshots.
+/// that the properties read as they would without snapshots. Only a simulation, which asks for no
+/// property, has a log [forget](Log::forget) them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Log {
-    /// All entries, those that a snapshot stands for included.
+    /// All entries, those that a snapshot stands for included. If the first is not that of index 1, it
+    /// stands for those before it, too.
     entries: Arc<Vec<Entry>>,
     base: LogIndex,
 }
 
 impl Log {
-    /// A log with these entries; the first must have index 1 and none may be missing.
+    /// A log with these entries, of which none may be missing.
     pub fn from_entries(entries: Vec<Entry>) -> Self {
         Log::behind(LogIndex::ZERO, entries)
     }
 
     /// A log that begins behind `base`; the entries up to there are what a snapshot stands for.
     pub fn behind(base: LogIndex, entries: Vec<Entry>) -> Self {
-        debug_assert!(entries.iter().zip(1..).all(|(entry, index)| entry.index.0 == index));
-        debug_assert!(entries.len() as u64 >= base.0);
-        Log { entries: Arc::new(entries), base }
+        let log = Log { entries: Arc::new(entries), base };
+        let first = log.forgotten() + 1;
+        debug_assert!(log.entries.iter().zip(first..).all(|(entry, index)| entry.index.0 == index));
+        debug_assert!(first <= base.0.max(1) && base <= log.last_index());
+        log
+    }
+
+    /// How many entries the first one stands for, besides itself.
+    fn forgotten(&self) -> u64 {
+        self.entries.first().map_or(0, |first| first.index.previous().0)
+    }
+
+    /// How many of the entries at hand have an index up to this one.
+    fn count_up_to(&self, index: LogIndex) -> usize {
+        let count = index.0.saturating_sub(self.forgotten());
+        usize::try_from(count).unwrap_or(usize::MAX).min(self.entries.len())
+    }
+
+    /// Forgets the entries before the base: memory stays bounded, and no rule can tell.
+    pub fn forget(&mut self) {
+        let before = self.count_up_to(self.base.previous());
+        if before > 0 {
+            Arc::make_mut(&mut self.entries).drain(..before);
+        }
     }
 
     /// The last entry that is let go of; index 0 and term 0 if none is.
@@ -61,8 +84,7 @@ impl Log {
     /// The entries up to and including an index, with those that a snapshot stands for: for
     /// properties.
     pub fn up_to(&self, last: LogIndex) -> &[Entry] {
-        let kept = usize::try_from(last.0).unwrap_or(usize::MAX).min(self.entries.len());
-        &self.entries[..kept]
+        &self.entries[..self.count_up_to(last)]
     }
 
     /// The entry at an index, though a snapshot may stand for it: for properties.
@@ -77,7 +99,7 @@ impl Log {
 
     /// The index of the last entry; the base's if there is none.
     pub fn last_index(&self) -> LogIndex {
-        LogIndex(self.entries.len() as u64)
+        LogIndex(self.forgotten() + self.entries.len() as u64)
     }
 
     /// The last entry's position; the base if there is none.
@@ -123,9 +145,7 @@ impl Log {
 
     /// The entries from an index on, as far as they are behind the base.
     pub fn from(&self, first: LogIndex) -> &[Entry] {
-        let skipped = first.previous().max(self.base).0;
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
-        self.entries.get(skipped..).unwrap_or_default()
+        &self.entries[self.count_up_to(first.previous().max(self.base))..]
     }
 
     /// Appends an entry of this term; its index is the next one.
@@ -137,8 +157,8 @@ impl Log {
 
     /// Drops the entry at an index and all after it, those up to the base apart.
     pub fn truncate_from(&mut self, first: LogIndex) {
-        let kept = first.previous().max(self.base).0;
-        Arc::make_mut(&mut self.entries).truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        let kept = self.count_up_to(first.previous().max(self.base));
+        Arc::make_mut(&mut self.entries).truncate(kept);
     }
 
     /// Drops what stands from `first` on and puts `entries` there; none of them stands before the

@@ -34,7 +34,7 @@ pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use read::number_of_follower_read;
 pub use state::{Disk, Role, ServerState, Write};
-pub use stored::{ReceivedPart, StoredSnapshot, renamed, size_of};
+pub use stored::{ReceivedPart, StoredSnapshot, executed, renamed, size_of};
 
 use kontiki_specs::{Configuration, Input, Output, ServerId};
 use std::sync::Arc;

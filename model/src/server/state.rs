@@ -292,13 +292,18 @@ impl ServerState {
 
     /// What both sides of the comparison must agree on.
     pub fn observe(&self) -> Observation {
+        self.observe_from(LogIndex::ZERO)
+    }
+
+    /// As [`ServerState::observe`], but of the log only the entries from an index on.
+    pub fn observe_from(&self, first: LogIndex) -> Observation {
         Observation {
             term: self.term,
             vote: self.vote,
             durable_term: self.disk.term,
             durable_vote: self.disk.vote,
             log_base: self.log.base(),
-            log: self.log.kept().to_vec(),
+            log: self.log.from(first).to_vec(),
             snapshot: self.snapshot.as_ref().map(|own| own.about.clone()),
             durable_snapshot: self.disk.snapshot.as_ref().map(|own| own.about.id),
             taking: self.taking.as_ref().map(|taking| taking.id.last),

@@ -12,7 +12,8 @@ use std::sync::Arc;
 pub struct StoredSnapshot {
     /// What is known of it.
     pub about: Snapshot,
-    /// What its state machine has executed: every entry that it covers.
+    /// What its state machine has executed: every entry that it covers. In a simulation the first may
+    /// stand for those before it.
     pub executed: Arc<Vec<Entry>>,
 }
 
@@ -75,8 +76,9 @@ pub fn size_of(by: ServerId, executed: &[Entry]) -> u64 {
 pub fn executed(bytes: &[u8]) -> Option<Vec<Entry>> {
     let lines: Vec<Line> = parsed(bytes).collect::<Option<_>>()?;
     let by = lines.first()?.by;
+    let first = lines.first()?.executed.index.0;
     let in_order =
-        lines.iter().zip(1..).all(|(line, index)| line.executed.index == LogIndex(index));
+        lines.iter().zip(first..).all(|(line, index)| line.executed.index == LogIndex(index));
     let whole = in_order && lines.iter().all(|line| line.by == by);
     whole.then(|| lines.into_iter().map(|line| line.executed).collect())
 }

@@ -19,7 +19,11 @@ impl SimulatedCluster {
         let raft = one.implementation.raft();
         let (role, transfers_to) = (raft.role(), raft.transfers_to());
         let heirs = heirs(raft);
-        let was_told = matches!(one.shadow.state().role, Role::Candidate { transfer: true, .. });
+        let before = one.shadow.state();
+        let was_told = matches!(before.role, Role::Candidate { transfer: true, .. });
+        let received =
+            before.receiving.as_ref().map(|part| (part.snapshot.id, part.bytes.len() as u64));
+        let was_taking = before.taking.is_some();
         let reaction = one.react(server, &input)?;
         if let Some(record) = &mut self.record {
             record.extend(one.recorded(server, &input, &reaction));
@@ -41,14 +45,23 @@ impl SimulatedCluster {
                 return Err(Box::new(Problem::Broken { invariant, server, how }));
             }
         };
+        let wrong_bytes = |how| {
+            let invariant = Invariant::SnapshotBytes;
+            Box::new(Problem::Broken { invariant, server, how })
+        };
+        let carried_out = one.driver.carry_out(&input, &outputs, &mut one.implementation);
+        let contents = carried_out.map_err(wrong_bytes)?;
         let taken = Taken {
             place: at,
             role,
             transfers_to,
             heirs: &heirs,
             was_told,
+            received,
+            was_taking,
             input: &input,
             outputs: &outputs,
+            contents: &contents,
         };
         self.exercised.note(&taken, one.implementation.raft());
         for output in &outputs {
@@ -59,8 +72,10 @@ impl SimulatedCluster {
         }
         let all = &self.servers;
         self.invariants.check(&taken, |at| all.get(at).map(|one| &one.implementation))?;
+        let Some(one) = self.servers.get_mut(at) else { return Ok(()) };
         for output in outputs {
-            if let Output::Send { to, message } = output {
+            let message = one.driver.message(output, &one.implementation);
+            if let Some((to, message)) = message.map_err(wrong_bytes)? {
                 self.network.send(server, to, message);
             }
         }

@@ -2,7 +2,8 @@
 
 use super::{SimulatedCluster, place};
 use kontiki_model::server::Write;
-use kontiki_specs::{Configuration, LogPosition, RoleKind, ServerId};
+use kontiki_specs::{Configuration, LogIndex, LogPosition, RoleKind, ServerId};
+use std::ops::Range;
 
 impl SimulatedCluster {
     /// Whether a server is up.
@@ -71,12 +72,34 @@ impl SimulatedCluster {
         self.up(server).is_some_and(|one| !one.shadow.state().writes.is_empty())
     }
 
-    /// How many entries the oldest outstanding write of a server has, if it is of entries.
-    pub fn entries_being_written(&self, server: ServerId) -> Option<u64> {
-        match self.up(server)?.shadow.state().writes.first()? {
-            Write::Entries { entries, .. } => Some(entries.len() as u64),
-            Write::HardState { .. } | Write::Chunk { .. } | Write::Install { .. } => None,
-        }
+    /// In which ways a crash may tear the oldest outstanding write of a server that is up.
+    pub fn tears(&self, server: ServerId) -> Range<u64> {
+        let tears = self.up(server).map_or(0..0, |one| one.implementation.tears());
+        tears.start as u64..tears.end as u64
+    }
+
+    /// Whether a server is up, and its oldest outstanding write is of another server's snapshot.
+    pub fn is_writing_snapshot(&self, server: ServerId) -> bool {
+        let oldest = self.up(server).and_then(|one| one.shadow.state().writes.first());
+        matches!(oldest, Some(Write::Chunk { .. } | Write::Install { .. }))
+    }
+
+    /// Whether a server is up and has part of another server's snapshot, which is not installed.
+    pub fn is_receiving_snapshot(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.shadow.state().receiving.is_some())
+    }
+
+    /// Whether a server is up and takes a snapshot.
+    pub fn is_taking_snapshot(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.implementation.raft().taking_snapshot().is_some())
+    }
+
+    /// The last index that a server which is up has applied and has on disk, and the last that its
+    /// snapshot covers.
+    pub fn settled(&self, server: ServerId) -> Option<(LogIndex, LogIndex)> {
+        let raft = self.up(server)?.implementation.raft();
+        let covered = raft.snapshot().map(|own| own.id.last.index).unwrap_or_default();
+        Some((raft.applied_index().min(raft.durable_index()), covered))
     }
 
     /// The links that messages can be taken from, with how many are under way on each.

@@ -1,11 +1,13 @@
 //! Leaders: one a term, by votes on disk, and with all that was committed before.
 
+use super::history::Committed;
+use super::known_log::KnownLog;
 use super::{Broken, Invariants};
 use crate::implementation::Implementation;
 use crate::simulate::problem::Invariant;
 use kontiki::core::Raft;
 use kontiki::storage::{HardState, LogStore, MemoryStore};
-use kontiki_specs::{RoleKind, ServerId, Term};
+use kontiki_specs::{LogIndex, RoleKind, ServerId, Term};
 
 impl Invariants {
     pub(super) fn leads<'a>(
@@ -23,7 +25,8 @@ impl Invariants {
             |disk: HardState| disk.term > term || disk == HardState { term, vote: Some(server) };
         let disk = |place| servers(place).and_then(|one| one.raft().store().hard_state().ok());
         let votes = self.set_of(|place| disk(place).is_some_and(bears_out));
-        let first = self.logs.get(place).and_then(|log| log.iter().find(|own| own.term == term));
+        let own = |log: &KnownLog| log.entries().iter().find(|own| own.term == term).cloned();
+        let first = self.logs.get(place).and_then(own);
         let first = first.map_or(raft.last_index().next(), |entry| entry.index);
         let quorums = self.memberships.elected(place, first);
         if !quorums.is_some_and(|quorums| quorums.contains(votes)) {
@@ -43,14 +46,19 @@ impl Invariants {
         term: Term,
     ) -> Result<(), Broken> {
         let Some(log) = self.logs.get(place) else { return Ok(()) };
-        let needed = self.history.iter().rposition(|(_, committed)| *committed < term);
-        let needed = needed.map_or(0, |last| last + 1);
-        let missing = self.history.iter().take(needed).enumerate().find(|(at, (entry, _))| {
-            log.get(*at).is_none_or(|own| own.position() != entry.position())
-        });
-        let Some((_, (entry, committed))) = missing else { return Ok(()) };
-        let how =
-            format!("{server} leads in term {term} without {entry}, committed in term {committed}");
+        let earlier = self.history.iter().rfind(|committed| committed.term < term);
+        let needed = earlier.map_or(LogIndex::ZERO, |committed| committed.position.index);
+        // What is let go of is covered by a snapshot of what is committed.
+        let from = usize::try_from(log.base().index.previous().0).unwrap_or(usize::MAX);
+        let known = self.history.iter().skip(from);
+        let mut known = known.take_while(|committed| committed.position.index <= needed);
+        let lacks = |is: &&Committed| log.position_at(is.position.index) != Some(is.position);
+        let Some(Committed { position, term: committed, .. }) = known.find(lacks) else {
+            return Ok(());
+        };
+        let how = format!(
+            "{server} leads in term {term} without {position}, committed in term {committed}"
+        );
         Err((Invariant::LeaderCompleteness, how))
     }
 
@@ -60,7 +68,9 @@ impl Invariants {
         known: usize,
         servers: &impl Fn(usize) -> Option<&'a Implementation>,
     ) -> Result<(), Broken> {
-        let Some(committed) = self.history.get(known).map(|(_, term)| *term) else { return Ok(()) };
+        let Some(committed) = self.history.get(known).map(|first| first.term) else {
+            return Ok(());
+        };
         for place in 0..self.logs.len() {
             let Some(raft) = servers(place).map(Implementation::raft) else { continue };
             if raft.role() == RoleKind::Leader && raft.term() > committed {

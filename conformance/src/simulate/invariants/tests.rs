@@ -3,7 +3,7 @@
 use super::*;
 use kontiki::core::Config;
 use kontiki::storage::HardState;
-use kontiki_specs::{Message, Payload};
+use kontiki_specs::{Configuration, Entry, Message, Payload, Snapshot, SnapshotId};
 
 fn entry(index: u64, term: u64, command: &'static [u8]) -> Entry {
     let payload = Payload::Command(command.into());
@@ -32,8 +32,11 @@ fn broken(servers: &[Implementation], steps: &[(usize, Output)]) -> Option<Invar
             transfers_to: None,
             heirs: &[],
             was_told: false,
+            received: None,
+            was_taking: false,
             input: &Input::HeartbeatTimeout,
             outputs: std::slice::from_ref(output),
+            contents: &[Content::default()],
         };
         match invariants.check(&taken, all) {
             Ok(()) => None,
@@ -111,20 +114,78 @@ fn what_is_sent_is_what_the_log_holds() {
     }
 }
 
+/// What is broken when a server applies an entry, executed as it should be.
+fn applies(
+    invariants: &mut Invariants,
+    place: usize,
+    entry: &Entry,
+    term: u64,
+) -> Option<Invariant> {
+    let before = entry.index.previous();
+    let before = invariants.committed_at(before).map(|before| before.content).unwrap_or_default();
+    let applied = invariants.applies(place, entry, before.after(entry), Term(term));
+    applied.err().map(|(invariant, _)| invariant)
+}
+
 #[test]
 fn there_is_one_history() {
     let mut invariants = Invariants::new(&Parameters::plain(3));
-    assert_eq!(invariants.applies(0, &[entry(1, 1, b"a")], Term(1)), Ok(()));
-    assert_eq!(invariants.applies(1, &[entry(1, 1, b"a")], Term(1)), Ok(()));
-    let other = invariants.applies(2, &[entry(1, 1, b"b")], Term(1));
-    assert_eq!(other.map_err(|(invariant, _)| invariant), Err(Invariant::OneHistory));
+    assert_eq!(applies(&mut invariants, 0, &entry(1, 1, b"a"), 1), None);
+    assert_eq!(applies(&mut invariants, 1, &entry(1, 1, b"a"), 1), None);
+    let other_term = applies(&mut invariants, 2, &entry(1, 2, b"a"), 2);
+    assert_eq!(other_term, Some(Invariant::OneHistory));
+    let mut invariants = Invariants::new(&Parameters::plain(3));
+    assert_eq!(applies(&mut invariants, 0, &entry(1, 1, b"a"), 1), None);
+    let other_content = applies(&mut invariants, 1, &entry(1, 1, b"b"), 1);
+    assert_eq!(other_content, Some(Invariant::SameContent));
+}
+
+fn snapshot(index: u64, term: u64) -> Snapshot {
+    let last = LogPosition { index: LogIndex(index), term: Term(term) };
+    Snapshot {
+        id: SnapshotId { last, taken_by: ServerId(1) },
+        configuration: Configuration::of_voters((1..=3).map(ServerId)),
+        configuration_position: LogPosition::default(),
+        size: 1,
+    }
+}
+
+#[test]
+fn a_snapshot_is_of_what_is_committed() {
+    let mut invariants = Invariants::new(&Parameters::plain(3));
+    assert_eq!(applies(&mut invariants, 0, &entry(1, 1, b"a"), 1), None);
+    let content = invariants.committed_at(LogIndex(1)).map(|first| first.content).unwrap();
+    let mut goes_on = |snapshot: &Snapshot, content| {
+        let goes_on = invariants.goes_on_from(1, snapshot, content);
+        goes_on.err().map(|(invariant, _)| invariant)
+    };
+    assert_eq!(goes_on(&snapshot(1, 1), content), None);
+    assert_eq!(goes_on(&snapshot(1, 1), Content::default()), Some(Invariant::SameContent));
+    for other in [snapshot(2, 1), snapshot(1, 2)] {
+        assert_eq!(goes_on(&other, content), Some(Invariant::SnapshotOfCommitted));
+    }
+    let configuration = Configuration::of_voters([ServerId(1)]);
+    let other = Snapshot { configuration, ..snapshot(1, 1) };
+    assert_eq!(goes_on(&other, content), Some(Invariant::SnapshotOfCommitted));
+    // The server that goes on from it has applied what it covers.
+    assert_eq!(applies(&mut invariants, 1, &entry(2, 1, b"b"), 1), None);
+}
+
+#[test]
+fn what_is_let_go_of_is_covered() {
+    let found = broken(&cluster(), &[(0, Output::DropEntries { through: LogIndex(1) })]);
+    assert_eq!(found, Some(Invariant::NothingLetGoUncovered));
+    let mut disk = MemoryStore::with(HardState::default(), vec![entry(1, 1, b"a")]);
+    disk.write(&Output::DropEntries { through: LogIndex(1) });
+    let mut invariants = Invariants::new(&Parameters::plain(3));
+    let found = invariants.look_at_disk(0, Some(&disk)).err().map(|(invariant, _)| invariant);
+    assert_eq!(found, Some(Invariant::NothingLetGoUncovered));
 }
 
 #[test]
 fn leaders_hold_what_was_committed_before_them() {
     let mut invariants = Invariants::new(&Parameters::plain(3));
-    let committed = [entry(1, 2, b"a")];
-    assert_eq!(invariants.applies(0, &committed, Term(2)), Ok(()));
+    assert_eq!(applies(&mut invariants, 0, &entry(1, 2, b"a"), 2), None);
     let lacks = |term| {
         let holds = invariants.holds_history(1, ServerId(2), Term(term));
         holds.map_err(|(invariant, _)| invariant)
@@ -139,12 +200,12 @@ fn what_is_committed_is_on_a_majority_of_disks() {
     let committed = vec![entry(1, 2, b"a")];
     for (holders, on_disks) in [(1, false), (2, true), (3, true)] {
         let mut invariants = Invariants::new(&Parameters::plain(3));
-        assert_eq!(invariants.applies(0, &committed, Term(2)), Ok(()));
+        assert_eq!(applies(&mut invariants, 0, &committed[0], 2), None);
         let quorums = invariants.memberships.in_force(0).map(|known| known.quorums);
         invariants.note_commits(0, quorums);
         for place in 0..holders {
             let one = server(1, committed.clone());
-            invariants.look_at_disk(place, Some(one.raft().store()));
+            assert_eq!(invariants.look_at_disk(place, Some(one.raft().store())), Ok(()));
         }
         assert_eq!(invariants.committed_is_on_disks().is_ok(), on_disks);
     }

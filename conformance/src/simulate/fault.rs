@@ -1,0 +1,70 @@
+//! Mistakes that a simulation must find: planted by tests into the driver of one server.
+
+use crate::implementation::DiskHabit;
+use std::fmt;
+
+/// A mistake of the driver, the disk or the state machine of S1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Now and then an entry is executed twice.
+    ExecutesTwice,
+    /// A snapshot holds what was executed up to the entry before its last.
+    SnapshotOfAnotherIndex,
+    /// The state machine goes on from what it was when a snapshot is installed.
+    RestoresNothing,
+    /// The state machine starts from nothing when the server starts again.
+    StartsFromNothing,
+    /// The first chunk of another snapshot is put behind what there is.
+    MixesChunks,
+    /// The disk makes a mistake.
+    Disk(DiskHabit),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "planted: {self:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::problem::{Invariant, Kind};
+    use crate::simulate::run::run_with;
+
+    /// As what a mistake is found, in a few runs.
+    fn found(fault: Fault) -> Kind {
+        let mut runs = (0..100).map(|seed| run_with(seed, 3, Some(fault)));
+        let failure = runs.find_map(|run| run.failure);
+        failure.unwrap_or_else(|| panic!("{fault:?} is not found")).problem.kind()
+    }
+
+    #[test]
+    fn a_state_machine_that_differs_is_found() {
+        for fault in [
+            Fault::ExecutesTwice,
+            Fault::SnapshotOfAnotherIndex,
+            Fault::RestoresNothing,
+            Fault::StartsFromNothing,
+        ] {
+            assert_eq!(found(fault), Kind::Broken(Invariant::SameContent), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_of_two_snapshots_are_found() {
+        assert_eq!(found(Fault::MixesChunks), Kind::Broken(Invariant::SnapshotBytes));
+    }
+
+    #[test]
+    fn a_disk_that_makes_a_mistake_is_found() {
+        for (habit, kind) in [
+            (DiskHabit::ForgetsTooMuch, Kind::Broken(Invariant::NothingLetGoUncovered)),
+            // The server reads what is not there, or starts as the model's does not.
+            (DiskHabit::KeepsLog, Kind::Divergence),
+            (DiskHabit::LosesChunks, Kind::Broken(Invariant::SnapshotBytes)),
+        ] {
+            assert_eq!(found(Fault::Disk(habit)), kind, "{habit:?}");
+        }
+    }
+}
