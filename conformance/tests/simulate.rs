@@ -158,6 +158,8 @@ fn action() -> impl Strategy<Value = Action> {
         1 => server().prop_map(Action::QuorumContactExpired),
         3 => (server(), 0..3_u64, 0..3_u64)
             .prop_map(|(server, commands, bytes)| Action::Propose { server, commands, bytes }),
+        3 => (server(), 0..3_u64).prop_map(|(server, reads)| Action::Read { server, reads }),
+        3 => (server(), 0..3_u64).prop_map(|(server, nth)| Action::ReadAgain { server, nth }),
         8 => server().prop_map(Action::CompleteWrite),
         1 => (server(), prop::option::of(0..3_u64))
             .prop_map(|(server, torn)| Action::Crash { server, torn }),

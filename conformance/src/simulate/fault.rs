@@ -16,6 +16,12 @@ pub enum Fault {
     StartsFromNothing,
     /// The first chunk of another snapshot is put behind what there is.
     MixesChunks,
+    /// The numbers of reads begin anew when the server starts again (rule C5).
+    UsesNumbersAgain,
+    /// A read is served as soon as its read index is known (rule C3).
+    ReadsBeforeApplied,
+    /// A read is kept in mind when it was refused, and served when an answer comes (rule C3).
+    AnswersWhatWasRefused,
     /// The disk makes a mistake.
     Disk(DiskHabit),
 }
@@ -54,6 +60,17 @@ mod tests {
     #[test]
     fn bytes_of_two_snapshots_are_found() {
         assert_eq!(found(Fault::MixesChunks), Kind::Broken(Invariant::SnapshotBytes));
+    }
+
+    #[test]
+    fn a_read_that_is_not_linearizable_is_found() {
+        for (fault, invariant) in [
+            (Fault::UsesNumbersAgain, Invariant::LinearizableReads),
+            (Fault::ReadsBeforeApplied, Invariant::LinearizableReads),
+            (Fault::AnswersWhatWasRefused, Invariant::ReadsEndOnce),
+        ] {
+            assert_eq!(found(fault), Kind::Broken(invariant), "{fault:?}");
+        }
     }
 
     #[test]

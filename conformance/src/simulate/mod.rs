@@ -20,6 +20,7 @@ mod network;
 mod operator;
 mod parameters;
 mod problem;
+mod reads;
 mod regime;
 mod run;
 mod schedule;
