@@ -159,6 +159,11 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
             Input::SnapshotTaken { incarnation, last: state.log.last(), size: 1 },
         ]);
     }
+    if scope.apply_bytes.is_some() {
+        let indexes = [state.applied_index.previous(), state.applied_index, state.commit_index];
+        inputs.extend(indexes.map(|index| Input::Executed { index }));
+        inputs.push(Input::Executed { index: state.log.last_index().next() });
+    }
     // A snapshot that was being taken before a crash is complete now.
     if let Some(Input::SnapshotTaken { last, size, .. }) = snapshot_completion(state) {
         let incarnation = incarnation.wrapping_sub(1);

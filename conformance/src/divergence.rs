@@ -214,6 +214,7 @@ fn state_lines(of: &Observation) -> Vec<String> {
         format!("durable up to: {}", of.durable_index),
         format!("commit: {}", of.commit_index),
         format!("applied: {}", of.applied_index),
+        format!("bytes that are not executed: {}", of.unexecuted_bytes),
         format!("role: {}", of.role),
     ]
 }

@@ -70,6 +70,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
         window_bytes,
         command_bytes: u64::from(u32::MAX) / 2,
         uncommitted_bytes: beyond,
+        apply_bytes: scope.apply_bytes.unwrap_or(u64::MAX),
         recent_bytes: match memory {
             Memory::Warm => beyond,
             Memory::Cold => 0,

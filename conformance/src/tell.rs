@@ -155,6 +155,7 @@ fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
         durable_index: shown.durable_index,
         commit_index: shown.commit_index,
         applied_index: shown.applied_index,
+        unexecuted_bytes: shown.unexecuted_bytes,
         role: role(&shown.role),
         disk,
         snapshot,

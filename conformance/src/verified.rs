@@ -158,6 +158,9 @@ fn bounds(scope: &Scope) -> String {
     if let Some(bytes) = scope.window_bytes {
         say(true, format!("window {bytes} bytes"));
     }
+    if let Some(bytes) = scope.apply_bytes {
+        say(true, format!("{bytes} bytes handed over"));
+    }
     say(!scope.heartbeats, "no heartbeats".to_string());
     parts.join(", ")
 }

@@ -18,9 +18,12 @@
 //! * `WriteHardState`, `WriteEntries`, `WriteChunk`, `InstallSnapshot`: to the disk, in the order
 //!   issued. When a write is durable, the driver says so by the input that [`core::completion`] gives.
 //!   Nothing else has to wait for it: what depends on a write is put out only then.
-//! * `Apply`: to the state machine. After every start it begins again behind the snapshot, or with the
-//!   first entry if there is none, so a state machine that outlives its server has to remember how far
-//!   it came.
+//! * `Apply`: to the state machine. When it has executed all that it was handed, the driver says so by
+//!   [`Input::Executed`]. What is handed over and not executed stays within
+//!   [`core::Limits::apply_bytes`]: so a step never hands over a whole log, and a driver that says
+//!   nothing is handed nothing more some day. After every start it begins again behind the snapshot, or
+//!   with the first entry if there is none, so a state machine that outlives its server has to remember
+//!   how far it came.
 //! * `TakeSnapshot`, `Restore`: to the state machine; `DropEntries`: to the disk; `SendChunk`: from
 //!   the disk to the network. All as below.
 //! * `ResetElectionTimer`: to the clock, as below.
@@ -143,6 +146,8 @@
 //!                     queue.push_back((to, Input::Deliver { from: id, message }));
 //!                 }
 //!                 Output::Apply { entries } => {
+//!                     let index = entries.last_index().unwrap_or_default();
+//!                     queue.push_back((id, Input::Executed { index }));
 //!                     for entry in &entries {
 //!                         if let Payload::Command(command) = &entry.payload {
 //!                             applied.push((id, command.to_vec()));

@@ -119,6 +119,7 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         window: config.limits.window_entries,
         batch_bytes: Some(config.limits.batch_bytes),
         window_bytes: Some(config.limits.window_bytes),
+        apply_bytes: Some(config.limits.apply_bytes).filter(|limit| *limit < u64::MAX),
         restarts: 0,
         disk: Disk::Asynchronous,
         disk_stalls: true,

@@ -48,6 +48,9 @@ pub struct Environment {
     pub snapshots: bool,
     /// In how many chunks a snapshot is sent.
     pub chunks: u64,
+    /// Whether state machines are handed so much at a time only, and so say when they have executed
+    /// it. Those that are handed everything need not.
+    pub executes: bool,
     /// Whether operators may ask for transfers of leadership, and to whom: any server. How often
     /// is counted for the cluster.
     pub may_transfer_to: Arc<[ServerId]>,
@@ -108,6 +111,7 @@ impl Environment {
             may_restart: scope.restarts > 0,
             snapshots: scope.snapshots > 0,
             chunks: scope.chunks,
+            executes: scope.apply_bytes.is_some(),
             disk_stalls: scope.disk_stalls,
             synchronous_disk: scope.disk == Disk::Synchronous,
         }
@@ -122,6 +126,7 @@ impl Environment {
             // One that comes late, of a write that was lost.
             events.extend(state.writes.first().map(|write| write.completion(earlier)));
         }
+        events.extend(executed(state).filter(|_| self.executes));
         events.extend(snapshot_completion(state));
         if self.snapshots && state.taking.is_none() {
             let settled = state.settled();
@@ -207,6 +212,12 @@ impl Environment {
             && state.log.last_index() <= self.log_limit
             && state.writes.len() as u64 <= self.write_limit
     }
+}
+
+/// The input that says that the state machine has executed all that it was handed, if anything is
+/// left to say.
+pub fn executed(state: &ServerState) -> Option<Input> {
+    (state.unexecuted_bytes > 0).then_some(Input::Executed { index: state.applied_index })
 }
 
 /// The input that says that the snapshot that is being taken is on disk.

@@ -67,6 +67,14 @@ pub enum Input {
         /// The last index that was written.
         index: LogIndex,
     },
+    /// The state machine has executed all that it was handed by [`crate::Output::Apply`] so far, up
+    /// to `index`, and can be handed more (rule L8). A driver says so whenever the state machine has
+    /// nothing left to do, or less often. If more has been handed over meanwhile, this comes too
+    /// late and means nothing: there will be another.
+    Executed {
+        /// The last entry that the state machine was handed.
+        index: LogIndex,
+    },
     /// The owner asks for a snapshot of what has been applied up to `index` (rules S1, S3, S5).
     TakeSnapshot {
         /// The last index that the snapshot is to cover: one that has been applied and is on the
@@ -143,6 +151,7 @@ impl fmt::Display for Input {
             Input::EntriesWritten { leader_term, index, .. } => {
                 write!(f, "disk has written entries up to {index}, issued in term {leader_term}")
             }
+            Input::Executed { index } => write!(f, "state machine has executed all up to {index}"),
             Input::TakeSnapshot { index } => write!(f, "is to take a snapshot of {index}"),
             Input::SnapshotTaken { last, .. } => write!(f, "has taken a snapshot of {last}"),
             Input::ChunkWritten { snapshot, received, .. } => {

@@ -44,6 +44,9 @@ pub struct Observation {
     pub commit_index: LogIndex,
     /// The log has been handed to the state machine up to this index.
     pub applied_index: LogIndex,
+    /// How many bytes of entries have been handed to the state machine since it had executed all that
+    /// it was handed, as far as the driver has said (rule L8); 0 where nothing limits them.
+    pub unexecuted_bytes: u64,
     /// The role, with what belongs to it.
     pub role: RoleObservation,
 }

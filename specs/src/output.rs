@@ -100,7 +100,8 @@ pub enum Output {
         /// The snapshot.
         snapshot: SnapshotId,
     },
-    /// Apply these committed entries to the state machine, in this order (rule L8).
+    /// Apply these committed entries to the state machine, in this order (rule L8). When all that was
+    /// handed over is executed, say so by `Input::Executed`: no more is handed over than a limit.
     Apply {
         /// Consecutive entries, at least one, the first right after the last applied.
         entries: Entries,

@@ -65,7 +65,7 @@ named! {
         JustifiedByDisk = "justified-by-disk",
         /// A leader sends what its log holds: entries that follow one another and begin right after the position that they are placed behind.
         SentFromLog = "sent-from-log",
-        /// No message carries more than the limits in entries and in bytes, or a single entry; nor is more under way to a follower; and a heartbeat timeout sends no entries.
+        /// No message carries more than the limits in entries and in bytes, or a single entry; nor is more under way to a follower or handed to a state machine that has not executed it; and a heartbeat timeout sends no entries.
         WithinLimits = "within-limits",
         /// A leader that counts acknowledgements commits only up to an entry of its own term.
         OwnTermCommit = "own-term-commit",
@@ -123,6 +123,8 @@ named! {
         EarlierTermCommitted = "earlier-term-committed",
         /// An entry is on a majority of disks, and a later leader overwrites it all the same.
         MajorityOverwritten = "majority-overwritten",
+        /// What is committed waits until the state machine has executed what it was handed.
+        ApplyWaits = "apply-waits",
         /// A follower drops entries that conflict with its leader's.
         FollowerTruncates = "follower-truncates",
         /// A follower refuses entries because its log does not match.

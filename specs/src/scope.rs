@@ -137,6 +137,11 @@ pub struct Scope {
     /// be, whatever its size (rule L9). If the file does not say, only `window` limits them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_bytes: Option<u64>,
+    /// The most bytes of entries that the state machine is handed before it has executed them all, 1
+    /// or more; one entry may be handed over, whatever its size (rule L8). If the file does not say,
+    /// nothing limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apply_bytes: Option<u64>,
     /// How many crashes there are in all, over the whole cluster, 0 to 7.
     pub restarts: u64,
     /// How writes reach the disk.

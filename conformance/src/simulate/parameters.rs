@@ -136,6 +136,7 @@ impl Parameters {
             window: self.window,
             batch_bytes: self.batch_bytes,
             window_bytes: self.window_bytes,
+            apply_bytes: None,
             restarts: 7,
             disk: Disk::Asynchronous,
             disk_stalls: true,

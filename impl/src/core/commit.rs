@@ -44,21 +44,54 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// L8: hands what is committed to the state machine, in order and once, and lets go of what
-    /// need not stay in memory.
+    /// L8: hands what is committed to the state machine, in order and once, as far as there is room,
+    /// and lets go of what need not stay in memory.
     pub(super) fn apply(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
-        let (first, last) = (self.applied_index.next(), self.commit_index);
-        if first <= last {
-            let take = |entries| outputs.push(Output::Apply { entries });
-            self.log.pieces(&self.store, first, last, self.config.limits.batch_bytes, take)?;
-            self.applied_index = last;
-            for position in self.configurations.completed(first, last) {
-                outputs.push(Output::ChangeCompleted { position });
-            }
+        if self.applied_index < self.commit_index {
+            self.hand_over(outputs)?;
         }
-        let settled = self.applied_index.min(self.disk.durable_index);
+        let settled = self.commit_index.min(self.disk.durable_index);
         self.log.forget(settled, self.config.limits.recent_bytes);
         Ok(())
+    }
+
+    /// L8: hands over what there is room for: one entry, whatever its size, if the state machine has
+    /// nothing to do; otherwise no more than the limit says.
+    fn hand_over(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
+        let (first, limits) = (self.applied_index.next(), &self.config.limits);
+        let is_limited = limits.apply_bytes < u64::MAX;
+        while self.applied_index < self.commit_index {
+            let room = limits.apply_bytes.saturating_sub(self.unexecuted_bytes);
+            let next = self.applied_index.next();
+            let read_bytes = limits.batch_bytes.min(room);
+            let mut piece = self.log.piece(&self.store, next, self.commit_index, read_bytes)?;
+            let fits = piece.bytes <= room;
+            if !fits {
+                let one_at_least = self.unexecuted_bytes == 0;
+                let Some(part) = piece.within(room, one_at_least) else { break };
+                piece = part;
+            }
+            if is_limited {
+                self.unexecuted_bytes += piece.bytes;
+            }
+            self.applied_index = piece.last_index;
+            outputs.push(Output::Apply { entries: piece.entries });
+            if !fits {
+                break;
+            }
+        }
+        for position in self.configurations.completed(first, self.applied_index) {
+            outputs.push(Output::ChangeCompleted { position });
+        }
+        Ok(())
+    }
+
+    /// L8: the state machine has executed what it was handed up to an index. If that is all, there is
+    /// room for more, and the end of this step hands it over.
+    pub(super) fn executed(&mut self, index: LogIndex) {
+        if index == self.applied_index {
+            self.unexecuted_bytes = 0;
+        }
     }
 
     /// Lets go of all entries in memory that are durable, however recent. What is needed of them

@@ -52,8 +52,13 @@ pub struct Limits {
     /// How many bytes of proposed commands may wait to be committed and to be on the leader's own
     /// disk; at least one proposal may, whatever its size. No-ops and configurations do not count.
     pub uncommitted_bytes: u64,
+    /// The most bytes of entries that the state machine is handed before the driver says that it has
+    /// executed them all ([`kontiki_specs::Input::Executed`], rule L8); one entry may be handed over,
+    /// whatever its size. So no step asks for more to be applied. With [`u64::MAX`] everything is
+    /// handed over at once, and the driver need not say anything.
+    pub apply_bytes: u64,
     /// How many bytes of entries stay in memory, so that followers that keep up are served without
-    /// reading the store. Those that are not yet durable and applied stay in any case.
+    /// reading the store. Those that are not yet durable and committed stay in any case.
     pub recent_bytes: u64,
 }
 
@@ -66,6 +71,7 @@ impl Default for Limits {
             window_bytes: 8 << 20,
             command_bytes: 1 << 20,
             uncommitted_bytes: 64 << 20,
+            apply_bytes: 16 << 20,
             recent_bytes: 16 << 20,
         }
     }
@@ -113,6 +119,7 @@ impl Config {
             ("window_bytes", limits.window_bytes),
             ("command_bytes", limits.command_bytes),
             ("uncommitted_bytes", limits.uncommitted_bytes),
+            ("apply_bytes", limits.apply_bytes),
         ];
         match at_least_one.iter().find(|(_, limit)| *limit == 0) {
             Some((name, _)) => Err(ConfigError::ZeroLimit { name }),

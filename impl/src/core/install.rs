@@ -88,6 +88,7 @@ impl<S: LogStore> Raft<S> {
         self.configurations.begin_behind(&snapshot);
         let applied = self.applied_index;
         (self.commit_index, self.applied_index) = (last.index, last.index);
+        self.unexecuted_bytes = 0; // L8: what was handed over before does not count any more.
         self.write_installation(snapshot.clone(), outputs);
         outputs.push(Output::Restore { snapshot: snapshot.id });
         let position = snapshot.configuration_position;

@@ -70,6 +70,9 @@ pub struct Raft<S> {
     disk: Disk,
     commit_index: LogIndex,
     applied_index: LogIndex,
+    /// Bytes of entries handed over since the state machine had executed all that it was handed, as
+    /// far as the driver has said (rule L8); 0 where nothing limits them.
+    unexecuted_bytes: u64,
     role: Role,
     /// What the driver was told last, which is what holds between steps.
     told: Standing,
@@ -100,6 +103,7 @@ impl<S: LogStore> Raft<S> {
             snapshots,
             commit_index: covered,
             applied_index: covered,
+            unexecuted_bytes: 0,
             role: Role::Follower(Follower::default()),
             told: Standing::at_start(hard_state.term),
             stopped: false,
@@ -150,6 +154,7 @@ impl<S: LogStore> Raft<S> {
             Input::EntriesWritten { leader_term, index, .. } => {
                 self.entries_written(*leader_term, *index, outputs);
             }
+            Input::Executed { index } => self.executed(*index),
             Input::TakeSnapshot { .. }
             | Input::SnapshotTaken { .. }
             | Input::ChunkWritten { .. }
@@ -198,6 +203,7 @@ impl<S: LogStore> Raft<S> {
         self.snapshots = start.snapshots;
         self.commit_index = self.snapshots.last().index;
         self.applied_index = self.commit_index;
+        self.unexecuted_bytes = 0;
         self.told = self.standing();
         self.stopped = false;
         Ok(())

@@ -46,6 +46,7 @@ impl<S: LogStore> Raft<S> {
             durable_index: self.disk.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,
+            unexecuted_bytes: self.unexecuted_bytes,
             role: self.role.observe(),
         })
     }

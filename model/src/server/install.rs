@@ -120,6 +120,7 @@ impl Step<'_> {
         self.state.snapshot = Some(stored);
         self.state.commit_index = last.index;
         self.state.applied_index = last.index;
+        self.state.unexecuted_bytes = 0; // L8: what was handed over before does not count any more.
         self.take_newest_configuration();
         if self.mutated(Mutation::AcknowledgeSnapshotBeforeDurable)
             && let Some(leader) = self.known_leader()

@@ -103,6 +103,10 @@ mutations! {
     HintNeverAdvances = "hint-never-advances",
     /// Breaks L8.
     ApplyBeforeCommit = "apply-before-commit",
+    /// Breaks L8's limit.
+    ApplyLimitIsNotKept = "apply-limit-is-not-kept",
+    /// Breaks L8's limit.
+    RestIsNeverApplied = "rest-is-never-applied",
     /// Breaks L11.
     CompletionOfEarlierIncarnation = "completion-of-earlier-incarnation",
     /// Breaks L12.

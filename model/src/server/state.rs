@@ -37,6 +37,9 @@ pub struct ServerState {
     pub commit_index: LogIndex,
     /// The last index that it has handed to the state machine.
     pub applied_index: LogIndex,
+    /// How many bytes of entries it has handed to the state machine since that had executed all that
+    /// it was handed, as far as the driver has said (rule L8); 0 where nothing limits them.
+    pub unexecuted_bytes: u64,
     /// What it does at present.
     pub role: Role,
     /// What survives a crash.
@@ -205,6 +208,7 @@ impl ServerState {
             durable_index: disk.log.last_index(),
             commit_index: covered,
             applied_index: covered,
+            unexecuted_bytes: 0,
             snapshot: disk.snapshot.clone(),
             taking: None,
             receiving: disk.receiving.clone(),
@@ -312,6 +316,7 @@ impl ServerState {
             durable_index: self.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,
+            unexecuted_bytes: self.unexecuted_bytes,
             role: match self.role.clone() {
                 Role::Follower { leader, leader_contact } => {
                     RoleObservation::Follower { leader, leader_contact }

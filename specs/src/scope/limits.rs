@@ -40,6 +40,7 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
         ("commands", scope.commands, COMMANDS),
         ("batch-bytes", scope.batch_bytes, LIMIT_BYTES),
         ("window-bytes", scope.window_bytes, LIMIT_BYTES),
+        ("apply-bytes", scope.apply_bytes, LIMIT_BYTES),
         ("local-transitions", scope.local_transitions, LOCAL_TRANSITIONS),
         ("unique-states", scope.unique_states, UNIQUE_STATES),
     ];
@@ -200,6 +201,7 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         {
             (false, "check-quorum = true")
         }
+        Goal::ApplyWaits => (scope.apply_bytes.is_some(), "apply-bytes = 1 or more"),
         Goal::LeaderGivesWay => (scope.disk_stalls, STALLS),
         Goal::TransferCutOff if scope.transfers > 0 => (scope.check_quorum, "check-quorum = true"),
         Goal::HalfNotPromised if !scope.pre_vote => (false, "pre-vote = true"),

@@ -60,6 +60,7 @@ fn any_scope(g: &mut Gen) -> Scope {
         window: 1 + u64::arbitrary(g) % 65_536,
         batch_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
         window_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
+        apply_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
         restarts: u64::arbitrary(g) % 8,
         disk: kontiki_specs::scope::Disk::Asynchronous,
         disk_stalls: bool::arbitrary(g),
@@ -195,7 +196,8 @@ fn any_outcome(g: &mut Gen) -> AppendOutcome {
 }
 
 fn any_input(g: &mut Gen) -> Input {
-    match u8::arbitrary(g) % 17 {
+    match u8::arbitrary(g) % 18 {
+        16 => Input::Executed { index: any_index(g) },
         12 => Input::TakeSnapshot { index: any_index(g) },
         13 => Input::SnapshotTaken {
             incarnation: u64::arbitrary(g),
@@ -381,6 +383,7 @@ fn any_observation(g: &mut Gen) -> Observation {
         durable_index: any_index(g),
         commit_index: any_index(g),
         applied_index: any_index(g),
+        unexecuted_bytes: u64::arbitrary(g),
         role,
     }
 }
