@@ -215,6 +215,7 @@ fn state_lines(of: &Observation) -> Vec<String> {
         format!("commit: {}", of.commit_index),
         format!("applied: {}", of.applied_index),
         format!("bytes that are not executed: {}", of.unexecuted_bytes),
+        format!("bytes since a snapshot: {}", of.bytes_since_snapshot),
         format!("role: {}", of.role),
     ]
 }

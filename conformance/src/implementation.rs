@@ -53,6 +53,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
     };
     config.catch_up_rounds = scope.catch_up_rounds;
     config.kept_entries = scope.kept_entries;
+    config.snapshot_bytes = scope.snapshot_bytes.unwrap_or(0);
     config.pre_vote = scope.pre_vote;
     config.leader_contact = scope.leader_contact;
     config.check_quorum = scope.check_quorum;
@@ -137,6 +138,9 @@ impl Implementation {
             Input::SnapshotTaken { incarnation, last, size } => {
                 self.keep_snapshot(*incarnation, *last, *size);
             }
+            Input::SnapshotFailed { incarnation, last } => {
+                self.no_longer_taking(*incarnation, *last);
+            }
             _ => {}
         }
         let mut outputs = Outputs::new();
@@ -180,12 +184,17 @@ impl Implementation {
     /// The snapshot that is being taken is on disk, if it is that one. Its bytes are the state
     /// machine's, and there is none.
     fn keep_snapshot(&mut self, incarnation: u64, last: LogPosition, size: u64) {
-        let taken = |(begun_in, taking): &mut (u64, Snapshot)| {
-            (*begun_in, taking.id.last) == (incarnation, last)
-        };
-        if let Some((_, snapshot)) = self.taking.take_if(taken) {
+        if let Some(snapshot) = self.no_longer_taking(incarnation, last) {
             self.raft.store_mut().keep_snapshot(Snapshot { size, ..snapshot }, Bytes::new());
         }
+    }
+
+    /// The snapshot that was being taken, if it is that one.
+    fn no_longer_taking(&mut self, incarnation: u64, last: LogPosition) -> Option<Snapshot> {
+        let is_this = |(begun_in, taking): &mut (u64, Snapshot)| {
+            (*begun_in, taking.id.last) == (incarnation, last)
+        };
+        self.taking.take_if(is_this).map(|(_, snapshot)| snapshot)
     }
 
     fn lose_writes(&mut self, torn: Option<u64>) {

@@ -61,15 +61,18 @@
 //!
 //! # Snapshots
 //!
-//! Without snapshots a log grows for ever, and a server that starts applies all of it. When to take
-//! one is the driver's to decide: it gives [`Input::TakeSnapshot`] with an index that the state
-//! machine has executed, and whose entry is on the server's disk. The server refuses with a reason, or puts out `TakeSnapshot`. Then the state
+//! Without snapshots a log grows for ever, and a server that starts applies all of it. The server says
+//! when so much has been handed to the state machine that it is time for a snapshot (`SnapshotDue`,
+//! [`core::Config::snapshot_bytes`]). When to take one is the driver's to decide: it gives
+//! [`Input::TakeSnapshot`] with an index that the state machine has executed, and whose entry is on
+//! the server's disk. The server refuses with a reason, or puts out `TakeSnapshot`. Then the state
 //! as of exactly that index goes to disk, together with all that the output says. Nothing waits for
 //! this, and it keeps no place among the writes. When it is durable, the driver says so by
 //! the input that [`core::snapshot_taken`] gives. From then on the snapshot is the server's
 //! ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
 //! older snapshots; [`core::Config::kept_entries`] of those covered stay. A snapshot that cannot be
-//! written is tried again: until it is done, the server begins no other.
+//! written is given up by [`Input::SnapshotFailed`]: until then, the server begins no other. It is due
+//! again after as many bytes, and the driver may ask sooner.
 //!
 //! A follower that lags too far is sent the leader's snapshot. For each `SendChunk`, the leader's
 //! driver reads bytes of that snapshot from the offset on: at least one, and as many as it wants in one

@@ -133,6 +133,8 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         snapshots: 0, // As with restarts: how many there are is not bounded by this.
         chunks: 1,
         kept_entries: config.kept_entries,
+        snapshot_bytes: Some(config.snapshot_bytes).filter(|bytes| *bytes > 0),
+        snapshot_failures: false,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: None,

@@ -52,6 +52,7 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         apply_bytes: scope.apply_bytes,
         catch_up_rounds: scope.catch_up_rounds,
         kept_entries: scope.kept_entries,
+        snapshot_bytes: scope.snapshot_bytes,
     };
     (1..=scope.servers)
         .map(ServerId)

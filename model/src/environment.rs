@@ -46,6 +46,8 @@ pub struct Environment {
     pub changes: Arc<[MembershipChange]>,
     /// Whether owners may ask for snapshots. How often is counted for the cluster.
     pub snapshots: bool,
+    /// Whether a snapshot that is being taken may fail.
+    pub snapshot_failures: bool,
     /// In how many chunks a snapshot is sent.
     pub chunks: u64,
     /// Whether state machines are handed so much at a time only, and so say when they have executed
@@ -110,6 +112,7 @@ impl Environment {
             two_sizes: scope.batch_bytes.is_some() || scope.window_bytes.is_some(),
             may_restart: scope.restarts > 0,
             snapshots: scope.snapshots > 0,
+            snapshot_failures: scope.snapshot_failures,
             chunks: scope.chunks,
             executes: scope.apply_bytes.is_some(),
             disk_stalls: scope.disk_stalls,
@@ -128,6 +131,12 @@ impl Environment {
         }
         events.extend(executed(state).filter(|_| self.executes));
         events.extend(snapshot_completion(state));
+        if self.snapshot_failures
+            && let Some(taking) = &state.taking
+        {
+            let (incarnation, last) = (state.incarnation, taking.id.last);
+            events.push(Input::SnapshotFailed { incarnation, last });
+        }
         if self.snapshots && state.taking.is_none() {
             let settled = state.settled();
             // The state machine may lag by an entry, or be asked for one too many.

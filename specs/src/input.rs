@@ -92,6 +92,14 @@ pub enum Input {
         /// How many bytes it has; at least one.
         size: u64,
     },
+    /// The snapshot that [`crate::Output::TakeSnapshot`] asked for is given up, and will not be on
+    /// disk: the server may be asked for another (rule S1).
+    SnapshotFailed {
+        /// The incarnation in which it was asked for.
+        incarnation: u64,
+        /// The last entry that it was to cover.
+        last: LogPosition,
+    },
     /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteChunk`].
     ChunkWritten {
         /// The incarnation in which the write was issued.
@@ -154,6 +162,9 @@ impl fmt::Display for Input {
             Input::Executed { index } => write!(f, "state machine has executed all up to {index}"),
             Input::TakeSnapshot { index } => write!(f, "is to take a snapshot of {index}"),
             Input::SnapshotTaken { last, .. } => write!(f, "has taken a snapshot of {last}"),
+            Input::SnapshotFailed { last, .. } => {
+                write!(f, "has failed to take a snapshot of {last}")
+            }
             Input::ChunkWritten { snapshot, received, .. } => {
                 write!(f, "disk has written {received} bytes of {snapshot}")
             }

@@ -193,6 +193,10 @@ named! {
         TransferCutOff = "transfer-cut-off",
         /// A server has taken a snapshot, and it is durable.
         SnapshotTaken = "snapshot-taken",
+        /// A server finds that a snapshot is due.
+        SnapshotDue = "snapshot-due",
+        /// A snapshot that was being taken has failed.
+        SnapshotFailed = "snapshot-failed",
         /// A server has installed another's snapshot, and it is durable.
         SnapshotInstalled = "snapshot-installed",
         /// A server starts from a snapshot.
@@ -201,6 +205,10 @@ named! {
         SnapshotOverConflict = "snapshot-over-conflict",
         /// A leader that offers a snapshot learns that part of it is there, and goes on from there.
         SnapshotResumed = "snapshot-resumed",
+        /// As snapshot-resumed, and another server has taken the snapshot, so that the leader was sent it too.
+        SnapshotResumedByAnother = "snapshot-resumed-by-another",
+        /// A follower answers its leader while a chunk of a snapshot is on its way to disk.
+        AnswersWhileWriting = "answers-while-writing",
         /// The first chunk of a snapshot takes the place of what has been received of another.
         SnapshotSuperseded = "snapshot-superseded",
     }

@@ -177,6 +177,13 @@ pub struct Scope {
     /// (rule S1).
     #[serde(default)]
     pub kept_entries: u64,
+    /// After how many bytes of entries the servers say that a snapshot is due, 1 or more (rule S1). If
+    /// the file does not say, they never do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_bytes: Option<u64>,
+    /// Whether a snapshot that is being taken may fail (rule S1).
+    #[serde(default)]
+    pub snapshot_failures: bool,
     /// What must hold in every state; if the file does not say, all that applies to the scope.
     pub properties: BTreeSet<Property>,
     /// What must be reached in some state.

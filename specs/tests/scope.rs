@@ -77,6 +77,8 @@ fn five_lines_are_a_scope() {
         snapshots: 0,
         chunks: 1,
         kept_entries: 0,
+        snapshot_bytes: None,
+        snapshot_failures: false,
         properties,
         sometimes: BTreeSet::from([Goal::LeaderElected]),
         unique_states: None,
@@ -90,7 +92,7 @@ fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
         log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nbatch-bytes = 88\n\
         window-bytes = 0x100_0000_0000\napply-bytes = 99\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
-        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 5\n\
+        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 5\nsnapshot-bytes = 77\nsnapshot-failures = true\n\
         changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
@@ -127,6 +129,8 @@ fn every_key_is_read() {
         snapshots: 6,
         chunks: 3,
         kept_entries: 5,
+        snapshot_bytes: Some(77),
+        snapshot_failures: true,
         properties: BTreeSet::from([Property::UndisturbedLeader, Property::LogMatching]),
         sometimes: BTreeSet::from([Goal::WriteLost]),
         unique_states: Some(10_085_740),

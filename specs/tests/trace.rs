@@ -58,6 +58,7 @@ fn campaign(server: ServerId) -> TraceStep {
             commit_index: LogIndex::ZERO,
             applied_index: LogIndex::ZERO,
             unexecuted_bytes: 0,
+            bytes_since_snapshot: 0,
             role: RoleObservation::Candidate { votes: BTreeSet::from([server]), transfer: false },
         },
     }

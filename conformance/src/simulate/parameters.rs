@@ -150,6 +150,8 @@ impl Parameters {
             snapshots: 0,
             chunks: 1,
             kept_entries: 0,
+            snapshot_bytes: None,
+            snapshot_failures: false,
             properties: Property::ALL.iter().copied().filter(always).collect(),
             sometimes: Default::default(),
             unique_states: None,

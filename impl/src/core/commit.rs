@@ -1,6 +1,7 @@
 //! Committing and applying (rules L4, L6, L8).
 
 use super::Raft;
+use super::log::Piece;
 use super::outputs::Outputs;
 use super::quorum::{majority_index, quorum_index};
 use super::role::{Leader, Role};
@@ -55,35 +56,48 @@ impl<S: LogStore> Raft<S> {
         Ok(())
     }
 
-    /// L8: hands over what there is room for: one entry, whatever its size, if the state machine has
-    /// nothing to do; otherwise no more than the limit says.
+    /// L8: hands over what there is room for.
+    #[inline]
     fn hand_over(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
-        let (first, limits) = (self.applied_index.next(), &self.config.limits);
-        let is_limited = limits.apply_bytes < u64::MAX;
+        let (first, limit) = (self.applied_index.next(), self.config.limits.apply_bytes);
+        let mut snapshot_due = false;
         while self.applied_index < self.commit_index {
-            let room = limits.apply_bytes.saturating_sub(self.unexecuted_bytes);
             let next = self.applied_index.next();
-            let read_bytes = limits.batch_bytes.min(room);
-            let mut piece = self.log.piece(&self.store, next, self.commit_index, read_bytes)?;
-            let fits = piece.bytes <= room;
-            if !fits {
-                let one_at_least = self.unexecuted_bytes == 0;
-                let Some(part) = piece.within(room, one_at_least) else { break };
-                piece = part;
+            let room = limit.saturating_sub(self.unexecuted_bytes);
+            let whole = self.log.whole_piece(next, self.commit_index);
+            let (bytes, last_index, entries) = match whole.filter(|piece| piece.bytes <= room) {
+                Some(piece) => (piece.bytes, piece.last_index, piece.entries.clone()),
+                None => match self.piece_within(next, room)? {
+                    Some(piece) => (piece.bytes, piece.last_index, piece.entries),
+                    None => break,
+                },
+            };
+            if limit < u64::MAX {
+                self.unexecuted_bytes += bytes;
             }
-            if is_limited {
-                self.unexecuted_bytes += piece.bytes;
-            }
-            self.applied_index = piece.last_index;
-            outputs.push(Output::Apply { entries: piece.entries });
-            if !fits {
-                break;
-            }
+            snapshot_due |= self.snapshots.count(bytes, self.config.snapshot_bytes);
+            self.applied_index = last_index;
+            outputs.push(Output::Apply { entries });
         }
         for position in self.configurations.completed(first, self.applied_index) {
             outputs.push(Output::ChangeCompleted { position });
         }
+        if snapshot_due {
+            outputs.push(Output::SnapshotDue);
+        }
         Ok(())
+    }
+
+    /// L8: committed entries from an index on that stay within so many bytes; one, whatever its size,
+    /// if the state machine has nothing to do; `None` if there is no room.
+    #[cold]
+    fn piece_within(&self, first: LogIndex, room: u64) -> Result<Option<Piece>, StoreError> {
+        let read_bytes = self.config.limits.batch_bytes.min(room);
+        let piece = self.log.piece(&self.store, first, self.commit_index, read_bytes)?;
+        if piece.bytes <= room {
+            return Ok(Some(piece));
+        }
+        Ok(piece.within(room, self.unexecuted_bytes == 0))
     }
 
     /// L8: the state machine has executed what it was handed up to an index. If that is all, there is

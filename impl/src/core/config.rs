@@ -31,6 +31,9 @@ pub struct Config {
     /// 1024 unless changed. A follower that lags by no more is sent entries; one that lags by more
     /// is sent the snapshot.
     pub kept_entries: u64,
+    /// After how many bytes of entries handed to the state machine the server says that a snapshot is
+    /// due (rule S1); 0 if never, 64 MiB unless changed. Entries count as [`entry_bytes`].
+    pub snapshot_bytes: u64,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -89,6 +92,7 @@ impl Config {
             check_quorum: true,
             catch_up_rounds: 10,
             kept_entries: 1024,
+            snapshot_bytes: 64 << 20,
             limits: Limits::default(),
         }
     }

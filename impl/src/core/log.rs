@@ -50,7 +50,6 @@ impl Piece {
     }
 
     /// The entries from one index to another, both included.
-    #[inline]
     fn part(&self, first: LogIndex, last: LogIndex) -> Option<Piece> {
         if first <= self.first_index && last >= self.last_index {
             return Some(self.clone());
@@ -256,10 +255,17 @@ impl Log {
         Ok(())
     }
 
+    /// The piece in memory that begins with `first` and does not go beyond `last`, if one does: what
+    /// has just been committed, nearly always.
+    #[inline]
+    pub(crate) fn whole_piece(&self, first: LogIndex, last: LogIndex) -> Option<&Piece> {
+        let piece = self.recent.get(self.place(first))?;
+        (piece.first_index == first && piece.last_index <= last).then_some(piece)
+    }
+
     /// Entries from `first` on and not beyond `last`: at least one, and no more than are together
     /// in memory, or than stay within `max_bytes` where they are read from the store. Both must be
     /// in the log.
-    #[inline]
     pub(crate) fn piece(
         &self,
         store: &impl LogStore,

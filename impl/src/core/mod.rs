@@ -117,13 +117,18 @@ impl<S: LogStore> Raft<S> {
     /// nothing is added and the server has stopped; from then on every step but [`Input::Restart`],
     /// which reads the store again, is an error.
     pub fn step(&mut self, mut input: Input, outputs: &mut Outputs) -> Result<(), StepError> {
-        if let Input::Restart { .. } = input {
-            return self.restart();
+        match input {
+            Input::Restart { .. } => return self.restart(),
+            _ if self.stopped => return Err(StepError::Stopped),
+            // Nearly always nothing waits to be handed over, and nothing else can come of it.
+            Input::Executed { index }
+                if index == self.applied_index && index == self.commit_index =>
+            {
+                self.unexecuted_bytes = 0;
+                return Ok(());
+            }
+            _ => self.screen(&input)?,
         }
-        if self.stopped {
-            return Err(StepError::Stopped);
-        }
-        self.screen(&input)?;
         let mark = outputs.mark();
         let committed = self.commit_index;
         if let Err(failure) =
@@ -157,6 +162,7 @@ impl<S: LogStore> Raft<S> {
             Input::Executed { index } => self.executed(*index),
             Input::TakeSnapshot { .. }
             | Input::SnapshotTaken { .. }
+            | Input::SnapshotFailed { .. }
             | Input::ChunkWritten { .. }
             | Input::SnapshotInstalled { .. } => self.snapshot_input(input, outputs),
             Input::DiskStalled => self.disk_stalled(),

@@ -198,6 +198,7 @@ fn input() -> impl Strategy<Value = Input> {
         }),
         1 => snapshot()
             .prop_map(|snapshot| Input::SnapshotInstalled { incarnation: 0, snapshot: snapshot.id }),
+        1 => position().prop_map(|last| Input::SnapshotFailed { incarnation: 0, last }),
         1 => (position(), number())
             .prop_map(|(last, size)| Input::SnapshotTaken { incarnation: 0, last, size }),
     ]
@@ -219,6 +220,7 @@ fn config() -> impl Strategy<Value = Config> {
         config.limits.recent_bytes = limits.4;
         config.limits.uncommitted_bytes = limits.3;
         config.limits.apply_bytes = limits.5;
+        config.snapshot_bytes = limits.4;
         config
     })
 }

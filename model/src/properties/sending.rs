@@ -46,8 +46,7 @@ impl Judged<'_> {
     fn window_is_kept(&self, known: &FollowerProgress) -> bool {
         let Options { window, window_bytes, .. } = self.server.options;
         let sent = self.after.log.up_to(known.next_index.previous());
-        let matched = known.match_index.max(self.after.log.base().index);
-        let matched = self.after.log.up_to(matched).len();
+        let matched = self.after.log.up_to(known.match_index).len();
         is_within(sent.get(matched..).unwrap_or_default(), window, window_bytes)
     }
 

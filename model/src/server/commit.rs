@@ -92,6 +92,7 @@ impl Step<'_> {
             self.state.unexecuted_bytes = unexecuted;
         }
         self.state.applied_index = entry.index;
+        self.count_for_snapshot(entry);
         true
     }
 

@@ -77,6 +77,8 @@ pub struct Options {
     pub catch_up_rounds: u64,
     /// How many entries that a snapshot covers stay in the log (rule S1).
     pub kept_entries: u64,
+    /// After how many bytes of entries a snapshot is due; `None` if never (rule S1).
+    pub snapshot_bytes: Option<u64>,
 }
 
 impl RaftServer {
@@ -116,6 +118,9 @@ impl RaftServer {
             Input::TakeSnapshot { index } => step.take_snapshot(*index),
             Input::SnapshotTaken { incarnation, last, size } => {
                 step.snapshot_taken(*incarnation, *last, *size);
+            }
+            Input::SnapshotFailed { incarnation, last } => {
+                step.snapshot_failed(*incarnation, *last);
             }
             Input::ChunkWritten { .. } | Input::SnapshotInstalled { .. } => {
                 step.snapshot_written(input);

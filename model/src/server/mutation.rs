@@ -99,6 +99,8 @@ mutations! {
     CompletionByIndexOnly = "completion-by-index-only",
     /// Breaks L9's window.
     WindowIsNotKept = "window-is-not-kept",
+    /// Breaks L9's window.
+    LettingGoMakesRoom = "letting-go-makes-room",
     /// Breaks L2.
     HintNeverAdvances = "hint-never-advances",
     /// Breaks L8.

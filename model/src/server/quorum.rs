@@ -90,6 +90,7 @@ mod tests {
                 window: 1,
                 catch_up_rounds: 0,
                 kept_entries: 0,
+                snapshot_bytes: None,
             },
             mutation: None,
         }

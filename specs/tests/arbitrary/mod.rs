@@ -74,6 +74,8 @@ fn any_scope(g: &mut Gen) -> Scope {
         snapshots: u64::arbitrary(g) % 8,
         chunks: 1 + u64::arbitrary(g) % 7,
         kept_entries: u64::arbitrary(g) % 16,
+        snapshot_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
+        snapshot_failures: false,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
@@ -196,7 +198,8 @@ fn any_outcome(g: &mut Gen) -> AppendOutcome {
 }
 
 fn any_input(g: &mut Gen) -> Input {
-    match u8::arbitrary(g) % 18 {
+    match u8::arbitrary(g) % 19 {
+        17 => Input::SnapshotFailed { incarnation: u64::arbitrary(g), last: any_position(g) },
         16 => Input::Executed { index: any_index(g) },
         12 => Input::TakeSnapshot { index: any_index(g) },
         13 => Input::SnapshotTaken {
@@ -241,7 +244,8 @@ fn any_input(g: &mut Gen) -> Input {
 }
 
 fn any_output(g: &mut Gen) -> Output {
-    match u8::arbitrary(g) % 22 {
+    match u8::arbitrary(g) % 23 {
+        21 => Output::SnapshotDue,
         15 => Output::TakeSnapshot {
             incarnation: u64::arbitrary(g),
             last: any_position(g),
@@ -384,6 +388,7 @@ fn any_observation(g: &mut Gen) -> Observation {
         commit_index: any_index(g),
         applied_index: any_index(g),
         unexecuted_bytes: u64::arbitrary(g),
+        bytes_since_snapshot: u64::arbitrary(g),
         role,
     }
 }
