@@ -14,7 +14,7 @@ use kontiki_specs::scope::{Scope, Suite};
 use kontiki_specs::trace::Trace;
 
 /// Larger scopes are left to `verify`.
-const MOST_STATES: u64 = 150_000;
+const MOST_STATES: u64 = 60_000;
 
 fn atlas(scope: &Scope) -> Atlas {
     Atlas::of(&check(scope, &CheckOptions::default(), |_| {}).cluster)
