@@ -240,12 +240,17 @@ impl Schedule {
         Some(Action::Propose { server, commands, bytes })
     }
 
-    /// Clients read at any server, and half of the time at a leader, if no more wait there than may.
+    /// Clients know a leader or a follower that knows one as a rule, and sometimes ask any server.
     fn read(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
-        let anywhere = self.random.random();
-        let may_ask =
-            |server| cluster.is_up(server) && cluster.waiting_reads(server) < WAITING_READS;
-        let asked = |server| may_ask(server) && (anywhere || cluster.is_leader(server));
+        let (anywhere, leader) = (self.random.random_ratio(1, 16), self.random.random_ratio(1, 2));
+        let asked = |server| {
+            let is_one = match leader {
+                true => cluster.is_leader(server),
+                false => cluster.knows_leader(server),
+            };
+            let fits = anywhere && cluster.is_up(server) || is_one;
+            fits && cluster.waiting_reads(server) < WAITING_READS
+        };
         let server = self.server(asked, |_| 1)?;
         Some(Action::Read { server, reads: self.few_or_many(READS) })
     }

@@ -16,6 +16,11 @@ impl SimulatedCluster {
         self.up(server).is_some_and(|one| one.implementation.raft().role() == RoleKind::Leader)
     }
 
+    /// Whether a server is up and knows who leads.
+    pub fn knows_leader(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.implementation.raft().leader().is_some())
+    }
+
     /// The configuration in force at a server that is up.
     pub fn configuration(&self, server: ServerId) -> Option<&Configuration> {
         self.up(server).map(|one| one.implementation.raft().configuration())
