@@ -16,7 +16,7 @@ pub enum Fault {
     StartsFromNothing,
     /// The first chunk of another snapshot is put behind what there is.
     MixesChunks,
-    /// The numbers of reads begin anew when the server starts again (rule C5).
+    /// A read gets the lowest number that no read has which waits, after a restart too (rule C5).
     UsesNumbersAgain,
     /// A read is served as soon as its read index is known (rule C3).
     ReadsBeforeApplied,
@@ -71,6 +71,20 @@ mod tests {
         ] {
             assert_eq!(found(fault), Kind::Broken(invariant), "{fault:?}");
         }
+    }
+
+    #[test]
+    fn temp_experiment() {
+        for servers in [3, 5] {
+        for fault in [Fault::UsesNumbersAgain] {
+            let mut at = Vec::new();
+            let begin = std::time::Instant::now();
+            for seed in 0..1500 {
+                if let Some(failure) = run_with(seed, servers, Some(fault)).failure { at.push((seed, failure.problem.kind())); }
+                if at.len() > 4 || begin.elapsed().as_secs() > 12 { println!("until {seed}"); break; }
+            }
+            println!("{servers} {fault:?} {at:?}");
+        }}
     }
 
     #[test]

@@ -88,7 +88,13 @@ impl ReadDriver {
     }
 
     fn next_number(&mut self) -> ReadId {
+        if self.fault == Some(Fault::UsesNumbersAgain) {
+            self.last_number = 0;
+        }
         self.last_number += 1;
+        while self.waiting.iter().any(|waiting| waiting.number.0 == self.last_number) {
+            self.last_number += 1;
+        }
         ReadId(self.last_number)
     }
 
@@ -105,9 +111,6 @@ impl ReadDriver {
         if let Input::Restart { .. } = input {
             told.extend(self.waiting.drain(..).map(|waiting| Told::Lost(waiting.read)));
             exercised.reads_lost += told.len() as u64;
-            if self.fault == Some(Fault::UsesNumbersAgain) {
-                self.last_number = 0;
-            }
         }
         let waited = self.waiting.iter().filter(|waiting| waiting.index.is_some()).count() as u64;
         for output in outputs {
