@@ -4,13 +4,14 @@
 //! network delivers those too, late, repeated, of older terms. So the atlas pairs every state that
 //! a server comes to with every message that is ever sent to it, whether or not they meet.
 
+use crate::nonsense::must_be_rejected;
 use bytes::Bytes;
 use kontiki_model::actor::servers;
 use kontiki_model::cluster::Cluster;
 use kontiki_model::environment::{Environment, Turn, another_configuration, snapshot_completion};
 use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Envelope, Input, LogIndex, MembershipChange, ServerId};
+use kontiki_specs::{Envelope, Input, LogIndex, MembershipChange, ReadId, ServerId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The states of a scope's servers and what can happen to them.
@@ -21,6 +22,16 @@ pub struct Atlas {
     states: FxHashSet<ServerState>,
     /// For each receiver, the messages that are sent to it, in a fixed order.
     deliveries: FxHashMap<ServerId, Vec<Input>>,
+}
+
+/// How many transitions an atlas has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transitions {
+    /// All of them.
+    pub all: u64,
+    /// Of these, those whose input cannot come about where everybody keeps the rules, and which the
+    /// implementation has to turn away.
+    pub turned_away: u64,
 }
 
 impl Atlas {
@@ -58,7 +69,7 @@ impl Atlas {
         let mut answers = Vec::new();
         for state in self.states.iter().filter(|state| state.id == envelope.to) {
             let (after, outputs) = server.step(state, &input);
-            if after != *state || crate::nonsense::must_be_rejected(state, &input) {
+            if after != *state || must_be_rejected(state, &input) {
                 continue;
             }
             let messages =
@@ -95,8 +106,15 @@ impl Atlas {
     }
 
     /// How many transitions there are: states with what can happen to them.
-    pub fn transitions(&self) -> u64 {
-        self.states.iter().map(|state| self.inputs(state).count() as u64).sum()
+    pub fn transitions(&self) -> Transitions {
+        let mut transitions = Transitions::default();
+        for state in &self.states {
+            for input in self.inputs(state) {
+                transitions.all += 1;
+                transitions.turned_away += u64::from(must_be_rejected(state, &input));
+            }
+        }
+        transitions
     }
 
     /// All that can happen to a server in this state: what the scope lets happen, every message,
@@ -163,6 +181,9 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
     if let Some(Input::SnapshotTaken { last, size, .. }) = snapshot_completion(state) {
         let incarnation = incarnation.wrapping_sub(1);
         inputs.push(Input::SnapshotTaken { incarnation, last, size });
+    }
+    if scope.reads > 0 || scope.follower_reads > 0 {
+        inputs.extend([ReadId(0), ReadId(1)].map(|read| Input::Read { read }));
     }
     let expecting = |change: &MembershipChange, expected| Input::ChangeMembership {
         change: change.clone(),

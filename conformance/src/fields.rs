@@ -96,6 +96,7 @@ mod tests {
             progress: BTreeMap::from([(ServerId(2), known)]),
             heard: [ServerId(2), ServerId(3)].into(),
             transfer: None,
+            reads: Default::default(),
         }
     }
 

@@ -2,8 +2,8 @@
 
 use kontiki::core::{MAX_INDEX, MAX_TERM, Rejection};
 use kontiki_specs::{
-    AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, Message, Payload, ServerId,
-    Term,
+    AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, Message, Payload, ReadId,
+    ServerId, Term,
 };
 
 /// Ill-formed messages to a server, with what must be said of each. `peer` is another server: any,
@@ -35,13 +35,18 @@ pub fn ill_formed(to: ServerId, peer: ServerId) -> Vec<(Input, Rejection)> {
 const LATE: Term = Term(1000);
 const NOWHERE: LogPosition = LogPosition { index: LogIndex::ZERO, term: Term::ZERO };
 
-fn replies() -> [Message; 6] {
+fn replies() -> [Message; 10] {
     let matched = AppendOutcome::Matched { index: LogIndex(1) };
+    let (read, index) = (ReadId(1), LogIndex(1));
     [
         Message::RequestPreVoteReply { term: LATE, granted: true },
         Message::RequestVoteReply { term: LATE, granted: true },
         Message::AppendEntriesReply { term: LATE, outcome: matched },
         mismatch(LogIndex(1), NOWHERE),
+        Message::ConfirmLeadership { term: LATE, round: 1 },
+        Message::ConfirmLeadershipReply { term: LATE, round: 1 },
+        Message::ReadIndex { term: LATE, read },
+        Message::ReadIndexReply { term: LATE, read, index },
         Message::TimeoutNow { term: LATE },
         Message::LaterTerm { term: LATE },
     ]
@@ -86,6 +91,10 @@ fn in_term(message: &Message, in_term: Term) -> Message {
         | Message::AppendEntriesReply { term, .. }
         | Message::InstallSnapshot { term, .. }
         | Message::InstallSnapshotReply { term, .. }
+        | Message::ConfirmLeadership { term, .. }
+        | Message::ConfirmLeadershipReply { term, .. }
+        | Message::ReadIndex { term, .. }
+        | Message::ReadIndexReply { term, .. }
         | Message::TimeoutNow { term }
         | Message::LaterTerm { term } => *term = in_term,
     }
@@ -142,6 +151,7 @@ fn numbers() -> Vec<(Message, Rejection)> {
         (configured(&[], &[]), Rejection::ImpossibleConfiguration { index: LogIndex(1) }),
         (configured(&[1], &[1]), Rejection::ImpossibleConfiguration { index: LogIndex(1) }),
         (commit, too_large),
+        (Message::ReadIndexReply { term: LATE, read: ReadId(1), index }, too_large),
         (acknowledge(index), too_large),
         (mismatch(index, NOWHERE), too_large),
         (mismatch(LogIndex(0), NOWHERE), hint_not_before(0, 0)),

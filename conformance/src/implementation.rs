@@ -98,6 +98,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
         window_bytes,
         command_bytes: u64::from(u32::MAX) / 2,
         uncommitted_bytes: beyond,
+        waiting_reads: beyond,
         recent_bytes: match memory {
             Memory::Warm => beyond,
             Memory::Cold => 0,

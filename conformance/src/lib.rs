@@ -1,5 +1,8 @@
 //! The comparison of Kontiki's implementation with its model: see `conformance/README.md`.
 
+// What is printed goes through `console`, which puts up with a reader that has gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod atlas;
 pub mod consecutive;
 pub mod divergence;

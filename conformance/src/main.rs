@@ -1,15 +1,19 @@
 //! The command line: verify, record, replay, validate, simulate.
 
+// What is printed goes through `console`, which puts up with a reader that has gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 
 use clap::Parser;
+use kontiki_model::console::remark;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match cli::Arguments::parse().run() {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            remark(format_args!("error: {error:#}"));
             ExitCode::from(2)
         }
     }

@@ -114,6 +114,7 @@ fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> b
     let leads = match message {
         Message::AppendEntries { term, .. }
         | Message::InstallSnapshot { term, .. }
+        | Message::ConfirmLeadership { term, .. }
         | Message::TimeoutNow { term } => *term == state.term,
         _ => false,
     };

@@ -263,8 +263,8 @@ fn role(shown: &RoleObservation) -> Role {
         }
         RoleObservation::PreCandidate { pre_votes } => Role::PreCandidate { pre_votes },
         RoleObservation::Candidate { votes, transfer } => Role::Candidate { votes, transfer },
-        RoleObservation::Leader { progress, heard, transfer } => {
-            Role::Leader { progress, heard, transfer }
+        RoleObservation::Leader { progress, heard, transfer, reads } => {
+            Role::Leader { progress, heard, transfer, reads }
         }
     }
 }

@@ -4,6 +4,8 @@
 //! `claims` fail where a pinned number, a property that falls or a verdict is not what they find. So
 //! the document is as true as the last run of those, and a test keeps it from going stale.
 
+mod snapshots;
+
 use crate::simulate::SimulationOptions;
 use kontiki_model::console::grouped;
 use kontiki_specs::scope::{Disk, Scope, Suite};
@@ -35,6 +37,9 @@ pub fn document() -> Result<String, Box<dyn Error>> {
         ("ci-count", ci.len().to_string()),
         ("ci-states", sum(&ci, |scope| scope.unique_states)),
         ("ci-transitions", sum(&ci, |scope| scope.local_transitions)),
+        ("ci-agreeing", agreeing(&ci)),
+        ("ci-turned-away", turned_away(&ci)),
+        ("snapshot-bounds", snapshots::bounds(&scopes)),
         ("deep-count", deep.len().to_string()),
         ("deep-states", sum(&deep, |scope| scope.unique_states)),
         ("property-count", Property::ALL.len().to_string()),
@@ -71,6 +76,19 @@ pub fn document() -> Result<String, Box<dyn Error>> {
 
 fn sum(scopes: &[&Scope], pinned: fn(&Scope) -> Option<u64>) -> String {
     grouped(scopes.iter().filter_map(|scope| pinned(scope)).sum())
+}
+
+/// How many transitions the implementation makes as the model does, as far as that is pinned.
+fn agreeing(scopes: &[&Scope]) -> String {
+    let agree = |scope: &&Scope| Some(scope.local_transitions?.saturating_sub(scope.turned_away?));
+    let all = scopes.iter().map(agree).sum::<Option<u64>>();
+    all.map_or("most".to_string(), grouped)
+}
+
+/// How many it turns away, as far as that is pinned.
+fn turned_away(scopes: &[&Scope]) -> String {
+    let all = scopes.iter().map(|scope| scope.turned_away).sum::<Option<u64>>();
+    all.map_or("the others".to_string(), |count| format!("the other {}", grouped(count)))
 }
 
 fn rule_table(mutations: &[MutationRow]) -> String {

@@ -1,6 +1,6 @@
 //! A scope from end to end: the model is checked, its atlas recorded and replayed.
 
-use crate::atlas::Atlas;
+use crate::atlas::{Atlas, Transitions};
 use crate::divergence::Divergence;
 use crate::hidden::HiddenState;
 use crate::implementation::Memory;
@@ -31,6 +31,13 @@ pub enum Verdict {
         /// What the scope file says.
         pinned: u64,
     },
+    /// Not as many transitions have to be turned away as the scope file pins.
+    OthersTurnedAway {
+        /// What the scope file says.
+        pinned: u64,
+        /// How many have to be.
+        counted: u64,
+    },
     /// The implementation was not brought to every state of the model.
     Incomplete {
         /// How many states it was brought to.
@@ -52,7 +59,9 @@ impl Verdict {
             Verdict::Holds => Outcome::AllIsWell,
             Verdict::Model(verdict) => verdict.outcome(),
             Verdict::Refuted(_) | Verdict::Diverges(_) | Verdict::Hides(_) => Outcome::Broken,
-            Verdict::Miscounted { .. } | Verdict::Incomplete { .. } => Outcome::CountDiffers,
+            Verdict::Miscounted { .. }
+            | Verdict::OthersTurnedAway { .. }
+            | Verdict::Incomplete { .. } => Outcome::CountDiffers,
         }
     }
 
@@ -87,6 +96,10 @@ impl fmt::Display for Verdict {
             Verdict::Miscounted { pinned } => {
                 write!(f, "TRANSITIONS DIFFER: {} pinned", grouped(*pinned))
             }
+            Verdict::OthersTurnedAway { pinned, counted } => {
+                let (pinned, counted) = (grouped(*pinned), grouped(*counted));
+                write!(f, "TURNED AWAY DIFFER: {pinned} pinned, {counted} counted")
+            }
             Verdict::Incomplete { states } => {
                 write!(f, "INCOMPLETE: {} states come to", grouped(*states))
             }
@@ -109,7 +122,7 @@ pub struct ScopeReport {
     /// States that a single server comes to.
     pub states: u64,
     /// What can happen to a server in them: the size of the atlas.
-    pub transitions: u64,
+    pub transitions: Transitions,
     /// The replays, with as much of the log in memory as [`Memory`] says.
     pub replays: Vec<ReplayReport>,
     /// How long recording and replaying took by the clock.
@@ -137,7 +150,7 @@ pub fn verify(scope: &Scope, mut progress: impl FnMut(Stage)) -> Result<ScopeRep
         verdict: Verdict::Holds,
         meetings: 0,
         states: 0,
-        transitions: 0,
+        transitions: Transitions::default(),
         replays: Vec::new(),
         replay_time: Duration::ZERO,
         check,
@@ -175,8 +188,10 @@ fn judge(scope: &Scope, report: &ScopeReport) -> Verdict {
             return Verdict::Incomplete { states: replay.states };
         }
     }
-    match scope.local_transitions {
-        Some(pinned) if pinned != report.transitions => Verdict::Miscounted { pinned },
+    let Transitions { all, turned_away: counted } = report.transitions;
+    match (scope.local_transitions, scope.turned_away) {
+        (Some(pinned), _) if pinned != all => Verdict::Miscounted { pinned },
+        (_, Some(pinned)) if pinned != counted => Verdict::OthersTurnedAway { pinned, counted },
         _ => Verdict::Holds,
     }
 }
@@ -197,9 +212,12 @@ pub struct ScopeRow {
     pub server_states: u64,
     /// What can happen to a server in them.
     pub local_transitions: u64,
+    /// Of those, what has to be turned away.
+    pub turned_away: u64,
     /// Steps taken by the implementation and compared, over all replays.
     pub replayed: u64,
-    /// Of those, inputs that it had to turn away, and did.
+    /// Inputs that it had to turn away, and did, over all replays: those of the atlas, and a sample of
+    /// what no server sends.
     pub rejected: u64,
     /// Crashes compared.
     pub crashes: u64,
@@ -217,7 +235,8 @@ impl ScopeRow {
             finding: report.verdict.details(),
             meetings: report.meetings,
             server_states: report.states,
-            local_transitions: report.transitions,
+            local_transitions: report.transitions.all,
+            turned_away: report.transitions.turned_away,
             replayed: sum(|replay| replay.transitions),
             rejected: sum(|replay| replay.rejected),
             crashes: sum(|replay| replay.crashes),

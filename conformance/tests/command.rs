@@ -68,6 +68,29 @@ fn a_broken_trace_is_an_error_with_its_line() {
     }
 }
 
+/// Who reads no further, as `head` does, is no reason to fail: the exit status is the command's.
+#[test]
+fn a_reader_that_goes_early_is_no_error() {
+    let small = scratch("unread.toml", "servers = 1\nterms = 1\nlog = 1\n");
+    let written = format!("{}/unread.md", env!("CARGO_TARGET_TMPDIR"));
+    for (arguments, status) in [
+        (vec!["tell", "figure-8"], 0),
+        (vec!["replay", "figure-8"], 0),
+        (vec!["validate", "figure-8", "no/such.jsonl"], 2),
+        (vec!["verify", &small], 0),
+        (vec!["record", &small, "-o", &written], 0),
+        (vec!["document", "-o", &written], 0),
+        (vec!["simulate", "--steps", "3000", "--servers", "3"], 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kontiki-conformance"));
+        let command = command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let ended = command.args(&arguments).status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{arguments:?}");
+    }
+}
+
 fn scratch(name: &str, text: &str) -> String {
     let file = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
     fs::write(&file, text).unwrap();
@@ -98,6 +121,7 @@ fn a_scope_of_ones_own_is_verified() {
         ("holds.toml", "", 0, "holds"),
         ("states.toml", "unique-states = 3\n", 5, "COUNT DIFFERS: 3 pinned"),
         ("transitions.toml", "local-transitions = 3456\n", 5, "TRANSITIONS DIFFER: 3 456 pinned"),
+        ("turned-away.toml", "turned-away = 34\n", 5, "TURNED AWAY DIFFER: 34 pinned"),
         ("goal.toml", "sometimes = [\"two-leaders\"]\n", 4, "NOT REACHED: two-leaders"),
     ] {
         let scope = scratch(name, &format!("{small}{more}"));

@@ -5,7 +5,7 @@
 
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Property, RULES, claims, mutation_rows, rule_titles};
+use kontiki_specs::{Goal, Property, RULES, claims, mutation_rows, rule_titles};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -116,6 +116,47 @@ fn every_rule_names_its_mutations_and_their_properties() {
         let named: BTreeSet<String> = named.filter(|item| !item.is_empty()).collect();
         let expected = expected.remove(number).unwrap_or_default();
         assert_eq!(named, expected, "{number} in rules.md and in mutations.toml (right)");
+    }
+}
+
+/// A rule that no mutation breaks says what guards it, and that is there.
+#[test]
+fn every_rule_is_guarded_by_what_there_is() {
+    let rows = mutation_rows().unwrap();
+    let is_there = |name: &str| {
+        let property = || Property::ALL.iter().any(|property| property.name() == name);
+        let goal = || Goal::ALL.iter().any(|goal| goal.name() == name);
+        let row = || rows.iter().any(|row| row.name == name);
+        property() || goal() || row() || Scope::find(name).is_ok() || is_test(name)
+    };
+    for (number, section) in &sections() {
+        let guards: Vec<&str> = quoted(list_after(section, "Guarded by: ")).collect();
+        let broken = rows.iter().any(|row| row.rule == *number);
+        assert!(broken || !guards.is_empty(), "{number} is neither broken nor guarded by anything");
+        let missing: Vec<_> = guards.into_iter().filter(|name| !is_there(name)).collect();
+        assert!(missing.is_empty(), "{number}: nothing is called {missing:?}");
+    }
+}
+
+/// Whether it is the path of tests, or of what the comparison does.
+fn is_test(path: &str) -> bool {
+    let of_tests = ["impl/tests/", "model/tests/", "conformance/"];
+    of_tests.iter().any(|folder| path.starts_with(folder)) && repository().join(path).is_file()
+}
+
+/// Tests name servers S1, S2 and S3, so where they name a rule of that number they say so.
+#[test]
+fn rules_on_snapshots_are_cited_in_tests() {
+    let files = files_under(&repository().join("impl/tests")).unwrap();
+    let tests: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let numbers = sections().into_keys().filter(|number| number.starts_with('S'));
+    for number in numbers {
+        let citation = [format!("ule {number}"), format!("ules {number}"), format!("and {number}")];
+        let cites = |line: &str| {
+            line.trim_start().starts_with("//") && citation.iter().any(|text| line.contains(text))
+        };
+        let cited = tests.iter().any(|test| test.lines().any(cites));
+        assert!(cited, "no test in impl/tests cites rule {number}");
     }
 }
 

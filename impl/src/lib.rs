@@ -6,8 +6,10 @@
 //! * [`Recorder`] logs what a server does, to be checked against the model afterwards.
 //!
 //! The types of messages, inputs and outputs are those that the model uses too, so that the two
-//! can be compared: everything that can happen to a server in the checked small clusters is, and larger
-//! clusters are at random. `conformance/README.md` says what that proves.
+//! can be compared. In small clusters, whose states are all checked, everything that can happen to a
+//! server is compared; larger clusters are compared at random. Limits on what is proposed
+//! ([`core::Limits`]) have no counterpart in the model. `conformance/README.md` says what all this
+//! proves, and `specs/VERIFIED.md` what was not looked at.
 //!
 //! # The driver's part
 //!
@@ -60,11 +62,11 @@
 //!
 //! Without snapshots a log grows for ever, and a server that starts applies all of it. When to take
 //! one is the driver's to decide: it gives [`Input::TakeSnapshot`] with an index that the state
-//! machine has executed, and whose entry is on the server's disk. The server refuses with a reason, or puts out `TakeSnapshot`. Then the state
-//! as of exactly that index goes to disk, together with all that the output says. Nothing waits for
-//! this, and it keeps no place among the writes. When it is durable, the driver says so by
-//! the input that [`core::snapshot_taken`] gives. From then on the snapshot is the server's
-//! ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
+//! machine has executed, and whose entry is on the server's disk. The server refuses with a reason,
+//! or puts out `TakeSnapshot`. Then the state as of exactly that index goes to disk, together with
+//! all that the output says. Nothing waits for this, and it keeps no place among the writes. When it
+//! is durable, the driver says so by the input that [`core::snapshot_taken`] gives. From then on the
+//! snapshot is the server's ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
 //! older snapshots; [`core::Config::kept_entries`] of those covered stay. A snapshot that cannot be
 //! written is tried again: until it is done, the server begins no other.
 //!
@@ -190,6 +192,6 @@ pub use recorder::{Recorder, RecorderError};
 pub use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
     LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output, Payload,
-    Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId,
-    Term,
+    ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot,
+    SnapshotId, Term, WaitingRead, WaitingReads,
 };

@@ -132,10 +132,13 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         snapshots: 0, // As with restarts: how many there are is not bounded by this.
         chunks: 1,
         kept_entries: config.kept_entries,
+        reads: 0,
+        follower_reads: 0,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: None,
         local_transitions: None,
+        turned_away: None,
     };
     scope.check().map_err(RecorderError::Scope)?;
     Ok(scope)

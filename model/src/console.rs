@@ -3,10 +3,29 @@
 use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
+
+/// Prints a line of what a command was asked for. A reader that has gone, as that of `tell figure-8 |
+/// head`, wants no more: the command goes on to its end, and its exit status says how it went.
+///
+/// # Errors
+/// If the line cannot be written for any other reason.
+pub fn say(text: impl Display) -> io::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line for whoever watches the command, on the standard error. If that is closed, nobody
+/// does.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
 
 /// A table with these heads, in Markdown, to be pasted where it is needed.
 pub fn table(heads: &[&str]) -> Table {

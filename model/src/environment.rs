@@ -8,7 +8,8 @@ use crate::server::{RaftServer, Role, ServerState, size_of};
 use bytes::Bytes;
 use kontiki_specs::scope::{Disk, Scope};
 use kontiki_specs::{
-    Input, LogIndex, LogPosition, MembershipChange, Message, Output, ServerId, Term,
+    Input, LogIndex, LogPosition, MembershipChange, Message, Output, ReadId, ServerId, Term,
+    WaitingRead,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -48,6 +49,13 @@ pub struct Environment {
     pub snapshots: bool,
     /// In how many chunks a snapshot is sent.
     pub chunks: u64,
+    /// Whether clients may ask leaders for reads. How often is counted for the cluster.
+    pub leader_reads: bool,
+    /// How many reads clients ask other servers for. The cluster hands out their numbers.
+    pub follower_reads: u64,
+    /// No leader begins more rounds of questions in a term: as many as there are reads. Only a question
+    /// that comes again when it has been answered asks for more.
+    pub read_rounds: u64,
     /// Whether operators may ask for transfers of leadership, and to whom: any server. How often
     /// is counted for the cluster.
     pub may_transfer_to: Arc<[ServerId]>,
@@ -107,6 +115,9 @@ impl Environment {
             two_sizes: scope.batch_bytes.is_some() || scope.window_bytes.is_some(),
             may_restart: scope.restarts > 0,
             snapshots: scope.snapshots > 0,
+            leader_reads: scope.reads > 0,
+            follower_reads: scope.follower_reads,
+            read_rounds: scope.reads + scope.follower_reads,
             chunks: scope.chunks,
             disk_stalls: scope.disk_stalls,
             synchronous_disk: scope.disk == Disk::Synchronous,
@@ -149,6 +160,7 @@ impl Environment {
             let transfers = self.may_transfer_to.iter();
             events.extend(transfers.map(|to| Input::TransferLeadership { to: *to }));
         }
+        events.extend(self.reads(state));
         let room = self.log_limit.0.saturating_sub(state.log.last_index().0);
         events.extend(self.proposals(room.min(server.options.batch)));
         if room > 0 && state.is_leader() {
@@ -166,6 +178,21 @@ impl Environment {
             events.extend(tears.map(|written| Input::Restart { torn: Some(written) }));
         }
         events
+    }
+
+    /// What clients may ask to read. C3: a leader's clients all use the same number, since that makes no
+    /// difference; C5: of those of other servers each has its own, and the driver may ask again.
+    fn reads(&self, state: &ServerState) -> impl Iterator<Item = Input> {
+        let waits = |read: ReadId| match &state.role {
+            Role::Leader { reads, .. } => {
+                let own = WaitingRead { read, asked_by: None };
+                reads.waiting.contains(&own) || reads.next.contains(&own)
+            }
+            _ => false,
+        };
+        let of_leader = (self.leader_reads && state.is_leader()).then_some(ReadId(0));
+        let of_others = (1..=self.follower_reads).map(ReadId).filter(move |read| !waits(*read));
+        of_leader.into_iter().chain(of_others).map(|read| Input::Read { read })
     }
 
     /// What clients may propose to a leader that has room for so many commands: one or two at a
@@ -206,6 +233,7 @@ impl Environment {
         state.term <= self.last_term
             && state.log.last_index() <= self.log_limit
             && state.writes.len() as u64 <= self.write_limit
+            && !matches!(&state.role, Role::Leader { reads, .. } if reads.round > self.read_rounds)
     }
 }
 

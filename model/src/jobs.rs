@@ -1,6 +1,6 @@
 //! Jobs side by side: so many at a time, the longest first, none begun while memory is short.
 
-use crate::console::{grouped, progress_bar, seconds};
+use crate::console::{grouped, progress_bar, remark, seconds};
 use crate::resources::{cpu_time, peak_memory, reset_peak_memory, resident_memory};
 use clap::Args;
 use indicatif::{MultiProgress, ProgressBar};
@@ -113,6 +113,19 @@ pub struct AllDone<T> {
     pub time: Duration,
     /// What all of it took of the machine.
     pub usage: Usage,
+}
+
+impl<T> AllDone<T> {
+    /// Has what came of the jobs printed, and says after that what all of it took.
+    ///
+    /// # Errors
+    /// As `print`.
+    pub fn report<R, E>(self, print: impl FnOnce(Vec<Done<T>>) -> Result<R, E>) -> Result<R, E> {
+        let took = self.to_string();
+        let printed = print(self.jobs)?;
+        remark(took);
+        Ok(printed)
+    }
 }
 
 /// Does all jobs.
@@ -228,12 +241,13 @@ impl<'a, T> Pool<'a, T> {
                 Ok((place, said, one)) => {
                     count += 1;
                     results[place] = Some(one);
-                    self.bars.suspend(|| eprintln!("{said}"));
+                    self.bars.suspend(|| remark(said));
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     say_at += SAY;
                     if !stderr().is_terminal() {
-                        eprintln!("{count} of {all} done; running: {}", self.waiting().how_far());
+                        let running = self.waiting().how_far();
+                        remark(format_args!("{count} of {all} done; running: {running}"));
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,

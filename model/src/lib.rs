@@ -5,6 +5,9 @@
 //!   actor; [`cluster`] explores all interleavings of several.
 //! * [`properties`] is what must hold; [`scopes`] loads the bounds within which it is checked.
 
+// What is printed goes through `console`, which puts up with a reader that has gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod actor;
 pub mod bounded;
 pub mod check;

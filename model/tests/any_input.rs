@@ -8,7 +8,7 @@ use kontiki_model::properties::judge_step;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
     AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, MembershipChange, Message,
-    Payload, Property, ServerId, Term,
+    Payload, Property, ReadId, ServerId, Term,
 };
 use proptest::prelude::*;
 
@@ -68,6 +68,13 @@ fn message() -> impl Strategy<Value = Message> {
         (term(), outcome())
             .prop_map(|(term, outcome)| Message::AppendEntriesReply { term, outcome }),
         term().prop_map(|term| Message::TimeoutNow { term }),
+        (term(), number()).prop_map(|(term, round)| Message::ConfirmLeadership { term, round }),
+        (term(), number())
+            .prop_map(|(term, round)| Message::ConfirmLeadershipReply { term, round }),
+        (term(), number()).prop_map(|(term, read)| Message::ReadIndex { term, read: ReadId(read) }),
+        (term(), number(), number()).prop_map(|(term, read, index)| {
+            Message::ReadIndexReply { term, read: ReadId(read), index: LogIndex(index) }
+        }),
         term().prop_map(|term| Message::LaterTerm { term }),
     ]
 }
@@ -120,6 +127,7 @@ fn input() -> impl Strategy<Value = Option<Input>> {
         1 => Just(Some(Input::QuorumContactExpired)),
         1 => Just(Some(Input::DiskStalled)),
         2 => operator().prop_map(Some),
+        1 => (0_u64..3).prop_map(|read| Some(Input::Read { read: ReadId(read) })),
         1 => (0_usize..3).prop_map(|count| {
             Some(Input::Propose { commands: vec![Bytes::from_static(b"command"); count] })
         }),

@@ -208,6 +208,8 @@ fn only_what_is_asked_for_is_listed() {
         ("figure-8", "commit-older-term-by-counting", "vote-twice"),
         ("deep", "deep-crash", "| first-steps"),
         ("rules", "| L12 ", "vote-twice"),
+        ("vote-twice", "| 6 steps ", "two-leaders-at-once"),
+        ("vote-twice", "votes for every candidate of a term that asks.", "forget-vote"),
     ] {
         let output = run(&["list", only]).unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -218,6 +220,31 @@ fn only_what_is_asked_for_is_listed() {
     let told = String::from_utf8_lossy(&all.stdout);
     for kind in ["| scope ", "| property ", "| goal ", "| mutation ", "| claim ", "| rule "] {
         assert!(told.contains(kind), "{told}");
+    }
+}
+
+/// Who reads no further, as `head` does, is no reason to fail: the exit status is the command's.
+#[test]
+fn a_reader_that_goes_early_is_no_error() {
+    let small = scratch("unread.toml", "servers = 1\nterms = 1\nlog = 1\n").unwrap();
+    let small = small.to_str().unwrap();
+    let traces = ["--traces", env!("CARGO_TARGET_TMPDIR")];
+    let told = |arguments: &[&'static str]| [arguments, &traces].concat();
+    for (arguments, status) in [
+        (vec!["list"], 0),
+        (vec!["check", small], 0),
+        (vec!["check", "no/such.toml"], 2),
+        (told(&["check", "election", "--mutation", "vote-twice"]), 1),
+        (told(&["mutants", "vote-twice"]), 0),
+        (told(&["claims", "17"]), 0),
+        (told(&["simulate", "election", "--walks", "3"]), 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kontiki-model"));
+        let command = command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        let ended = command.args(&arguments).status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{arguments:?}");
     }
 }
 

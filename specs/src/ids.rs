@@ -1,4 +1,4 @@
-//! Newtypes for the three numbers of Raft, so that one cannot be taken for another.
+//! Newtypes for the numbers of Raft, so that one cannot be taken for another.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -65,5 +65,21 @@ impl LogIndex {
 impl fmt::Display for LogIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+/// Names a read, or any number of reads that are asked for together (rule C3); printed as `read 7`.
+///
+/// The driver chooses it. The leader hands it back and makes nothing else of it. At a server that does
+/// not lead, it must be one that was never used in the life of the cluster (rule C5).
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct ReadId(pub u64);
+
+impl fmt::Display for ReadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "read {}", self.0)
     }
 }

@@ -1,6 +1,6 @@
 //! All that can happen to a server.
 
-use crate::{LogIndex, LogPosition, MembershipChange, Message, ServerId, SnapshotId, Term};
+use crate::{LogIndex, LogPosition, MembershipChange, Message, ReadId, ServerId, SnapshotId, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -34,6 +34,13 @@ pub enum Input {
         /// The commands, opaque to Raft; at least one.
         #[serde(with = "crate::command_text::list")]
         commands: Vec<Bytes>,
+    },
+    /// Clients ask to read (rules C3, C5): any number of reads, which are answered together by
+    /// [`crate::Output::ReadReady`] or [`crate::Output::ReadRefused`]. Whatever was committed anywhere
+    /// before this input, they will see. The answer of another server may be lost: ask again, then.
+    Read {
+        /// The reads. To ask again for the same reads, use the same number.
+        read: ReadId,
     },
     /// An operator asks for another membership (rules M1, M5, M6).
     ChangeMembership {
@@ -126,6 +133,7 @@ impl fmt::Display for Input {
                 write!(f, "a client proposes a command")
             }
             Input::Propose { commands } => write!(f, "clients propose {} commands", commands.len()),
+            Input::Read { read } => write!(f, "clients ask for {read}"),
             Input::ChangeMembership { change, expected: None } => {
                 write!(f, "an operator asks: {change}")
             }

@@ -31,13 +31,14 @@ pub use claims::{Claim, ClaimRun, ClaimVerdict, Expectation, claims};
 pub use configuration::Configuration;
 pub use entries::Entries;
 pub use entry::{Entry, LogPosition, Payload};
-pub use ids::{LogIndex, ServerId, Term};
+pub use ids::{LogIndex, ReadId, ServerId, Term};
 pub use input::Input;
 pub use membership_change::{MembershipChange, NotAChange};
 pub use message::{AppendOutcome, Envelope, Message};
 pub use mutations::{MutationRow, mutation_rows};
 pub use observation::{
     CatchUp, FollowerProgress, Observation, Receiving, ReplicationMode, RoleObservation,
+    WaitingRead, WaitingReads,
 };
 pub use output::{Output, Refusal, RoleKind};
 pub use properties::{Goal, Property};

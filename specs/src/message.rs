@@ -1,6 +1,6 @@
 //! What servers say to each other: one variant for each request and each reply.
 
-use crate::{Entries, LogIndex, LogPosition, ServerId, Snapshot, SnapshotId, Term};
+use crate::{Entries, LogIndex, LogPosition, ReadId, ServerId, Snapshot, SnapshotId, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -102,6 +102,37 @@ pub enum Message {
         /// How many of the snapshot's bytes have arrived, from the first on.
         received: u64,
     },
+    /// A leader asks whether it still leads (rule C3).
+    ConfirmLeadership {
+        /// The leader's term.
+        term: Term,
+        /// The round that the question belongs to. The leader counts its rounds from 1 in each term.
+        round: u64,
+    },
+    /// Answers [`Message::ConfirmLeadership`]: the sender knows of no later term.
+    ConfirmLeadershipReply {
+        /// The leader's term.
+        term: Term,
+        /// The round of the question.
+        round: u64,
+    },
+    /// A follower asks its leader up to where the state machine must have applied the log before a
+    /// read that has begun may be served (rule C5).
+    ReadIndex {
+        /// The current term.
+        term: Term,
+        /// The read. No other read in the life of the cluster has the same number.
+        read: ReadId,
+    },
+    /// Answers [`Message::ReadIndex`].
+    ReadIndexReply {
+        /// The leader's term.
+        term: Term,
+        /// The read.
+        read: ReadId,
+        /// The read index.
+        index: LogIndex,
+    },
     /// A leader tells a voter to campaign at once (rules E10, M4). It is not answered.
     TimeoutNow {
         /// The leader's term.
@@ -145,6 +176,10 @@ impl Message {
             | Message::AppendEntriesReply { term, .. }
             | Message::InstallSnapshot { term, .. }
             | Message::InstallSnapshotReply { term, .. }
+            | Message::ConfirmLeadership { term, .. }
+            | Message::ConfirmLeadershipReply { term, .. }
+            | Message::ReadIndex { term, .. }
+            | Message::ReadIndexReply { term, .. }
             | Message::TimeoutNow { term }
             | Message::LaterTerm { term } => *term,
         }
@@ -195,6 +230,18 @@ impl fmt::Display for Message {
             }
             Message::InstallSnapshotReply { term, snapshot, received, .. } => {
                 write!(f, "has {received} bytes of {snapshot} in term {term}")
+            }
+            Message::ConfirmLeadership { term, round } => {
+                write!(f, "asks whether it leads in term {term}, round {round}")
+            }
+            Message::ConfirmLeadershipReply { term, round } => {
+                write!(f, "knows of no term later than {term}, round {round}")
+            }
+            Message::ReadIndex { term, read } => {
+                write!(f, "asks for the read index of {read} in term {term}")
+            }
+            Message::ReadIndexReply { term, read, index } => {
+                write!(f, "the read index of {read} is {index} in term {term}")
             }
             Message::TimeoutNow { term } => write!(f, "campaign at once, in term {term}"),
             Message::LaterTerm { term } => write!(f, "the term is {term}"),

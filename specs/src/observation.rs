@@ -1,6 +1,8 @@
 //! All of a server's state that the model and the implementation must agree on.
 
-use crate::{Configuration, Entry, LogIndex, LogPosition, ServerId, Snapshot, SnapshotId, Term};
+use crate::{
+    Configuration, Entry, LogIndex, LogPosition, ReadId, ServerId, Snapshot, SnapshotId, Term,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -91,7 +93,42 @@ pub enum RoleObservation {
         heard: BTreeSet<ServerId>,
         /// Who is to lead next, while leadership is being transferred (rule E10).
         transfer: Option<ServerId>,
+        /// The reads that wait at it (rule C3).
+        #[serde(default, skip_serializing_if = "WaitingReads::is_unused")]
+        reads: WaitingReads,
     },
+}
+
+/// The reads that wait at a leader until a majority has confirmed that it leads (rule C3).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WaitingReads {
+    /// How many rounds of questions there have been in the leader's term.
+    pub round: u64,
+    /// Who has answered in the last of them, while reads wait for it.
+    pub confirmed_by: BTreeSet<ServerId>,
+    /// The reads that came before the last round began, in their order. Without any, no round is under
+    /// way.
+    pub waiting: Vec<WaitingRead>,
+    /// The reads that came after, which wait for the next round.
+    pub next: Vec<WaitingRead>,
+}
+
+/// Reads that wait at a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WaitingRead {
+    /// The reads.
+    pub read: ReadId,
+    /// The follower that asks for them; nobody if the leader's own clients do.
+    pub asked_by: Option<ServerId>,
+}
+
+impl WaitingReads {
+    /// Whether nobody has asked for a read in the leader's term.
+    pub fn is_unused(&self) -> bool {
+        *self == WaitingReads::default()
+    }
 }
 
 /// What a leader knows of one follower.
@@ -167,13 +204,16 @@ impl fmt::Display for RoleObservation {
                 let told = if *transfer { ", told to campaign," } else { "" };
                 write!(f, "a candidate{told} that {} voted for", names(votes))
             }
-            RoleObservation::Leader { progress, heard, transfer } => {
+            RoleObservation::Leader { progress, heard, transfer, reads } => {
                 let known = progress.iter().map(|(follower, known)| format!("{follower} {known}"));
                 let mut parts: Vec<String> = known.collect();
                 if !heard.is_empty() {
                     parts.push(format!("heard {}", names(heard)));
                 }
                 parts.extend(transfer.map(|to| format!("handing over to {to}")));
+                if !reads.is_unused() {
+                    parts.push(reads.to_string());
+                }
                 let parts = parts.join("; ");
                 write!(f, "a leader{}{parts}", if parts.is_empty() { "" } else { ": " })
             }
@@ -184,6 +224,33 @@ impl fmt::Display for RoleObservation {
 fn names(servers: &BTreeSet<ServerId>) -> String {
     let names: Vec<String> = servers.iter().map(ToString::to_string).collect();
     if names.is_empty() { "nobody".to_string() } else { names.join(" and ") }
+}
+
+/// As `read round 2, confirmed by S2, for read 1, next read 3 of S3`.
+impl fmt::Display for WaitingReads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "read round {}", self.round)?;
+        let list = |reads: &[WaitingRead]| {
+            let names: Vec<String> = reads.iter().map(|waiting| waiting.to_string()).collect();
+            names.join(" and ")
+        };
+        if !self.waiting.is_empty() {
+            let confirmed_by = names(&self.confirmed_by);
+            write!(f, ", confirmed by {confirmed_by}, for {}", list(&self.waiting))?;
+        }
+        if !self.next.is_empty() {
+            write!(f, ", next {}", list(&self.next))?;
+        }
+        Ok(())
+    }
+}
+
+/// As `read 1 of S2`.
+impl fmt::Display for WaitingRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.read)?;
+        self.asked_by.map_or(Ok(()), |follower| write!(f, " of {follower}"))
+    }
 }
 
 /// As `matches up to 3, next 4, probed`.

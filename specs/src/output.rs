@@ -1,7 +1,8 @@
 //! What a server asks for.
 
 use crate::{
-    Configuration, Entries, LogIndex, LogPosition, Message, ServerId, Snapshot, SnapshotId, Term,
+    Configuration, Entries, LogIndex, LogPosition, Message, ReadId, ServerId, Snapshot, SnapshotId,
+    Term,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -159,6 +160,23 @@ pub enum Output {
         /// Who was to lead.
         to: ServerId,
     },
+    /// These reads may be served as soon as the state machine has applied the log up to the read index,
+    /// and not before (rule C3). A read that this server has not been asked for, or has been answered
+    /// already, is none of the driver's business.
+    ReadReady {
+        /// The reads.
+        read: ReadId,
+        /// The read index.
+        index: LogIndex,
+    },
+    /// These reads are certainly not served here: the server does not lead and knows no leader, or
+    /// leads no more (rule C3).
+    ReadRefused {
+        /// The reads.
+        read: ReadId,
+        /// Why.
+        refusal: Refusal,
+    },
     /// A request of a client or an operator was refused. It certainly has not been carried out.
     Refused {
         /// Why.
@@ -209,6 +227,11 @@ pub enum Refusal {
         /// The commands that wait to be committed, in bytes.
         uncommitted: u64,
         /// How many bytes may wait.
+        limit: u64,
+    },
+    /// Too many reads wait at the leader. Later it may have room.
+    TooManyReads {
+        /// How many may wait.
         limit: u64,
     },
     /// Leadership is being transferred: nothing is taken until that has succeeded or is given up
@@ -304,6 +327,9 @@ impl fmt::Display for Refusal {
             Refusal::ConfigurationUnknown => {
                 write!(f, "it does not know who belongs to the cluster")
             }
+            Refusal::TooManyReads { limit } => {
+                write!(f, "{limit} reads wait, and no more may")
+            }
             Refusal::SnapshotExists { last } => write!(f, "there is a snapshot of {last}"),
             Refusal::SnapshotUnderWay { last } => write!(f, "a snapshot of {last} is being taken"),
             Refusal::ChangePending { index } => {
@@ -393,6 +419,10 @@ impl fmt::Display for Output {
             }
             Output::CaughtUp { server } => write!(f, "{server} has caught up"),
             Output::TooSlow { server } => write!(f, "{server} is too slow to catch up"),
+            Output::ReadReady { read, index } => {
+                write!(f, "may serve {read} when {index} is applied")
+            }
+            Output::ReadRefused { read, refusal } => write!(f, "refuses {read}: {refusal}"),
             Output::Refused { refusal } => write!(f, "refuses: {refusal}"),
             Output::Truncated { first_index, last_index } if first_index == last_index => {
                 write!(f, "drops entry {first_index}")

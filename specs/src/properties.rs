@@ -41,7 +41,7 @@ named! {
     Property {
         /// At most one leader a term.
         ElectionSafety = "election-safety",
-        /// A leader has on disk the votes of a majority of the configuration that it was elected under; of both halves, if it was joint.
+        /// A majority of the voters that a leader was elected under have their vote for it, or a later term, on their disks; of both halves, if the configuration was joint.
         ElectedByMajority = "elected-by-majority",
         /// A leader never overwrites or deletes entries of its own log.
         LeaderAppendOnly = "leader-append-only",
@@ -79,7 +79,7 @@ named! {
         LeaderHasMajority = "leader-has-majority",
         /// A server whose disk makes no progress neither leads nor campaigns.
         StalledDiskFollows = "stalled-disk-follows",
-        /// The configuration in force at a server is the last in its log.
+        /// The configuration in force at a server is the last in its log, or else its snapshot's, or else the one that it was started with.
         NewestConfiguration = "newest-configuration",
         /// No log holds two configurations that are not committed.
         OnePendingConfiguration = "one-pending-configuration",
@@ -101,6 +101,8 @@ named! {
         SnapshotOfCommitted = "snapshot-of-committed",
         /// A log has let go only of entries that the snapshot beside it covers.
         NothingLetGoUncovered = "nothing-let-go-uncovered",
+        /// A read sees all that was committed anywhere before it began.
+        LinearizableReads = "linearizable-reads",
         /// From every state, every majority can elect a leader, commit what its log holds, complete a change of membership, commit a new command, and hand leadership over.
         Recovery = "recovery",
     }
@@ -201,5 +203,15 @@ named! {
         SnapshotResumed = "snapshot-resumed",
         /// The first chunk of a snapshot takes the place of what has been received of another.
         SnapshotSuperseded = "snapshot-superseded",
+        /// A leader answers a read of its own clients.
+        ReadServed = "read-served",
+        /// A follower has its leader's answer to a read.
+        FollowerReadServed = "follower-read-served",
+        /// Two reads are answered by one round.
+        ReadsShareRound = "reads-share-round",
+        /// A leader gives up the role while reads wait, and refuses them.
+        ReadRefused = "read-refused",
+        /// A majority has confirmed a leader, and reads wait on until it has committed an entry of its own term.
+        ReadWaitsForOwnTerm = "read-waits-for-own-term",
     }
 }

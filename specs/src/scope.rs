@@ -166,12 +166,21 @@ pub struct Scope {
     #[serde(default)]
     pub snapshots: u64,
     /// In how many chunks a snapshot is sent, 1 to 7; 1 unless the file says otherwise (rule S2).
+    /// More only where there are snapshots.
     #[serde(default = "one")]
     pub chunks: u64,
-    /// How many entries that a snapshot covers stay in the log; 0 unless the file says otherwise
-    /// (rule S1).
+    /// How many entries that a snapshot covers stay in the log, fewer than `log`; 0 unless the file
+    /// says otherwise (rule S1). More only where there are snapshots.
     #[serde(default)]
     pub kept_entries: u64,
+    /// How many reads clients ask leaders for in all, over the whole cluster, 0 to 7 (rule C3). All have
+    /// the same number: a leader makes nothing of it.
+    #[serde(default)]
+    pub reads: u64,
+    /// How many reads clients ask servers for that do not lead, over the whole cluster, 0 to 7 (rule C5).
+    /// Each has a number of its own.
+    #[serde(default)]
+    pub follower_reads: u64,
     /// What must hold in every state; if the file does not say, all that applies to the scope.
     pub properties: BTreeSet<Property>,
     /// What must be reached in some state.
@@ -181,6 +190,10 @@ pub struct Scope {
     /// The exact number of transitions in the scope's atlas, if it is pinned: what single servers
     /// can be asked to do, which the comparison with the implementation replays.
     pub local_transitions: Option<u64>,
+    /// How many of these transitions begin with an input that cannot come about where everybody keeps
+    /// the rules, if it is pinned. The implementation must turn such an input away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turned_away: Option<u64>,
 }
 
 fn one() -> u64 {
@@ -242,8 +255,9 @@ impl Scope {
         Err(ScopeError::not_found(name_or_path, &names))
     }
 
-    /// Whether every bound is in its range, and every property and goal can apply. Whether every
-    /// change of membership can be taken is not looked at.
+    /// Whether every bound is in its range, and every property and goal can apply. Not looked at is
+    /// whether every change of membership can be taken, nor, other than in a file, whether `chunks`
+    /// and `kept-entries` can make a difference.
     ///
     /// # Errors
     /// The first flaw found: what is wrong, and what would be right.

@@ -36,7 +36,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 /// The version of the format that this program writes, and the only one that it reads.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The longest line of a trace, in bytes.
 pub const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;

@@ -76,10 +76,13 @@ fn five_lines_are_a_scope() {
         snapshots: 0,
         chunks: 1,
         kept_entries: 0,
+        reads: 0,
+        follower_reads: 0,
         properties,
         sometimes: BTreeSet::from([Goal::LeaderElected]),
         unique_states: None,
         local_transitions: None,
+        turned_away: None,
     };
     assert_eq!(scope, expected);
 }
@@ -89,9 +92,9 @@ fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
         log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nbatch-bytes = 88\n\
         window-bytes = 0x100_0000_0000\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
-        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 5\n\
+        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 1\nreads = 4\nfollower-reads = 1\n\
         changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
-        sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\n";
+        sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\nturned-away = 903\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
     let expected = Scope {
         name: "all".to_string(),
@@ -124,11 +127,14 @@ fn every_key_is_read() {
         transfers: 7,
         snapshots: 6,
         chunks: 3,
-        kept_entries: 5,
+        kept_entries: 1,
+        reads: 4,
+        follower_reads: 1,
         properties: BTreeSet::from([Property::UndisturbedLeader, Property::LogMatching]),
         sometimes: BTreeSet::from([Goal::WriteLost]),
         unique_states: Some(10_085_740),
         local_transitions: Some(8_991),
+        turned_away: Some(903),
     };
     assert_eq!(scope, expected);
 }
@@ -268,6 +274,23 @@ fn bounds_out_of_range() {
         let message = Scope::parse("my", "my.toml", text).unwrap_err().to_string();
         assert!(message.starts_with(start) && message.contains(range), "{message}");
     }
+}
+
+#[test]
+fn snapshots_that_nobody_takes() {
+    for (key, value) in [("chunks", 2), ("kept-entries", 1)] {
+        let start = format!("my.toml:4: `{key}` is {value}, but no server takes a snapshot\n");
+        let help = format!("set snapshots = 1 or more, or leave `{key}` out");
+        refused(&format!("{key} = {value}\n"), &start, &[&help]);
+        let text = format!("{BOUNDS}{key} = {value}\nsnapshots = 1\n");
+        Scope::parse("my", "my.toml", &text).unwrap();
+    }
+    refused(
+        "snapshots = 1\nkept-entries = 2\n",
+        "my.toml:5: `kept-entries` is 2, so a log of 2 lets go of nothing\n",
+        &["set it lower than `log`"],
+    );
+    Scope::parse("my", "my.toml", &format!("{BOUNDS}chunks = 1\nkept-entries = 0\n")).unwrap();
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a server shows, in words.
 
 use kontiki_specs::{
-    CatchUp, FollowerProgress, LogIndex, ReplicationMode, RoleObservation, ServerId,
+    CatchUp, FollowerProgress, LogIndex, ReadId, ReplicationMode, RoleObservation, ServerId,
+    WaitingRead, WaitingReads,
 };
 use std::collections::BTreeMap;
 
@@ -38,8 +39,12 @@ fn roles_without_a_following() {
 
 #[test]
 fn leaders() {
-    let alone =
-        RoleObservation::Leader { progress: BTreeMap::new(), heard: [].into(), transfer: None };
+    let alone = RoleObservation::Leader {
+        progress: BTreeMap::new(),
+        heard: [].into(),
+        transfer: None,
+        reads: WaitingReads::default(),
+    };
     assert_eq!(alone.to_string(), "a leader");
     let leader = RoleObservation::Leader {
         progress: BTreeMap::from([
@@ -48,9 +53,16 @@ fn leaders() {
         ]),
         heard: [S2, S3].into(),
         transfer: Some(S3),
+        reads: WaitingReads {
+            round: 2,
+            confirmed_by: [S2].into(),
+            waiting: vec![WaitingRead { read: ReadId(1), asked_by: None }],
+            next: vec![WaitingRead { read: ReadId(3), asked_by: Some(S3) }],
+        },
     };
     let words = "a leader: S2 matches up to 3, next 4, probed; \
-        S3 matches up to 3, next 4, pipelined; heard S2 and S3; handing over to S3";
+        S3 matches up to 3, next 4, pipelined; heard S2 and S3; handing over to S3; \
+        read round 2, confirmed by S2, for read 1, next read 3 of S3";
     assert_eq!(leader.to_string(), words);
 }
 

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use kontiki_conformance::verified::document;
+use kontiki_model::console::say;
 use kontiki_model::outcome::Outcome;
 use std::path::PathBuf;
 
@@ -19,6 +20,6 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     let text = document().map_err(|error| anyhow::anyhow!("{error}"))?;
     let path = &options.output;
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{} written", path.display());
+    say(format_args!("{} written", path.display()))?;
     Ok(Outcome::AllIsWell)
 }

@@ -37,7 +37,8 @@ enum Command {
     Validate(traces::FileOptions),
     /// Write `specs/VERIFIED.md`: what is verified, from the pinned numbers.
     Document(document::Options),
-    /// Tell traces as stories: each step as one event and what it changed.
+    /// Tell traces as stories: each step as one event and what it changed. Nothing is checked: a
+    /// story is told as the trace has it. `replay` and `validate` check.
     Tell(traces::FileOptions),
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use kontiki_conformance::simulate::{SimulationOptions, simulate};
-use kontiki_model::console::{grouped, progress_bar};
+use kontiki_model::console::{grouped, progress_bar, say};
 use kontiki_model::outcome::Outcome;
 use std::fs;
 use std::path::PathBuf;
@@ -38,25 +38,25 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     })?;
     bar.finish_and_clear();
     let rate = report.steps as f64 / started.elapsed().as_secs_f64().max(0.001);
-    println!(
+    say(format_args!(
         "{} steps of servers in {} clusters, {} steps a second",
         grouped(report.steps),
         grouped(report.runs),
         grouped(rate as u64)
-    );
+    ))?;
     let counts = report.exercised.counts().into_iter();
     let counts = counts.map(|(what, count)| format!("{} {what}", grouped(count)));
-    println!("Among them: {}.", counts.collect::<Vec<_>>().join(", "));
+    say(format_args!("Among them: {}.", counts.collect::<Vec<_>>().join(", ")))?;
     let Some(finding) = report.finding else {
-        println!("Everything that must hold held after every step, and every cluster recovered.");
+        say("Everything that must hold held after every step, and every cluster recovered.")?;
         return Ok(Outcome::AllIsWell);
     };
-    println!("\nFOUND: {finding}\n");
+    say(format_args!("\nFOUND: {finding}\n"))?;
     let folder = &options.traces;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let file = folder.join(format!("simulate-{servers}-seed-{}.trace.jsonl", finding.seed));
     finding.trace().save(&file).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("The same as a trace: {}", file.display());
-    println!("Again: simulate --servers {servers} --seed {} --steps 1", finding.seed);
+    say(format_args!("The same as a trace: {}", file.display()))?;
+    say(format_args!("Again: simulate --servers {servers} --seed {} --steps 1", finding.seed))?;
     Ok(Outcome::Broken)
 }

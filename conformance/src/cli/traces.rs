@@ -9,12 +9,12 @@ use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
 use kontiki_conformance::stories;
 use kontiki_conformance::tell::story;
 use kontiki_model::check::{CheckOptions, check};
-use kontiki_model::console::{grouped, progress_bar};
+use kontiki_model::console::{grouped, progress_bar, remark, say};
 use kontiki_model::outcome::Outcome;
 use kontiki_specs::spelling::suggestion;
 use kontiki_specs::trace::Trace;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf, is_separator};
 
 /// What to record.
@@ -45,7 +45,7 @@ pub fn record(options: &RecordOptions) -> anyhow::Result<Outcome> {
     });
     bar.finish_and_clear();
     if !report.verdict.is_good() {
-        println!("{}: {}; there is nothing to record", scope.name, report.verdict);
+        say(format_args!("{}: {}; there is nothing to record", scope.name, report.verdict))?;
         return Ok(report.verdict.outcome());
     }
     let path = &options.output;
@@ -53,7 +53,7 @@ pub fn record(options: &RecordOptions) -> anyhow::Result<Outcome> {
     let file = File::create(path).with_context(cannot)?;
     let atlas = Atlas::of(&report.cluster);
     let steps = record::record(&atlas, BufWriter::new(file)).with_context(cannot)?;
-    println!("{}: {} steps in {}", scope.name, grouped(steps), path.display());
+    say(format_args!("{}: {} steps in {}", scope.name, grouped(steps), path.display()))?;
     Ok(Outcome::AllIsWell)
 }
 
@@ -69,17 +69,18 @@ pub fn validate(options: &FileOptions) -> anyhow::Result<Outcome> {
     compare(options, validate_trace)
 }
 
-/// Tells every trace.
+/// Tells every trace, and checks none.
 pub fn tell(options: &FileOptions) -> anyhow::Result<Outcome> {
     each(options, |file, trace| match story(trace) {
         Ok(story) => {
             let about = trace.header.about.trim_end_matches('.');
-            println!("{about}: {} steps\n\n{story}", trace.steps.len());
-            true
+            let steps = trace.steps.len();
+            say(format_args!("{about}: {steps} steps, as the trace has them\n\n{story}"))?;
+            Ok(true)
         }
         Err(error) => {
-            println!("{}: {error}", file.display());
-            false
+            say(format_args!("{}: {error}", file.display()))?;
+            Ok(false)
         }
     })
 }
@@ -90,27 +91,30 @@ fn compare(
 ) -> anyhow::Result<Outcome> {
     each(options, |file, trace| match look(trace) {
         Ok(steps) => {
-            println!("{}: {} steps agree", file.display(), grouped(steps));
-            true
+            say(format_args!("{}: {} steps agree", file.display(), grouped(steps)))?;
+            Ok(true)
         }
         Err(fault) => {
-            println!("{}: {fault}", file.display());
-            false
+            say(format_args!("{}: {fault}", file.display()))?;
+            Ok(false)
         }
     })
 }
 
 /// Looks at every file, also after one that is wrong or cannot be read.
-fn each(options: &FileOptions, look: impl Fn(&Path, &Trace) -> bool) -> anyhow::Result<Outcome> {
+fn each(
+    options: &FileOptions,
+    look: impl Fn(&Path, &Trace) -> io::Result<bool>,
+) -> anyhow::Result<Outcome> {
     let mut good = true;
     let mut unreadable = None;
     for file in &options.files {
         match load(file) {
-            Ok(trace) => good &= look(file, &trace),
+            Ok(trace) => good &= look(file, &trace)?,
             Err(error) => {
                 // The last one is the command's own error.
                 if let Some(earlier) = unreadable.replace(error) {
-                    eprintln!("error: {earlier}");
+                    remark(format_args!("error: {earlier}"));
                 }
             }
         }

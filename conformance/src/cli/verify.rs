@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::simulate::{SimulationOptions, SimulationReport, simulate};
 use kontiki_conformance::verify::{ScopeRow, Stage, verify};
-use kontiki_model::console::{grouped, progress_bar, seconds, table, write_json};
+use kontiki_model::console::{grouped, progress_bar, say, seconds, table, write_json};
 use kontiki_model::jobs::{self, Done, Job, Limits, Work};
 use kontiki_model::mutants::{self, MutantReport, MutantRow};
 use kontiki_model::outcome::Outcome;
@@ -13,6 +13,7 @@ use kontiki_model::scopes;
 use kontiki_specs::mutation_rows;
 use kontiki_specs::scope::{Scope, Suite};
 use serde::Serialize;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -83,10 +84,12 @@ type Verified = anyhow::Result<(Part, Outcome)>;
 
 /// Verifies and prints.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
-    let done = jobs::run(options.jobs()?, &options.limits);
-    let took = done.to_string();
+    jobs::run(options.jobs()?, &options.limits).report(|done| judge(done, &options.json))
+}
+
+fn judge(done: Vec<Done<Verified>>, json: &Option<PathBuf>) -> anyhow::Result<Outcome> {
     let (mut report, mut outcomes) = (Report::default(), Vec::new());
-    for Done { result, usage, .. } in done.jobs {
+    for Done { result, usage, .. } in done {
         let (part, outcome) = result?;
         outcomes.push(outcome);
         match part {
@@ -99,11 +102,10 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     }
     let outcome: Outcome = outcomes.into_iter().collect();
     report.all_is_well = outcome == Outcome::AllIsWell;
-    print(&report);
-    if let Some(file) = &options.json {
+    print(&report)?;
+    if let Some(file) = json {
         write_json(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    eprintln!("{took}");
     Ok(outcome)
 }
 
@@ -203,13 +205,14 @@ fn judge_mutation(report: &MutantReport) -> (Part, Outcome) {
 }
 
 /// Prints what was found, and the table.
-fn print(report: &Report) {
+fn print(report: &Report) -> io::Result<()> {
     let mut shown = table(&[
         "what",
         "cluster states",
         "checked in",
         "server states",
         "transitions",
+        "turned away",
         "replayed",
         "crashes",
         "replayed in",
@@ -217,31 +220,35 @@ fn print(report: &Report) {
     ]);
     for row in &report.scopes {
         if let Some(finding) = &row.finding {
-            println!("\nIn scope {}, {finding}", row.check.scope);
+            say(format_args!("\nIn scope {}, {finding}", row.check.scope))?;
         }
         shown.add_row(scope_cells(row));
     }
     for row in &report.simulations {
         let servers = row.servers;
         if let Some(finding) = &row.finding {
-            println!("\nA simulation of {servers} servers finds this.\n{finding}");
+            say(format_args!("\nA simulation of {servers} servers finds this.\n{finding}"))?;
         }
         let what = format!("{servers} servers at random");
         let (steps, time) = (grouped(row.steps), time(row.seconds));
-        shown.add_row([&what, "", "", "", "", &steps, "", &time, &row.verdict]);
+        shown.add_row([&what, "", "", "", "", "", &steps, "", &time, &row.verdict]);
     }
     if !report.mutants.is_empty() {
         let all = report.mutants.len();
         let wrong: Vec<&MutantRow> = report.mutants.iter().filter(|row| !row.is_good()).collect();
-        wrong.iter().for_each(|row| println!("\nMutation {}: {}", row.mutation, row.verdict));
+        for row in &wrong {
+            say(format_args!("\nMutation {}: {}", row.mutation, row.verdict))?;
+        }
         let verdict = format!("{} of {all} found", all - wrong.len());
         let time = time(report.mutants.iter().map(|row| row.seconds).sum());
-        shown.add_row(["mutations", "", &time, "", "", "", "", "", &verdict]);
+        shown.add_row(["mutations", "", &time, "", "", "", "", "", "", &verdict]);
     }
-    println!("{shown}");
+    say(shown)?;
     let rows = report.scopes.iter();
     let collision: f64 = rows.map(|row| row.check.collision_probability()).sum();
-    println!("Probability that a fingerprint collision hid a cluster state: {collision:.1e}");
+    say(format_args!(
+        "Probability that a fingerprint collision hid a cluster state: {collision:.1e}"
+    ))
 }
 
 fn scope_cells(row: &ScopeRow) -> Vec<String> {
@@ -251,6 +258,7 @@ fn scope_cells(row: &ScopeRow) -> Vec<String> {
         time(row.check.seconds),
         grouped(row.server_states),
         grouped(row.local_transitions),
+        grouped(row.turned_away),
         grouped(row.replayed),
         grouped(row.crashes),
         time(row.replay_seconds),

@@ -239,6 +239,7 @@ impl Exercised {
             // Limits of the implementation alone, which simulations leave out of reach.
             Refusal::NothingProposed
             | Refusal::CommandTooLarge { .. }
+            | Refusal::TooManyReads { .. }
             | Refusal::TooMuchUncommitted { .. } => {}
         }
     }

@@ -1,5 +1,7 @@
-//! Deterministic simulation: clusters of implementation servers under every kind of fault, each
-//! server compared with the model after every step, the whole cluster checked.
+//! Deterministic simulation: clusters of implementation servers under faults, each server compared
+//! with the model after every step, the whole cluster checked. The network loses, repeats, delays and
+//! reorders messages and cuts servers off; disks are slow, stall, lose and tear writes; servers crash,
+//! and are down for a while. Messages are not altered, and what was written stays.
 //!
 //! Everything random comes from a seed. A simulation is made of runs, each with a seed, a cluster
 //! and a schedule of its own; at the end of a run faults cease, and the cluster must recover. A run

@@ -174,6 +174,7 @@ impl Parameters {
             Property::LeaderHasMajority,
             Property::CaughtUpInTime,
             Property::PromotedWhenCaughtUp,
+            Property::LinearizableReads,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {
@@ -203,10 +204,13 @@ impl Parameters {
             snapshots: 7,
             chunks: 7,
             kept_entries: self.kept_entries,
+            reads: 0,
+            follower_reads: 0,
             properties: Property::ALL.iter().copied().filter(always).collect(),
             sometimes: Default::default(),
             unique_states: None,
             local_transitions: None,
+            turned_away: None,
         }
     }
 }

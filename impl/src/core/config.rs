@@ -9,8 +9,8 @@ pub struct Config {
     /// Which server this is.
     pub id: ServerId,
     /// The configuration that the cluster was started with, in force while neither the log holds one
-    /// nor a snapshot (rules M2, S1): the same at every server that it was started with. A server that joins a running
-    /// cluster has none, and waits until a leader sends it the log.
+    /// nor a snapshot (rules M2, S1): the same at every server that it was started with. A server
+    /// that joins a running cluster has none, and waits until a leader sends it the log.
     pub bootstrap: Option<Configuration>,
     /// Tells the writes of this start from those before, whose completions may still come though no
     /// write itself may: larger than any number used before in this process over the same disk. 0
@@ -52,6 +52,9 @@ pub struct Limits {
     /// How many bytes of proposed commands may wait to be committed and to be on the leader's own
     /// disk; at least one proposal may, whatever its size. No-ops and configurations do not count.
     pub uncommitted_bytes: u64,
+    /// How many reads may wait at a leader for its majority to confirm it, its own and those that
+    /// followers ask for (rules C3, C5).
+    pub waiting_reads: u64,
     /// How many bytes of entries stay in memory, so that followers that keep up are served without
     /// reading the store. Those that are not yet durable and applied stay in any case.
     pub recent_bytes: u64,
@@ -66,6 +69,7 @@ impl Default for Limits {
             window_bytes: 8 << 20,
             command_bytes: 1 << 20,
             uncommitted_bytes: 64 << 20,
+            waiting_reads: 1 << 16,
             recent_bytes: 16 << 20,
         }
     }
@@ -113,6 +117,7 @@ impl Config {
             ("window_bytes", limits.window_bytes),
             ("command_bytes", limits.command_bytes),
             ("uncommitted_bytes", limits.uncommitted_bytes),
+            ("waiting_reads", limits.waiting_reads),
         ];
         match at_least_one.iter().find(|(_, limit)| *limit == 0) {
             Some((name, _)) => Err(ConfigError::ZeroLimit { name }),

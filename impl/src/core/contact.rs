@@ -2,7 +2,7 @@
 
 use super::Raft;
 use super::quorum::is_quorum;
-use super::role::{Follower, Role};
+use super::role::Role;
 use crate::storage::LogStore;
 use kontiki_specs::{Message, ServerId};
 
@@ -43,7 +43,7 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn quorum_contact_expired(&mut self) {
         let last_index = self.log.last_index();
         let Role::Leader(leader) = &mut self.role else { return };
-        leader.followers.iter_mut().for_each(|progress| progress.learner_is_timed(last_index));
+        leader.followers.iter_mut().for_each(|progress| progress.timeout_passed(last_index));
         if !self.config.check_quorum {
             return;
         }
@@ -54,7 +54,7 @@ impl<S: LogStore> Raft<S> {
         if is_quorum(self.configurations.newest(), heard) {
             leader.followers.iter_mut().for_each(|progress| progress.heard = false);
         } else {
-            self.role = Role::Follower(Follower::default());
+            self.become_follower();
         }
     }
 }

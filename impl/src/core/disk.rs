@@ -275,7 +275,7 @@ impl<S: LogStore> Raft<S> {
         }
         self.disk.stalls = true;
         if !matches!(self.role, Role::Follower(_)) {
-            self.role = Role::Follower(Follower::default());
+            self.become_follower();
         }
     }
 

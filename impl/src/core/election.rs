@@ -8,7 +8,7 @@ use super::quorum::is_quorum;
 use super::role::{Candidate, Leader, Role};
 use super::sizes::Sizes;
 use crate::storage::{HardState, LogStore, StoreError};
-use kontiki_specs::{Entries, Entry, LogPosition, Message, Payload, ServerId};
+use kontiki_specs::{Entries, Entry, LogPosition, Message, Payload, ServerId, WaitingReads};
 
 impl<S: LogStore> Raft<S> {
     /// E1: a server that may and does not lead seeks to, by asking first whether it could (E7) or at
@@ -117,6 +117,7 @@ impl<S: LogStore> Raft<S> {
             inherited: index.previous(),
             unsettled,
             transfer: None,
+            reads: WaitingReads::default(),
         });
         self.append(first, outputs);
         self.follow_members(index, false);

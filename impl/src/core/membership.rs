@@ -5,7 +5,7 @@ use super::change::changed;
 use super::configurations::{members, votes_in};
 use super::outputs::Outputs;
 use super::progress::{Mode, Progress};
-use super::role::{Follower, Leader, Role};
+use super::role::{Leader, Role};
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{
     Configuration, Entries, Entry, LogIndex, LogPosition, MembershipChange, Message, Output,
@@ -73,8 +73,9 @@ impl<S: LogStore> Raft<S> {
         Ok(next)
     }
 
-    /// M6: only then is it sure that no earlier leader's change is under way elsewhere.
-    fn own_term_is_committed(&self) -> bool {
+    /// M6, C3: only then is it sure that no earlier leader's change is under way elsewhere, and that all
+    /// that is committed is known to be.
+    pub(super) fn own_term_is_committed(&self) -> bool {
         self.log.term_at(self.commit_index) == Some(self.hard_state.term)
     }
 
@@ -133,7 +134,7 @@ impl<S: LogStore> Raft<S> {
         if self.config.catch_up_rounds > 0 {
             let goal = self.log.last_index();
             for progress in &mut leader.followers {
-                progress.begin_round(votes_in(configuration, progress.id), goal);
+                progress.begin_rounds(votes_in(configuration, progress.id), goal);
             }
         }
         missing
@@ -178,7 +179,7 @@ impl<S: LogStore> Raft<S> {
         {
             self.send(successor, Message::TimeoutNow { term: self.hard_state.term }, outputs);
         }
-        self.role = Role::Follower(Follower::default());
+        self.become_follower();
     }
 
     /// M4: who is to lead after this server: the voter that has just been heard or another, one that

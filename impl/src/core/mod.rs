@@ -25,6 +25,7 @@ mod outputs;
 mod pre_vote;
 mod progress;
 pub mod quorum;
+mod read;
 mod role;
 mod screen;
 mod sizes;
@@ -45,7 +46,7 @@ use configurations::Configurations;
 use disk::Disk;
 use kontiki_specs::{
     Configuration, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Snapshot,
-    Term,
+    Term, WaitingReads,
 };
 use log::Log;
 use notices::Standing;
@@ -71,6 +72,8 @@ pub struct Raft<S> {
     commit_index: LogIndex,
     applied_index: LogIndex,
     role: Role,
+    /// The reads that waited when leadership ended, within the step that ended it (rule C3).
+    unanswered_reads: WaitingReads,
     /// What the driver was told last, which is what holds between steps.
     told: Standing,
     /// The store has failed, and what it holds is not known.
@@ -101,6 +104,7 @@ impl<S: LogStore> Raft<S> {
             commit_index: covered,
             applied_index: covered,
             role: Role::Follower(Follower::default()),
+            unanswered_reads: WaitingReads::default(),
             told: Standing::at_start(hard_state.term),
             stopped: false,
         })
@@ -144,6 +148,7 @@ impl<S: LogStore> Raft<S> {
             }
             Input::TransferLeadership { to } => self.transfer_leadership(*to, outputs),
             Input::TransferExpired => self.transfer_expired(outputs),
+            Input::Read { read } => self.read(*read, outputs),
             Input::ElectionTimeout => self.election_timeout(outputs),
             Input::LeaderContactExpired => self.leader_contact_expired(),
             Input::QuorumContactExpired => self.quorum_contact_expired(),
@@ -161,8 +166,8 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// What every step ends with: a change of membership goes on (M3, M4), term and vote are on
-    /// their way to disk, what is committed on its way to the state machine (L8), and the driver
-    /// is told what it has to know. `committed` is the commit index at its beginning.
+    /// their way to disk, what is committed on its way to the state machine (L8), reads that may see
+    /// it are answered (C3), and the driver is told what it has to know. `committed` is the commit index at its beginning.
     fn finish(
         &mut self,
         input: &Input,
@@ -181,6 +186,7 @@ impl<S: LogStore> Raft<S> {
         }
         self.write_hard_state(outputs);
         self.apply(outputs)?;
+        self.answer_reads(outputs);
         self.push_notices(input, outputs);
         Ok(())
     }

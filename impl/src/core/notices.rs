@@ -41,6 +41,7 @@ impl<S: LogStore> Raft<S> {
             self.told = self.standing();
             tell_change(was, self.told, outputs);
         }
+        self.refuse_unanswered_reads(outputs);
         if self.told.role != RoleKind::Leader {
             self.reset_election_timer(input, was.role, self.told, outputs);
         }
@@ -74,7 +75,10 @@ impl<S: LogStore> Raft<S> {
         let mut hears = false;
         let resets = match input {
             Input::Deliver {
-                message: Message::AppendEntries { term, .. } | Message::InstallSnapshot { term, .. },
+                message:
+                    Message::AppendEntries { term, .. }
+                    | Message::InstallSnapshot { term, .. }
+                    | Message::ConfirmLeadership { term, .. },
                 ..
             } => {
                 hears = *term == is.term;

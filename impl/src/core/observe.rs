@@ -69,6 +69,7 @@ impl Role {
                 progress: leader.followers.iter().map(|one| (one.id, one.observe())).collect(),
                 heard: leader.followers.iter().filter(|one| one.heard).map(|one| one.id).collect(),
                 transfer: leader.transfer,
+                reads: leader.reads.clone(),
             },
         }
     }

@@ -67,7 +67,7 @@ impl Progress {
     }
 
     /// M5: a learner that has not begun to catch up begins; a voter does not have to.
-    pub(crate) fn begin_round(&mut self, votes: bool, goal: LogIndex) {
+    pub(crate) fn begin_rounds(&mut self, votes: bool, goal: LogIndex) {
         if votes {
             self.catch_up = None;
         } else if self.catch_up.is_none() {
@@ -82,7 +82,7 @@ impl Progress {
 
     /// M5: an election timeout has passed: a round has taken long, and a learner that had caught up
     /// still has if it holds what the leader held as the timeout began.
-    pub(crate) fn learner_is_timed(&mut self, last_index: LogIndex) {
+    pub(crate) fn timeout_passed(&mut self, last_index: LogIndex) {
         let keeps_up = self.has_caught_up();
         match &mut self.catch_up {
             Some(CatchUp::Round { long, .. }) => *long = true,

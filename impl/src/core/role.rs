@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::sizes::Sizes;
-use kontiki_specs::{LogIndex, RoleKind, ServerId};
+use kontiki_specs::{LogIndex, RoleKind, ServerId, WaitingReads};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,8 @@ pub(crate) struct Leader {
     pub(crate) unsettled: Sizes,
     /// Who is to lead next, while leadership is being transferred (rule E10).
     pub(crate) transfer: Option<ServerId>,
+    /// The reads that wait at it (rule C3).
+    pub(crate) reads: WaitingReads,
 }
 
 impl Leader {

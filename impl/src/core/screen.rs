@@ -70,6 +70,15 @@ impl<S: LogStore> Raft<S> {
                 begun(term)?;
                 self.screen_leader(from, term)
             }
+            Message::ConfirmLeadership { .. } => {
+                begun(term)?;
+                self.screen_leader(from, term)
+            }
+            Message::ReadIndexReply { index: read_index, .. } => {
+                begun(term)?;
+                index(*read_index)
+            }
+            Message::ConfirmLeadershipReply { .. } | Message::ReadIndex { .. } => begun(term),
             Message::RequestPreVoteReply { .. } => Ok(()),
             Message::RequestVoteReply { .. } | Message::LaterTerm { .. } => begun(term),
         }

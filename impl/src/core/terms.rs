@@ -2,7 +2,6 @@
 
 use super::Raft;
 use super::outputs::Outputs;
-use super::role::{Follower, Role};
 use crate::storage::{HardState, LogStore, StoreError};
 use kontiki_specs::{AppendOutcome, Message, Output, ServerId, Term};
 
@@ -29,6 +28,8 @@ impl<S: LogStore> Raft<S> {
                     | Message::InstallSnapshot { .. }
                     | Message::RequestVote { .. }
                     | Message::RequestPreVote { .. }
+                    | Message::ConfirmLeadership { .. }
+                    | Message::ReadIndex { .. }
             );
             if asks {
                 self.send(from, Message::LaterTerm { term: self.hard_state.term }, outputs);
@@ -44,7 +45,7 @@ impl<S: LogStore> Raft<S> {
     /// E6: a follower in a later term, whose vote is free.
     fn adopt_later_term(&mut self, term: Term) {
         self.hard_state = HardState { term, vote: None };
-        self.role = Role::Follower(Follower::default());
+        self.become_follower();
     }
 
     fn receive_in_term(
@@ -80,6 +81,17 @@ impl<S: LogStore> Raft<S> {
             }
             Message::InstallSnapshot { .. } | Message::InstallSnapshotReply { .. } => {
                 self.snapshot_message(from, message, outputs);
+            }
+            Message::ConfirmLeadership { round, .. } => {
+                self.confirm_leadership(from, *round, outputs);
+            }
+            Message::ConfirmLeadershipReply { round, .. } => {
+                self.note_contact(from);
+                self.leadership_confirmed(from, *round);
+            }
+            Message::ReadIndex { read, .. } => self.read_index(from, *read, outputs),
+            Message::ReadIndexReply { read, index, .. } => {
+                self.read_index_reply(*read, *index, outputs);
             }
             Message::TimeoutNow { .. } => self.timeout_now(),
             Message::LaterTerm { .. } => {}

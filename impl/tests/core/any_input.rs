@@ -7,7 +7,7 @@ use kontiki::core::{
 use kontiki::storage::{LogStore, MemoryStore};
 use kontiki::{
     AppendOutcome, Configuration, Entry, Input, LogIndex, LogPosition, MembershipChange, Message,
-    Output, Payload, ServerId, Snapshot, SnapshotId, Term,
+    Output, Payload, ReadId, ServerId, Snapshot, SnapshotId, Term,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -107,6 +107,13 @@ fn other_message() -> impl Strategy<Value = Message> {
         (term(), outcome())
             .prop_map(|(term, outcome)| Message::AppendEntriesReply { term, outcome }),
         term().prop_map(|term| Message::TimeoutNow { term }),
+        (term(), number()).prop_map(|(term, round)| Message::ConfirmLeadership { term, round }),
+        (term(), number())
+            .prop_map(|(term, round)| Message::ConfirmLeadershipReply { term, round }),
+        (term(), number()).prop_map(|(term, read)| Message::ReadIndex { term, read: ReadId(read) }),
+        (term(), number(), number()).prop_map(|(term, read, index)| {
+            Message::ReadIndexReply { term, read: ReadId(read), index: LogIndex(index) }
+        }),
         term().prop_map(|term| Message::LaterTerm { term }),
     ]
 }
@@ -168,7 +175,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => Just(Event::Written),
         2 => (0_u64..4).prop_map(Event::Taken),
         1 => option::of(0_usize..3).prop_map(Event::Crash),
-        8 => (2_u64..6, 0_u8..4, 0_u64..5)
+        8 => (2_u64..6, 0_u8..5, 0_u64..5)
             .prop_map(|(from, answer, number)| Event::Answer(from, answer, number)),
         12 => input().prop_map(Event::Input),
     ]
@@ -184,6 +191,7 @@ fn input() -> impl Strategy<Value = Input> {
         2 => operator(),
         2 => vec(0_usize..300, 0..5).prop_map(|sizes| crate::support::propose(&sizes)),
         3 => index().prop_map(|index| Input::TakeSnapshot { index }),
+        2 => number().prop_map(|read| Input::Read { read: ReadId(read) }),
         1 => (term(), option::of(0_u64..4)).prop_map(|(term, vote)| {
             Input::HardStateWritten { incarnation: 0, term, vote: vote.map(ServerId) }
         }),
@@ -213,6 +221,7 @@ fn config() -> impl Strategy<Value = Config> {
         config.limits.window_bytes = limits.3;
         config.limits.recent_bytes = limits.4;
         config.limits.uncommitted_bytes = limits.3;
+        config.limits.waiting_reads = limits.0;
         config
     })
 }
@@ -315,6 +324,7 @@ impl Driver {
                 let outcome = AppendOutcome::Matched { index };
                 Message::AppendEntriesReply { term, outcome }
             }
+            3 => Message::ConfirmLeadershipReply { term, round: number },
             2 => {
                 let (prev_index, hint) = (LogIndex(number + 1), LogPosition::default());
                 let outcome = AppendOutcome::Mismatch { prev_index, hint };

@@ -1,4 +1,4 @@
-//! Snapshots that a follower is sent.
+//! Snapshots that a follower is sent (rule S2).
 
 use crate::support::*;
 use kontiki::core::{Raft, Rejection, StepError};
@@ -169,6 +169,7 @@ fn a_snapshot_that_is_whole_when_the_server_starts_is_installed_when_it_is_asked
     is_installed(raft, &offered());
 }
 
+/// On disk the snapshot comes first, then the log goes (rule S2).
 #[test]
 fn what_a_crash_leaves_of_a_chunk_is_a_smaller_one() {
     let raft = &mut follower();
@@ -198,6 +199,7 @@ fn a_crash_between_the_halves_of_an_installation_ends_it() {
     assert_eq!(refused(raft, late), StepError::Rejected(Rejection::UnexpectedCompletion));
 }
 
+/// L11.
 #[test]
 fn completions_of_an_earlier_incarnation_say_nothing() {
     let (raft, id) = (&mut follower(), offered().id);
@@ -287,6 +289,7 @@ fn what_has_arrived_is_given_up_when_it_is_not_needed_any_more() {
     assert_eq!(receiving(raft), None);
 }
 
+/// Rule S3.
 #[test]
 fn a_snapshot_that_was_being_taken_is_not_taken_up_behind_a_later_one() {
     let raft = &mut follower();
@@ -300,7 +303,7 @@ fn a_snapshot_that_was_being_taken_is_not_taken_up_behind_a_later_one() {
 }
 
 /// Entries that were on their way to disk are replaced by the snapshot: that they are on disk says
-/// nothing of the log that is there now.
+/// nothing of the log that is there now (rule S2, L9).
 #[test]
 fn entries_written_before_an_installation_do_not_vouch_for_it() {
     let raft = &mut follower();
@@ -314,6 +317,7 @@ fn entries_written_before_an_installation_do_not_vouch_for_it() {
     assert_eq!(answers, [Output::Send { to: S3, message: matched(3, 7) }]);
 }
 
+/// Rule S2, M2.
 #[test]
 fn a_membership_that_comes_by_snapshot_is_in_force() {
     let raft = &mut start(kontiki::core::Config::joining(S1));
@@ -342,6 +346,7 @@ fn a_membership_that_comes_by_snapshot_is_in_force() {
     assert_eq!((raft.configuration(), raft.configuration_index()), (&configuration, LogIndex(6)));
 }
 
+/// E6.
 #[test]
 fn a_leaders_snapshot_is_its_word() {
     // From a later term it is followed, to an earlier one the later is said.

@@ -17,6 +17,7 @@ mod nonsense;
 mod notices;
 mod offer;
 mod random_cluster;
+mod reads;
 mod snapshots;
 mod stalls;
 mod stores;

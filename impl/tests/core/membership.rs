@@ -20,7 +20,7 @@ fn servers(ids: &[u64]) -> impl Iterator<Item = ServerId> + '_ {
     ids.iter().copied().map(ServerId)
 }
 
-/// A server alone becomes three, each first a learner, and commits without one of them.
+/// A server alone becomes three, each first a learner, and commits without one of them (M5, M8).
 #[test]
 fn a_cluster_grows_by_learners() {
     let mut cluster = Cluster::new(1, 2, |_| {});
@@ -46,7 +46,8 @@ fn a_cluster_grows_by_learners() {
     assert_eq!(cluster.server(1).commit_index(), LogIndex(6), "one of three is no majority");
 }
 
-/// All servers are replaced at once. The leader is none of the new, and one of those leads after.
+/// All servers are replaced at once. The leader is none of the new, and one of those leads
+/// after (M1, M4).
 #[test]
 fn a_cluster_moves_to_other_servers() {
     let mut cluster = Cluster::new(2, 2, any_voter);
@@ -67,7 +68,7 @@ fn a_cluster_moves_to_other_servers() {
     assert_eq!(cluster.server(1).role(), RoleKind::Follower);
 }
 
-/// The joint configuration needs both majorities, and the leader of it may be lost.
+/// The joint configuration needs both majorities, and the leader of it may be lost (M3).
 #[test]
 fn a_change_whose_leader_is_lost_is_finished_by_another() {
     let mut cluster = Cluster::new(3, 2, any_voter);
@@ -94,7 +95,7 @@ fn a_change_whose_leader_is_lost_is_finished_by_another() {
     assert_eq!(cluster.shown(1), "{S1 S4 S5}");
 }
 
-/// A leader taken out counts only the others, steps down when they have it, and hands over.
+/// A leader taken out counts only the others, steps down when they have it, and hands over (M4).
 #[test]
 fn a_leader_takes_itself_out() {
     let mut cluster = Cluster::new(3, 0, |_| {});
@@ -114,7 +115,7 @@ fn a_leader_takes_itself_out() {
     assert_eq!(cluster.server(1).role(), RoleKind::Follower, "it knows that it has no vote");
 }
 
-/// A server that is down takes no part in its own removal, and is not needed any more.
+/// A server that is down takes no part in its own removal, and is not needed any more (M8).
 #[test]
 fn a_server_that_is_down_is_taken_out_and_in_again() {
     let mut cluster = Cluster::new(2, 0, any_voter);
@@ -130,7 +131,7 @@ fn a_server_that_is_down_is_taken_out_and_in_again() {
     assert_eq!(cluster.server(2).configuration_index(), LogIndex(3));
 }
 
-/// A configuration that is truncated is in force no longer.
+/// A configuration that is truncated is in force no longer (M2).
 #[test]
 fn a_change_that_reached_nobody_is_taken_back() {
     let mut cluster = Cluster::new(3, 1, any_voter);
@@ -152,7 +153,7 @@ fn a_change_that_reached_nobody_is_taken_back() {
     assert_eq!(cluster.server(1).configuration_index(), LogIndex::ZERO);
 }
 
-/// The rule of 2015.
+/// The rule of 2015 (M6).
 #[test]
 fn a_single_change_waits_for_a_commit_in_the_leaders_term() {
     let raft = &mut start(config());
@@ -173,7 +174,7 @@ fn a_single_change_waits_for_a_commit_in_the_leaders_term() {
     assert_eq!(raft.configuration(), &Configuration::of_voters([S1, S2]));
 }
 
-/// Each is refused with its reason, and nothing is appended.
+/// Each is refused with its reason, and nothing is appended (M7, M10).
 #[test]
 fn changes_that_make_no_sense() {
     let mut cluster = Cluster::new(3, 2, any_voter);
@@ -208,7 +209,7 @@ fn changes_that_make_no_sense() {
     }
 }
 
-/// An operator may say which configuration a change is meant for.
+/// An operator may say which configuration a change is meant for (M10).
 #[test]
 fn a_change_meant_for_another_configuration() {
     let mut cluster = Cluster::new(3, 0, |_| {});
@@ -232,7 +233,7 @@ fn a_change_meant_for_another_configuration() {
 }
 
 /// Votes and acknowledgements count only from servers that have a vote, in the candidate's own
-/// configuration; and a learner gives its vote to whoever asks.
+/// configuration; and a learner gives its vote to whoever asks (E5, M5).
 #[test]
 fn who_counts() {
     let mut config = config();
@@ -257,7 +258,7 @@ fn who_counts() {
     assert!(step(learner, deliver(S2, request)).contains(&granted));
 }
 
-/// A learner that never keeps up is reported once in each number of rounds.
+/// A learner that never keeps up is reported once in each number of rounds (M5).
 #[test]
 fn a_learner_that_is_too_slow() {
     let mut config = config();
@@ -286,7 +287,7 @@ fn a_learner_that_is_too_slow() {
 }
 
 /// A learner that had caught up and was down since is not made a voter before it has caught up
-/// again.
+/// again (M5).
 #[test]
 fn a_learner_that_falls_behind() {
     let raft = &mut leader(config());
@@ -316,7 +317,8 @@ fn a_learner_that_falls_behind() {
     assert!(!promote(raft));
 }
 
-/// A learner that came late has caught up when it lacks nothing, though nothing more is proposed.
+/// A learner that came late has caught up when it lacks nothing, though nothing more is
+/// proposed (M5).
 #[test]
 fn a_learner_that_comes_late_to_an_idle_cluster() {
     let mut cluster = Cluster::new(1, 1, |_| {});
@@ -332,7 +334,7 @@ fn a_learner_that_comes_late_to_an_idle_cluster() {
     assert_eq!(cluster.change(1, "add-voter 2"), None);
 }
 
-/// A voter that has only just been added has had no time to answer.
+/// A voter that has only just been added has had no time to answer (E9).
 #[test]
 fn a_quorum_check_right_after_a_voter_is_added() {
     let mut cluster = Cluster::new(1, 1, any_voter);
@@ -345,7 +347,7 @@ fn a_quorum_check_right_after_a_voter_is_added() {
     assert_eq!(cluster.server(1).role(), RoleKind::Follower, "by now it has had time");
 }
 
-/// Nothing is sent to a server that is out, and what it says changes nothing.
+/// Nothing is sent to a server that is out, and what it says changes nothing (M4).
 #[test]
 fn a_server_that_is_out_is_left_alone() {
     let raft = &mut leader(config());
@@ -383,7 +385,7 @@ fn a_configuration_that_no_leader_appends_is_rejected() {
     assert_eq!(raft.configuration().to_string(), "{S2}");
 }
 
-/// Voters, outgoing voters, what each server holds, what a quorum holds.
+/// Voters, outgoing voters, what each server holds, what a quorum holds (M1).
 #[test]
 fn quorums() {
     let held = |of: &[(u64, u64)], joint: (&[u64], &[u64])| {
@@ -416,7 +418,7 @@ fn quorums() {
     }
 }
 
-/// A restarted server goes by what its disk holds, and says so.
+/// A restarted server goes by what its disk holds, and says so (M2).
 #[test]
 fn a_restart_finds_the_configuration_on_disk() {
     let mut raft = leader(config());
@@ -433,7 +435,7 @@ fn a_restart_finds_the_configuration_on_disk() {
 }
 
 /// The log has let go of all that came before a server joins: it is sent the snapshot, and with that
-/// whom the cluster consists of.
+/// whom the cluster consists of (rule S2).
 #[test]
 fn a_server_joins_by_a_snapshot() {
     let mut cluster = Cluster::new(1, 2, |config| config.kept_entries = 0);

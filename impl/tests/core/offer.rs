@@ -1,4 +1,4 @@
-//! A leader that sends its snapshot to a follower that lags too far.
+//! A leader that sends its snapshot to a follower that lags too far (rule S2).
 
 use crate::support::*;
 use kontiki::core::{Config, Raft};
@@ -119,6 +119,7 @@ fn with_another_snapshot_it_begins_anew() {
     }
 }
 
+/// L2, rule S2.
 #[test]
 fn a_hint_below_the_base_leads_to_the_snapshot_and_one_at_the_base_to_entries() {
     let hints = [(at(0, 0), true), (at(4, 1), true), (at(5, 1), false), (at(6, 1), false)];
@@ -148,6 +149,7 @@ fn a_hint_below_the_base_leads_to_the_snapshot_and_one_at_the_base_to_entries() 
     }
 }
 
+/// L10, rule S2.
 #[test]
 fn a_follower_in_pipeline_is_sent_the_snapshot_when_its_next_entry_is_gone() {
     let mut config = no_entries_kept();
@@ -174,6 +176,7 @@ fn a_follower_in_pipeline_is_sent_the_snapshot_when_its_next_entry_is_gone() {
     assert_eq!(raft.broken_invariant(), None);
 }
 
+/// E9.
 #[test]
 fn answers_to_a_snapshot_are_contact() {
     let mut config = no_entries_kept();

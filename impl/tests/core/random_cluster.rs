@@ -1,5 +1,5 @@
-//! Servers that take and send each other snapshots, over a network and disks that do as they like:
-//! all execute the same, and in the end all of it.
+//! Servers that take and send each other snapshots (rules S1 to S3), over a network and disks that do
+//! as they like: all execute the same, and in the end all of it.
 
 use crate::support::{S1, S2, S3, begin, propose, take};
 use kontiki::bytes::Bytes;

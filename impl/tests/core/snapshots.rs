@@ -1,4 +1,4 @@
-//! Snapshots that a server takes, and what it starts with afterwards.
+//! Snapshots that a server takes, and what it starts with afterwards (rules S1 and S3).
 
 use crate::support::*;
 use kontiki::core::{Config, Raft, Rejection, StartError, StepError};
@@ -101,6 +101,7 @@ fn where_more_entries_are_kept_than_there_are_none_is_let_go_of() {
     }
 }
 
+/// Rule S3: after a crash, neither does one of before.
 #[test]
 fn a_completion_of_another_snapshot_says_nothing() {
     let raft = &mut alone(0);
@@ -121,6 +122,7 @@ fn a_completion_of_another_snapshot_says_nothing() {
     assert_eq!(raft.snapshot(), None);
 }
 
+/// Rule S1, M2.
 #[test]
 fn the_configuration_of_a_snapshot_is_the_one_as_of_its_last_entry() {
     let raft = &mut alone(0);
@@ -219,7 +221,8 @@ fn a_log_that_lacks_what_the_snapshot_covers_goes_when_the_server_starts() {
     }
 }
 
-/// What is committed elsewhere and executed here may still be on its way to this server's disk.
+/// What is committed elsewhere and executed here may still be on its way to this server's disk
+/// (rule S1).
 #[test]
 fn no_snapshot_is_taken_of_what_is_not_on_disk() {
     let raft = &mut start(config());
@@ -268,6 +271,7 @@ fn a_store_with_what_no_server_leaves_is_not_started_with() {
     assert!(error.to_string().contains("its snapshot is of 2"), "{error}");
 }
 
+/// L2, L3.
 #[test]
 fn entries_below_the_base_are_taken_for_known() {
     let raft = &mut follower(0);
@@ -287,6 +291,7 @@ fn entries_below_the_base_are_taken_for_known() {
     assert_eq!((raft.log_base(), raft.last_index()), (at(3, 2), LogIndex(6)));
 }
 
+/// L2.
 #[test]
 fn a_refusal_offers_the_base_at_the_lowest() {
     let raft = &mut follower(0);

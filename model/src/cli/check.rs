@@ -6,12 +6,13 @@ use clap::{Args, ValueEnum};
 use kontiki_model::bounded::Bounds;
 use kontiki_model::check::{CheckOptions, CheckReport, CheckRow, check};
 use kontiki_model::cluster::Reductions;
-use kontiki_model::console::{grouped, progress_bar, seconds, table};
+use kontiki_model::console::{grouped, progress_bar, say, seconds, table};
 use kontiki_model::jobs::{self, Done, Job, Limits, Usage, Work};
 use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
 use kontiki_model::server::Mutation;
 use kontiki_specs::scope::{Scope, Suite};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,11 +94,7 @@ pub struct Checked {
 
 /// Checks and prints.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
-    let done = jobs::run(options.jobs()?, &options.limits);
-    let took = done.to_string();
-    let outcome = report(done.jobs, &options.json)?;
-    eprintln!("{took}");
-    Ok(outcome)
+    jobs::run(options.jobs()?, &options.limits).report(|done| report(done, &options.json))
 }
 
 /// Prints what came of the scopes.
@@ -120,15 +117,15 @@ pub fn report(
     let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
     for Done { result, usage, .. } in done {
         let Checked { row, outcome, story } = result?;
-        story.iter().for_each(|story| println!("{story}"));
+        story.iter().try_for_each(say)?;
         shown.add_row(cells(&row, usage));
         rows.push(row.with(usage));
         outcomes.push(outcome);
     }
-    println!("{shown}");
-    rows.iter().filter(|row| row.ended_early).for_each(tell_so_far);
+    say(shown)?;
+    rows.iter().filter(|row| row.ended_early).try_for_each(tell_so_far)?;
     let collision: f64 = rows.iter().map(CheckRow::collision_probability).sum();
-    println!("Probability that a fingerprint collision hid a state: {collision:.1e}");
+    say(format_args!("Probability that a fingerprint collision hid a state: {collision:.1e}"))?;
     write_json(json, &rows)?;
     Ok(outcomes.into_iter().collect())
 }
@@ -185,19 +182,19 @@ impl Options {
 }
 
 /// What is known of a scope of which not all was seen.
-fn tell_so_far(row: &CheckRow) {
+fn tell_so_far(row: &CheckRow) -> io::Result<()> {
     let of = |so_far: &str| {
         let goals = row.properties.iter().filter(|(_, known)| **known == so_far);
         let names: Vec<&str> = goals.map(|(name, _)| *name).collect();
         if names.is_empty() { "nothing".to_string() } else { names.join(", ") }
     };
-    println!(
+    say(format_args!(
         "{}: no property is broken in the {} states seen; reached: {}; not reached so far: {}",
         row.scope,
         grouped(row.unique_states),
         of("reached"),
         of("not reached so far"),
-    );
+    ))
 }
 
 fn cells(row: &CheckRow, usage: Option<Usage>) -> Vec<String> {

@@ -4,7 +4,7 @@ use super::output::{tell, write_json};
 use anyhow::bail;
 use clap::Args;
 use kontiki_model::claims::{ClaimReport, ClaimRow, RunReport, UNDECIDED, decide};
-use kontiki_model::console::{grouped, progress_bar, seconds, table};
+use kontiki_model::console::{grouped, progress_bar, say, seconds, table};
 use kontiki_model::jobs::{self, Done, Job, Limits, Work};
 use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
@@ -55,22 +55,26 @@ struct Decided {
 
 /// Decides and prints.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
+    let jobs = options.claims()?.into_iter().map(|claim| options.job(claim));
+    jobs::run(jobs.collect(), &options.limits).report(|done| report(done, &options.json))
+}
+
+fn report(
+    done: Vec<Done<anyhow::Result<Decided>>>,
+    json: &Option<PathBuf>,
+) -> anyhow::Result<Outcome> {
     let heads = ["", "claim", "verdict", "scope", "mutation", "finds", "steps", "states", "time"];
     let mut shown = table(&heads);
     let (mut rows, mut outcomes) = (Vec::new(), Vec::new());
-    let jobs = options.claims()?.into_iter().map(|claim| options.job(claim));
-    let done = jobs::run(jobs.collect(), &options.limits);
-    let took = done.to_string();
-    for Done { result, .. } in done.jobs {
+    for Done { result, .. } in done {
         let Decided { row, cells, story } = result?;
-        story.iter().for_each(|story| println!("{story}"));
+        story.iter().try_for_each(say)?;
         shown.add_rows(cells);
         outcomes.push(Outcome::unless(row.verdict != UNDECIDED, Outcome::NotShown));
         rows.push(row);
     }
-    println!("{shown}");
-    write_json(&options.json, &rows)?;
-    eprintln!("{took}");
+    say(shown)?;
+    write_json(json, &rows)?;
     Ok(outcomes.into_iter().collect())
 }
 

@@ -4,6 +4,7 @@ use super::{find_mutation, find_scope};
 use anyhow::Context;
 use clap::Args;
 use kontiki_model::cluster::{Cluster, Reductions};
+use kontiki_model::console::say;
 use kontiki_model::explore::{About, Explorer};
 use kontiki_model::outcome::Outcome;
 use kontiki_specs::mutation_rows;
@@ -36,7 +37,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
     drop(TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?);
     let cluster = Cluster::new(&scope, mutation, Reductions::ALL);
     let row = mutation.map(|mutation| {
-        println!("Looking for the shortest counterexample ...");
+        say("Looking for the shortest counterexample ...")?;
         let mut rows = mutation_rows()?.into_iter();
         let row = rows.find(|row| row.name == mutation.name());
         row.with_context(|| format!("specs/mutations.toml lacks {}", mutation.name()))
@@ -46,11 +47,13 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         .with_context(|| format!("cannot listen on {address}"))?;
     let address = explorer.address();
     match about.counterexample() {
-        Some(path) => println!("The shortest counterexample: http://{address}/#/steps{path}"),
-        None if mutation.is_some() => println!("The mutation breaks nothing in this scope."),
+        Some(path) => {
+            say(format_args!("The shortest counterexample: http://{address}/#/steps{path}"))?;
+        }
+        None if mutation.is_some() => say("The mutation breaks nothing in this scope.")?,
         None => {}
     }
-    println!("Exploring {} on http://{address}/ (Ctrl-C to stop)", scope.name);
+    say(format_args!("Exploring {} on http://{address}/ (Ctrl-C to stop)", scope.name))?;
     explorer.run()?;
     Ok(Outcome::AllIsWell)
 }

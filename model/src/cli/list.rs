@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use clap::Args;
-use kontiki_model::console::{grouped, table};
+use kontiki_model::console::{grouped, say, table};
 use kontiki_model::outcome::Outcome;
 use kontiki_specs::spelling::suggestion;
 use kontiki_specs::{Goal, Property, claims, mutation_rows, rule_titles};
@@ -42,7 +42,7 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         shown.add_rows(rows);
         shown.to_string()
     });
-    println!("{}", shown.collect::<Vec<_>>().join("\n\n"));
+    say(shown.collect::<Vec<_>>().join("\n\n"))?;
     Ok(Outcome::AllIsWell)
 }
 
@@ -63,9 +63,10 @@ fn sections() -> anyhow::Result<Vec<Section>> {
     let described = |(name, meaning): (&str, &str)| vec![name.to_string(), meaning.to_string()];
     let properties = Property::ALL.iter().map(|one| described((one.name(), one.description())));
     let goals = Goal::ALL.iter().map(|one| described((one.name(), one.description())));
-    let mutations = mutation_rows()?.into_iter();
-    let mutations =
-        mutations.map(|row| vec![row.name, row.rule, row.property.to_string(), row.scope]);
+    let mutations = mutation_rows()?.into_iter().map(|row| {
+        let steps = format!("{} steps", row.steps);
+        vec![row.name, row.rule, row.property.to_string(), steps, row.scope, row.does]
+    });
     let claims = claims()?.into_iter();
     let claims = claims.map(|claim| vec![claim.number.to_string(), claim.name, claim.claim]);
     let rules = rule_titles().map(|(number, title)| vec![number.to_string(), title.to_string()]);
@@ -74,7 +75,11 @@ fn sections() -> anyhow::Result<Vec<Section>> {
         section("scopes", &["scope", "suite", "states", "what for"], scopes.collect()),
         section("properties", &["property", "meaning"], properties.collect()),
         section("goals", &["goal", "meaning"], goals.collect()),
-        section("mutations", &["mutation", "rule", "breaks", "in scope"], mutations.collect()),
+        section(
+            "mutations",
+            &["mutation", "rule", "breaks", "shortest story", "in scope", "what a server does"],
+            mutations.collect(),
+        ),
         section("claims", &["", "claim", "what people say"], claims.collect()),
         section("rules", &["rule", "title (specs/rules.md)"], rules.collect()),
     ])

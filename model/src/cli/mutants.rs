@@ -3,7 +3,7 @@
 use super::output::{tell, write_json};
 use super::{default_traces, find_mutation};
 use clap::Args;
-use kontiki_model::console::{grouped, seconds, table};
+use kontiki_model::console::{grouped, say, seconds, table};
 use kontiki_model::jobs::{self, Done, Job, Limits};
 use kontiki_model::mutants::{self, MutantReport, MutantRow};
 use kontiki_model::outcome::Outcome;
@@ -58,11 +58,7 @@ pub struct Tried {
 
 /// Runs and prints.
 pub fn run(options: &Options) -> anyhow::Result<Outcome> {
-    let done = jobs::run(options.jobs()?, &options.limits);
-    let took = done.to_string();
-    let outcome = report(done.jobs, &options.json)?;
-    eprintln!("{took}");
-    Ok(outcome)
+    jobs::run(options.jobs()?, &options.limits).report(|done| report(done, &options.json))
 }
 
 /// Prints what came of the mutations.
@@ -83,13 +79,13 @@ pub fn report(
     let mut rows = Vec::new();
     for Done { result, .. } in done {
         let Tried { row, story } = result?;
-        story.iter().for_each(|story| println!("{story}"));
+        story.iter().try_for_each(say)?;
         shown.add_row(cells(&row));
         rows.push(row);
     }
-    println!("{shown}");
+    say(shown)?;
     let (found, all) = (rows.iter().filter(|row| row.is_good()).count(), rows.len());
-    println!("{found} of {all} mutations found");
+    say(format_args!("{found} of {all} mutations found"))?;
     write_json(json, &rows)?;
     Ok(Outcome::unless(found == all, Outcome::NotShown))
 }
@@ -112,7 +108,7 @@ impl Options {
     fn story(&self, report: &MutantReport, path: &Path<'_>) -> anyhow::Result<String> {
         let MutationRow { name, rule, does, seen_in, .. } = &report.row;
         let file = self.traces.join(format!("{name}.trace.jsonl"));
-        let about = format!("{name} ({rule}): {does}");
+        let about = format!("{name} (rule {rule}): {does}");
         let story = tell(path, Some(report.mutation), &about, &file)?;
         let seen_in = seen_in.as_ref().map(|system| format!("Seen in: {system}\n"));
         Ok(story + &seen_in.unwrap_or_default())

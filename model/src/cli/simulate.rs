@@ -3,7 +3,7 @@
 use super::output::tell;
 use super::{find_mutation, find_scope};
 use clap::Args;
-use kontiki_model::console::{grouped, progress_bar};
+use kontiki_model::console::{grouped, progress_bar, say};
 use kontiki_model::outcome::Outcome;
 use kontiki_model::path::Path;
 use kontiki_model::simulate::simulate;
@@ -38,23 +38,23 @@ pub fn run(options: &Options) -> anyhow::Result<Outcome> {
         bar.set_message(format!("steps, walk {}", grouped(walks)));
     });
     bar.finish_and_clear();
-    println!(
+    say(format_args!(
         "{} walks, {} steps, the longest {}; reached: {}",
         grouped(report.walks),
         grouped(report.steps),
         grouped(report.longest as u64),
         report.goals.iter().map(|goal| goal.name()).collect::<Vec<_>>().join(", "),
-    );
+    ))?;
     let Some((cluster, actions)) = &report.counterexample else {
-        println!("Every property holds in all of them.");
+        say("Every property holds in all of them.")?;
         return Ok(Outcome::AllIsWell);
     };
     let seed = options.seed.wrapping_add(report.walks - 1);
     if let Some(path) = Path::follow(cluster, actions) {
         let file = options.traces.join(format!("{}-seed-{seed}.trace.jsonl", scope.name));
         let about = format!("The walk with seed {seed} breaks a property");
-        println!("{}", tell(&path, mutation, &about, &file)?);
+        say(tell(&path, mutation, &about, &file)?)?;
     }
-    println!("Again: simulate {} --seed {seed} --walks 1", options.scope);
+    say(format_args!("Again: simulate {} --seed {seed} --walks 1", options.scope))?;
     Ok(Outcome::Broken)
 }

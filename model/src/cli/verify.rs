@@ -14,16 +14,17 @@ pub fn run(limits: Limits) -> anyhow::Result<Outcome> {
     let (suite, all) = (check::Options::ci_suite(limits), mutants::Options::all(limits));
     let mut jobs: Vec<_> = suite.jobs()?.into_iter().map(|job| job.map(Part::Scope)).collect();
     jobs.extend(all.jobs()?.into_iter().map(|job| job.map(Part::Mutation)));
-    let done = jobs::run(jobs, &limits);
-    let took = done.to_string();
+    jobs::run(jobs, &limits).report(report)
+}
+
+fn report(done: Vec<Done<Part>>) -> anyhow::Result<Outcome> {
     let (mut scopes, mut mutations) = (Vec::new(), Vec::new());
-    for Done { result, time, usage } in done.jobs {
+    for Done { result, time, usage } in done {
         match result {
             Part::Scope(result) => scopes.push(Done { result, time, usage }),
             Part::Mutation(result) => mutations.push(Done { result, time, usage }),
         }
     }
     let outcomes = [check::report(scopes, &None)?, mutants::report(mutations, &None)?];
-    eprintln!("{took}");
     Ok(outcomes.into_iter().collect())
 }

@@ -1,7 +1,8 @@
 //! The bounds of a scope that count over the whole cluster, as opposed to one server's.
 
+use crate::server::{Mutation, number_of_follower_read};
 use kontiki_specs::scope::Scope;
-use kontiki_specs::{Input, MembershipChange};
+use kontiki_specs::{Input, MembershipChange, ReadId};
 
 /// How often something may happen, over the whole cluster.
 #[derive(Clone)]
@@ -11,7 +12,11 @@ pub(super) struct Bounds {
     commands: Option<u64>,
     transfers: u64,
     snapshots: u64,
+    reads: u64,
+    follower_reads: u64,
     changes: Vec<MembershipChange>,
+    /// The rule that is broken: one may be how reads are numbered.
+    mutation: Option<Mutation>,
 }
 
 /// How often it has happened.
@@ -24,18 +29,25 @@ pub(super) struct Counts {
     pub(super) transfers: u8,
     /// Snapshots begun so far.
     pub(super) snapshots: u8,
+    /// Reads asked of leaders so far.
+    pub(super) reads: u8,
+    /// Reads asked of other servers so far.
+    pub(super) follower_reads: u8,
     /// Which of the scope's changes of membership have been begun, by a bit for each.
     pub(super) changes: u8,
 }
 
 impl Bounds {
-    pub(super) fn of(scope: &Scope) -> Self {
+    pub(super) fn of(scope: &Scope, mutation: Option<Mutation>) -> Self {
         Bounds {
             restarts: scope.restarts,
             commands: scope.commands,
             transfers: scope.transfers,
             snapshots: scope.snapshots,
+            reads: scope.reads,
+            follower_reads: scope.follower_reads,
             changes: scope.changes.clone(),
+            mutation,
         }
     }
 
@@ -53,6 +65,8 @@ impl Bounds {
                 .is_none_or(|bound| u64::from(counts.commands) + commands.len() as u64 <= bound),
             Input::TransferLeadership { .. } => u64::from(counts.transfers) < self.transfers,
             Input::TakeSnapshot { .. } => u64::from(counts.snapshots) < self.snapshots,
+            Input::Read { read: ReadId(0) } => u64::from(counts.reads) < self.reads,
+            Input::Read { read } => self.numbers_to_come(counts).next() == Some(*read),
             Input::ChangeMembership { change, .. } => self.next_of(counts, change).is_some(),
             _ => true,
         }
@@ -67,12 +81,20 @@ impl Bounds {
             }
             Input::TransferLeadership { .. } => counts.transfers += 1,
             Input::TakeSnapshot { .. } => counts.snapshots += 1,
+            Input::Read { read: ReadId(0) } => counts.reads += 1,
+            Input::Read { .. } => counts.follower_reads += 1,
             Input::ChangeMembership { change, .. } => {
                 counts.changes |= self.next_of(counts, change).unwrap_or(0);
             }
             _ => {}
         }
         counts
+    }
+
+    /// C5: the numbers that reads asked of servers that do not lead will have.
+    pub(super) fn numbers_to_come(&self, counts: Counts) -> impl Iterator<Item = ReadId> {
+        let (earlier, mutation) = (u64::from(counts.follower_reads), self.mutation);
+        (earlier..self.follower_reads).map(move |place| number_of_follower_read(place, mutation))
     }
 
     /// The bit of a change that is in the scope's list and has not been begun yet.

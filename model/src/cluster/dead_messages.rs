@@ -4,6 +4,8 @@
 //! effect. A message is dropped from the explored state when its delivery would change nothing
 //! now nor ever after; `fates` finds out which these are.
 //!
+//! An answer to a follower's read changes no server. It is dead when no driver waits for it.
+//!
 //! A request that changes nothing may still be answered. It is dead when every answer that it
 //! could get is dead. Of several that get the same live answers in all that the receiver can come
 //! to, one is kept.
@@ -16,10 +18,13 @@
 //! That the reduction is exact is shown by test: with it and without it the same server states
 //! are reached together.
 
+use super::bounds::Bounds;
 use super::fates::{Fate, Fates};
 use super::numbers::{AnswersNumber, MessageNumber};
+use super::reads::may_be_awaited;
 use super::state::State;
 use super::tables::Tables;
+use kontiki_specs::Message;
 use smallvec::SmallVec;
 
 /// Drops the messages that a move of the server in place `moved` has made dead: it is the receiver
@@ -28,16 +33,21 @@ use smallvec::SmallVec;
 pub(super) fn drop_dead_messages(
     tables: &mut Tables,
     fates: &mut Fates,
+    bounds: &Bounds,
     state: &mut State,
     moved: Option<usize>,
     crashes: bool,
 ) {
-    let servers = &state.servers;
+    let State { servers, reads, counts, .. } = &*state;
+    let (servers, reads, counts) = (servers.clone(), reads.clone(), *counts);
     let mut answered: SmallVec<[(MessageNumber, AnswersNumber); 8]> = SmallVec::new();
     state.messages.retain(|message| {
         let (from, to) = tables.ends(*message);
         if moved.is_some_and(|moved| to != moved && from != moved) {
             return true;
+        }
+        if let Message::ReadIndexReply { read, .. } = tables.message(*message) {
+            return may_be_awaited(&reads, to, *read, bounds, counts);
         }
         match fates.fate(tables, servers[to], *message, crashes) {
             Fate::Alive => true,

@@ -1,7 +1,7 @@
 //! What tells states of the cluster apart: a key that is equal for states that differ only in the
 //! names of servers.
 
-use super::hashes::mix;
+use super::hashes::{mix, wide_hash};
 use super::histories::History;
 use super::numbers::{MessageNumber, StateNumber};
 use super::state::State;
@@ -24,9 +24,13 @@ pub(super) fn keys(tables: &Tables, history: &History, state: &State, step: u64)
         let hashes = |number: &StateNumber| tables.states[*number as usize].hashes[place];
         let servers = state.servers.iter().map(hashes).fold(0, u128::wrapping_add);
         let changes = u128::from(renaming.changes_made(state.counts.changes));
-        (mix(servers, history[place]), changes)
+        let reads = match &state.reads[..] {
+            [] => 0,
+            reads => wide_hash(&renaming.open_reads(reads)),
+        };
+        (mix(servers, history[place]), changes, reads)
     });
-    let sums: SmallVec<[(u128, u128); 24]> = sums.collect();
+    let sums: SmallVec<[(u128, u128, u128); 24]> = sums.collect();
     let least = sums.iter().copied().min().unwrap_or_default();
     let ties = sums.iter().enumerate().filter(|(_, sum)| **sum == least);
     let messages = ties.map(|(renaming, _)| {
@@ -34,10 +38,18 @@ pub(super) fn keys(tables: &Tables, history: &History, state: &State, step: u64)
         state.messages.iter().map(hashes).fold(0, u128::wrapping_add)
     });
     let messages = messages.min().unwrap_or_default();
-    let (servers, changes) = least;
+    let (servers, changes, reads) = least;
     let counts = state.counts;
-    let counts = [counts.restarts, counts.commands, counts.transfers, counts.snapshots];
+    let counts = [
+        counts.restarts,
+        counts.commands,
+        counts.transfers,
+        counts.snapshots,
+        counts.reads,
+        counts.follower_reads,
+    ];
     let counts = counts.into_iter().fold(changes, |sum, count| sum << 8 | u128::from(count));
     let rest = counts << 64 | u128::from(step);
+    let messages = if reads == 0 { messages } else { mix(messages, reads) };
     Keys { servers, whole: mix(mix(servers, messages), rest) }
 }

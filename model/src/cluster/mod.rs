@@ -16,6 +16,7 @@ mod identity;
 mod numbers;
 mod queries;
 mod rank;
+mod reads;
 mod reductions;
 mod stand_ins;
 mod state;
@@ -79,7 +80,7 @@ impl Cluster {
         Cluster {
             scope: scope.clone(),
             servers,
-            bounds: Bounds::of(scope),
+            bounds: Bounds::of(scope, mutation),
             reductions,
             properties: scope.properties.iter().copied().collect(),
             sought: None,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
     Configuration, Entry, FollowerProgress, Input, LogIndex, LogPosition, MembershipChange,
-    Message, Payload, ReplicationMode, ServerId, Snapshot, SnapshotId, Term,
+    Message, Payload, ReadId, ReplicationMode, ServerId, Snapshot, SnapshotId, Term, WaitingReads,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -205,7 +205,31 @@ impl<'a> StandIns<'a> {
 
     /// A leader with any knowledge of the sender's log that it may come to have.
     fn as_leader(&self, state: &ServerState) -> Vec<ServerState> {
-        let Role::Leader { progress, heard, transfer } = &state.role else { return Vec::new() };
+        let mut all = self.as_leader_of_reads(state);
+        if let Message::ConfirmLeadershipReply { .. } = self.message {
+            all.extend(self.reading_anew(&all));
+        }
+        all
+    }
+
+    /// As if the reads that wait now were answered, and another came.
+    fn reading_anew(&self, leaders: &[ServerState]) -> Vec<ServerState> {
+        let mut all = Vec::new();
+        for state in leaders {
+            let mut answered = state.clone();
+            let Role::Leader { reads, .. } = &mut answered.role else { continue };
+            *reads = WaitingReads { round: reads.round, ..WaitingReads::default() };
+            let asked = Input::Read { read: ReadId(0) };
+            let (asked, _) = self.tables.server(state.id).step(&answered, &asked);
+            all.push(asked);
+        }
+        all
+    }
+
+    fn as_leader_of_reads(&self, state: &ServerState) -> Vec<ServerState> {
+        let Role::Leader { progress, heard, transfer, reads } = &state.role else {
+            return Vec::new();
+        };
         let Some(known) = progress.get(&self.from) else { return vec![state.clone()] };
         let mut heards = vec![heard.clone()];
         if self.tables.server(state.id).options.check_quorum {
@@ -219,8 +243,8 @@ impl<'a> StandIns<'a> {
                 for heard in &heards {
                     let mut progress = progress.clone();
                     progress.insert(self.from, learnt);
-                    let (heard, transfer) = (heard.clone(), *transfer);
-                    let role = Role::Leader { progress, heard, transfer };
+                    let (heard, transfer, reads) = (heard.clone(), *transfer, reads.clone());
+                    let role = Role::Leader { progress, heard, transfer, reads };
                     all.push(ServerState { role, ..with_log(state, &log) });
                 }
             }
@@ -264,7 +288,8 @@ impl<'a> StandIns<'a> {
         let progress = followers.map(|follower| (follower, unknown)).collect();
         let mut log = state.log.clone();
         log.append(state.term, Payload::Noop);
-        let role = Role::Leader { progress, heard: BTreeSet::new(), transfer: None };
+        let (heard, reads) = (BTreeSet::new(), WaitingReads::default());
+        let role = Role::Leader { progress, heard, transfer: None, reads };
         let elected = ServerState { role, ..with_log(state, log.entries()) };
         // What it makes of its configuration at once: any input will do.
         let server = self.tables.server(state.id);

@@ -2,6 +2,7 @@
 
 use super::bounds::Counts;
 use super::numbers::{HistoryNumber, MessageNumber, StateNumber};
+use super::reads::OpenReads;
 use crate::properties::{GoalSet, Judged, PropertySet};
 use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
@@ -14,6 +15,8 @@ pub struct State {
     /// Messages that can still make a difference, in the order of their numbers.
     pub(super) messages: SmallVec<[MessageNumber; 14]>,
     pub(super) history: HistoryNumber,
+    /// The reads that are under way, in the order in which they began.
+    pub(super) reads: OpenReads,
     /// What has happened of what may happen only so often.
     pub(super) counts: Counts,
     /// Properties broken by the state or by the step that led to it.

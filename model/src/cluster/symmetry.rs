@@ -6,13 +6,14 @@
 //! its canonical key, the least over all permutations, costs a few additions. The servers' part
 //! is compared first, the messages' only between permutations that tie.
 
+use super::reads::OpenRead;
 use crate::properties::Committed;
 use crate::server::{Log, ReceivedPart, Role, ServerState, StoredSnapshot, Write, renamed};
 use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
     Configuration, Entries, Entry, Envelope, FollowerProgress, MembershipChange, Message, Payload,
-    ReplicationMode, ServerId, Snapshot, SnapshotId,
+    ReplicationMode, ServerId, Snapshot, SnapshotId, WaitingRead, WaitingReads,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -155,6 +156,31 @@ impl Renaming {
         FollowerProgress { mode, ..*known }
     }
 
+    fn reads(&self, reads: &WaitingReads) -> WaitingReads {
+        let list = |reads: &[WaitingRead]| {
+            let renamed = reads.iter().map(|WaitingRead { read, asked_by }| {
+                let asked_by = asked_by.map(|follower| self.id(follower));
+                WaitingRead { read: *read, asked_by }
+            });
+            renamed.collect()
+        };
+        WaitingReads {
+            round: reads.round,
+            confirmed_by: self.set(&reads.confirmed_by),
+            waiting: list(&reads.waiting),
+            next: list(&reads.next),
+        }
+    }
+
+    /// The reads that are under way, in an order that does not depend on the names of servers before.
+    pub(super) fn open_reads(&self, reads: &[OpenRead]) -> Vec<OpenRead> {
+        let rename = |place: u8| self.id(ServerId(u64::from(place) + 1)).0 as u8 - 1;
+        let renamed = reads.iter().map(|read| OpenRead { server: rename(read.server), ..*read });
+        let mut renamed: Vec<OpenRead> = renamed.collect();
+        renamed.sort_unstable();
+        renamed
+    }
+
     pub(super) fn committed(&self, committed: &Committed) -> Committed {
         Committed {
             entry: self.entry(&committed.entry),
@@ -214,13 +240,14 @@ impl Renaming {
             Role::Candidate { votes, transfer } => {
                 Role::Candidate { votes: self.set(votes), transfer: *transfer }
             }
-            Role::Leader { progress, heard, transfer } => Role::Leader {
+            Role::Leader { progress, heard, transfer, reads } => Role::Leader {
                 progress: progress
                     .iter()
                     .map(|(id, known)| (self.id(*id), self.progress(known)))
                     .collect(),
                 heard: self.set(heard),
                 transfer: transfer.map(|to| self.id(to)),
+                reads: self.reads(reads),
             },
         };
         renamed

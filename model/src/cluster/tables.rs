@@ -8,11 +8,12 @@ use super::hashes::wide_hash;
 use super::histories::{Commits, commits};
 use super::numbers::{MessageNumber, StateNumber, next_number, place};
 use super::rank::Rank;
+use super::reads::{ReadEvent, read_events};
 use super::symmetry::Renaming;
 use crate::environment::{Environment, Turn};
 use crate::properties::{GoalSet, StepVerdict, judge_step};
 use crate::server::{RaftServer, ServerState};
-use kontiki_specs::{Envelope, Input, ServerId};
+use kontiki_specs::{Envelope, Input, Message, ServerId};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -43,7 +44,9 @@ pub(super) struct Move {
     pub(super) after: StateNumber,
     pub(super) sent: SmallVec<[MessageNumber; 4]>,
     pub(super) commits: Commits,
-    /// Whether it changes the server, sends something, or breaks a property.
+    /// What becomes of reads.
+    pub(super) reads: SmallVec<[ReadEvent; 1]>,
+    /// Whether it changes the server, sends something, serves a read, or breaks a property.
     pub(super) has_effect: bool,
     /// Whether it stays within the bounds of the scope.
     pub(super) within_bounds: bool,
@@ -93,6 +96,10 @@ impl Tables {
     /// The places of a message's sender and receiver.
     pub(super) fn ends(&self, message: MessageNumber) -> (usize, usize) {
         self.messages[message as usize].ends
+    }
+
+    pub(super) fn message(&self, message: MessageNumber) -> &Message {
+        &self.messages[message as usize].envelope.message
     }
 
     pub(super) fn rank(&self, message: MessageNumber) -> Rank {
@@ -197,9 +204,13 @@ impl Tables {
         if within_bounds {
             self.goals.extend(verdict.goals);
         }
+        let reads = read_events(self.server(before.id), &turn);
+        let serves = reads.iter().any(|event| matches!(event, ReadEvent::Served(..)));
+        let does_something = serves || !sent.is_empty() || !verdict.broken.is_empty();
         Move {
             after: self.number_state(turn.after()),
-            has_effect: *turn.after() != before || !sent.is_empty() || !verdict.broken.is_empty(),
+            has_effect: *turn.after() != before || does_something,
+            reads,
             within_bounds,
             sent,
             verdict,

@@ -5,9 +5,10 @@ use super::histories::Histories;
 use super::identity::{Keys, keys};
 use super::numbers::{StateNumber, place};
 use super::tables::Move;
-use super::{Action, Cluster, Known, State};
+use super::{Action, Cluster, Known, State, reads};
 use crate::actor::actor_system;
 use crate::properties::{GoalSet, PropertySet, StepVerdict, stateright_properties};
+use kontiki_specs::{Input, Property};
 use smallvec::SmallVec;
 use stateright::Model;
 
@@ -22,6 +23,8 @@ impl Cluster {
         made: &Move,
     ) -> State {
         let Known { tables, histories, fates, .. } = known;
+        let committed = histories.get(state.history).committed.len() as u64;
+        let linearizable = reads::note(&mut next.reads, server, &made.reads, committed);
         next.servers[server] = made.after;
         let after = &mut tables.states[made.after as usize];
         after.reached = true;
@@ -38,9 +41,11 @@ impl Cluster {
             // When no crash is left, terms stay, and any message may be dead.
             let last_crash = crashes != self.bounds.may_crash(state.counts);
             let moved = (!last_crash).then_some(server);
-            drop_dead_messages(tables, fates, &mut next, moved, crashes);
+            drop_dead_messages(tables, fates, &self.bounds, &mut next, moved, crashes);
         }
-        self.judge(known, &mut next, made.verdict);
+        let mut verdict = made.verdict;
+        verdict.broken.insert_if(!linearizable, Property::LinearizableReads);
+        self.judge(known, &mut next, verdict);
         next
     }
 
@@ -49,7 +54,7 @@ impl Cluster {
         let Known { tables, histories, verdicts, .. } = known;
         let history = histories.get(state.history);
         let sought = self.sought.is_some_and(|goal| step.goals.contains(goal));
-        let told_apart = u64::from(sought) << 32 | u64::from(step.broken.bits());
+        let told_apart = u64::from(sought) << 63 | step.broken.bits();
         let Keys { servers, whole } = keys(tables, history, state, told_apart);
         state.key = whole;
         let verdict = verdicts.judge(tables, (&state.servers, history), servers, self.properties);
@@ -78,6 +83,7 @@ impl Model for Cluster {
             servers,
             messages: SmallVec::new(),
             history: Histories::START,
+            reads: Default::default(),
             counts: Default::default(),
             broken: PropertySet::EMPTY,
             goals: GoalSet::EMPTY,
@@ -104,7 +110,10 @@ impl Model for Cluster {
         }
         for (server, number) in (0_u8..).zip(&state.servers) {
             for (event, (input, made)) in (0_u8..).zip(tables.events(*number)) {
-                let allowed = || self.bounds.allow(state.counts, input);
+                let allowed = || {
+                    asks_again(state, usize::from(server), input)
+                        || self.bounds.allow(state.counts, input)
+                };
                 if made.has_effect && made.within_bounds && allowed() {
                     actions.push(Action::Event { server, event });
                 }
@@ -124,7 +133,9 @@ impl Model for Cluster {
             Action::Event { server, event } => {
                 let server = usize::from(server);
                 let (input, made) = &tables.events(state.servers[server])[usize::from(event)];
-                counted.counts = self.bounds.count(state.counts, input);
+                if !asks_again(state, server, input) {
+                    counted.counts = self.bounds.count(state.counts, input);
+                }
                 (server, made.clone())
             }
         };
@@ -138,4 +149,9 @@ impl Model for Cluster {
     fn format_action(&self, action: &Action) -> String {
         format!("{action:?}")
     }
+}
+
+/// Whether a driver asks again for a read that it waits for.
+fn asks_again(state: &State, server: usize, input: &Input) -> bool {
+    matches!(input, Input::Read { read } if reads::is_open(&state.reads, server, *read))
 }

@@ -36,6 +36,11 @@ pub(super) fn bounds(scope: &Scope) -> Vec<String> {
     }
     note(scope.catch_up_rounds > 0, counted(scope.catch_up_rounds, "catch-up round"));
     note(scope.transfers > 0, counted(scope.transfers, "transfer"));
+    note(scope.snapshots > 0, counted(scope.snapshots, "snapshot"));
+    note(scope.chunks > 1, format!("snapshots in {} chunks", scope.chunks));
+    note(scope.kept_entries > 0, format!("covered entries kept: {}", scope.kept_entries));
+    note(scope.reads > 0, counted(scope.reads, "read"));
+    note(scope.follower_reads > 0, counted(scope.follower_reads, "follower read"));
     all
 }
 

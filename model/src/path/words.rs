@@ -64,7 +64,7 @@ pub(crate) fn role(role: &Role) -> String {
             let told = if *transfer { ", told to campaign," } else { "" };
             format!("candidate{told} with [{}]", names(votes))
         }
-        Role::Leader { progress, heard, transfer } => {
+        Role::Leader { progress, heard, transfer, reads } => {
             let known = progress.iter().map(|(follower, known)| {
                 let mode = match known.mode {
                     ReplicationMode::Probe => "probe".to_string(),
@@ -90,7 +90,8 @@ pub(crate) fn role(role: &Role) -> String {
                 format!(", heard [{}]", names(heard))
             };
             let to = transfer.map(|to| format!(", hands over to {to}")).unwrap_or_default();
-            format!("leader ({known}{heard}{to})")
+            let reads = if reads.is_unused() { String::new() } else { format!(", {reads}") };
+            format!("leader ({known}{heard}{to}{reads})")
         }
     }
 }

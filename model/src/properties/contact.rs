@@ -52,9 +52,13 @@ impl Judged<'_> {
     /// server seeks election itself, or the term ends.
     fn contact_is_remembered(&self) -> bool {
         let heard = self.delivered().is_some_and(|(_, message)| {
-            let entries =
-                matches!(message, Message::AppendEntries { .. } | Message::InstallSnapshot { .. });
-            entries && message.term() == self.after.term && !self.after.is_leader()
+            let leads = matches!(
+                message,
+                Message::AppendEntries { .. }
+                    | Message::InstallSnapshot { .. }
+                    | Message::ConfirmLeadership { .. }
+            );
+            leads && message.term() == self.after.term && !self.after.is_leader()
         });
         // Who may not campaign does nothing on an election timeout.
         let seeks = *self.input == Input::ElectionTimeout && self.after != self.before;
@@ -104,7 +108,9 @@ impl Judged<'_> {
         let mut expected = before.clone();
         if let Some((
             from,
-            Message::AppendEntriesReply { term, .. } | Message::InstallSnapshotReply { term, .. },
+            Message::AppendEntriesReply { term, .. }
+            | Message::InstallSnapshotReply { term, .. }
+            | Message::ConfirmLeadershipReply { term, .. },
         )) = self.delivered()
             && *term == self.before.term
         {

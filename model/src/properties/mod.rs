@@ -10,6 +10,7 @@ mod for_stateright;
 mod learners;
 mod membership;
 mod quorum;
+mod reads;
 mod recovery;
 mod rounds;
 mod sending;

@@ -68,7 +68,7 @@ macro_rules! set_of {
 
 set_of! {
     /// A set of properties, of those that are broken as a rule.
-    PropertySet(u32) of Property
+    PropertySet(u64) of Property
 }
 
 set_of! {

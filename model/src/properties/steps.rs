@@ -259,6 +259,7 @@ impl Judged<'_> {
         self.reach_membership(goals);
         self.reach_quorums(goals);
         self.reach_snapshots(goals);
+        self.reach_reads(goals);
     }
 
     /// Servers that would have enough if less were asked for.

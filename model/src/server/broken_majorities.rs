@@ -52,6 +52,21 @@ impl Step<'_> {
         }
     }
 
+    /// C3, M1, M5: of [`Step::is_confirmed`].
+    pub(super) fn broken_confirmation(&self, servers: &BTreeSet<ServerId>) -> Option<bool> {
+        let Configuration { voters, outgoing, learners } = &*self.state.configuration;
+        match self.server.mutation? {
+            Mutation::ReadWithoutRound => Some(true),
+            Mutation::ReadConfirmedByOneHalf if !outgoing.is_empty() => {
+                Some(self.is_majority(voters, servers))
+            }
+            Mutation::ReadConfirmedByLearner => {
+                Some(outnumber(&(voters | learners), servers, voters.len()))
+            }
+            _ => None,
+        }
+    }
+
     /// E7, M1: of [`Step::is_promised`].
     pub(super) fn broken_promise(&self, pre_votes: &BTreeSet<ServerId>) -> Option<bool> {
         let outgoing = &self.state.configuration.outgoing;

@@ -50,7 +50,7 @@ impl Step<'_> {
     /// E9: an election timeout has passed since the last quorum check. A leader that has heard
     /// from a majority, itself counted, goes on and starts to listen anew; any other steps down.
     pub(super) fn quorum_contact_expired(&mut self) {
-        self.learners_are_timed();
+        self.timeout_passed();
         if !self.server.options.check_quorum {
             return;
         }

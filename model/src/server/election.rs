@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{Input, LogPosition, Message, Payload, ServerId, Term};
+use kontiki_specs::{Input, LogPosition, Message, Payload, ServerId, Term, WaitingReads};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Step<'_> {
@@ -104,7 +104,8 @@ impl Step<'_> {
     fn lead(&mut self) {
         let end = self.state.log.last_index();
         let (progress, heard) = (BTreeMap::new(), BTreeSet::new());
-        self.state.role = Role::Leader { progress, heard, transfer: None };
+        let reads = WaitingReads::default();
+        self.state.role = Role::Leader { progress, heard, transfer: None, reads };
         if !self.mutated(Mutation::NoNoOp) {
             self.append(Payload::Noop);
         }

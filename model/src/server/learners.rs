@@ -45,7 +45,7 @@ impl Step<'_> {
 
     /// M5: an election timeout has passed, in every round that is under way, and for every learner
     /// that has caught up. One that lacks what the leader held as it began has to do so again.
-    pub(super) fn learners_are_timed(&mut self) {
+    pub(super) fn timeout_passed(&mut self) {
         let never_long = self.mutated(Mutation::RoundNeverLong);
         let last_index = self.state.log.last_index();
         let Role::Leader { progress, .. } = &mut self.state.role else { return };

@@ -135,8 +135,9 @@ impl Step<'_> {
     /// M6: a leader changes single servers only after it has committed an entry of its own term.
     /// Before, an earlier leader's change may be under way that it does not know of.
     fn own_term_is_committed(&self) -> Result<(), Refusal> {
-        let committed = self.state.log.term_at(self.state.commit_index) == Some(self.state.term);
-        if committed || self.mutated(Mutation::SingleChangeWithoutOwnCommit) {
+        if self.state.has_committed_in_term()
+            || self.mutated(Mutation::SingleChangeWithoutOwnCommit)
+        {
             return Ok(());
         }
         Err(Refusal::NothingCommittedInTerm)

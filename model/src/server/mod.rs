@@ -9,7 +9,7 @@ mod broken_majorities;
 mod change;
 mod commit;
 mod contact;
-mod durability;
+mod disk;
 mod election;
 mod install;
 mod learners;
@@ -17,10 +17,11 @@ mod log;
 mod membership;
 mod mutation;
 mod notices;
+mod offer;
 mod pre_vote;
 mod quorum;
+mod read;
 mod replication;
-mod send_snapshot;
 mod snapshot;
 mod state;
 mod step;
@@ -31,6 +32,7 @@ mod transfer;
 pub(crate) use change::changed;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
+pub use read::number_of_follower_read;
 pub use state::{Disk, Role, ServerState, Write};
 pub use stored::{ReceivedPart, StoredSnapshot, executed, renamed, size_of};
 
@@ -99,6 +101,7 @@ impl RaftServer {
             Input::QuorumContactExpired => step.quorum_contact_expired(),
             Input::TransferExpired => step.transfer_expired(),
             Input::Propose { commands } => step.propose(commands),
+            Input::Read { read } => step.read(*read),
             Input::ChangeMembership { change, expected } => {
                 step.change_membership(change, *expected);
             }

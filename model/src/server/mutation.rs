@@ -185,6 +185,24 @@ mutations! {
     AcknowledgeSnapshotBeforeDurable = "acknowledge-snapshot-before-durable",
     /// Breaks S2.
     SnapshotMatchNotCounted = "snapshot-match-not-counted",
+    /// Breaks C3.
+    ReadWithoutRound = "read-without-round",
+    /// Breaks C3.
+    ReadBeforeOwnTermCommit = "read-before-own-term-commit",
+    /// Breaks C3.
+    ReadRoundByCallersKey = "read-round-by-callers-key",
+    /// Breaks C3.
+    ReadBeforeApply = "read-before-apply",
+    /// Breaks C3.
+    ReadSurvivesLeadership = "read-survives-leadership",
+    /// Breaks C3, in a joint configuration.
+    ReadConfirmedByOneHalf = "read-confirmed-by-one-half",
+    /// Breaks C3.
+    ReadConfirmedByLearner = "read-confirmed-by-learner",
+    /// Breaks C5.
+    FollowerReadsAtOnce = "follower-reads-at-once",
+    /// Breaks C5.
+    ReadNumberUsedAgain = "read-number-used-again",
 }
 
 impl fmt::Display for Mutation {

@@ -24,6 +24,7 @@ impl Step<'_> {
         if known(before) != known(after) {
             notices.push(Output::LeaderChanged { term: after.term, leader });
         }
+        notices.extend(self.reads_refused());
         notices.extend(self.election_timer(input));
         notices
     }
@@ -58,7 +59,10 @@ impl Step<'_> {
         }
         let (hears, votes) = match input {
             Input::Deliver {
-                message: Message::AppendEntries { term, .. } | Message::InstallSnapshot { term, .. },
+                message:
+                    Message::AppendEntries { term, .. }
+                    | Message::InstallSnapshot { term, .. }
+                    | Message::ConfirmLeadership { term, .. },
                 ..
             } => (*term == after.term, false),
             Input::Deliver { from, message: Message::RequestVote { term, .. } } => {

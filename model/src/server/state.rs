@@ -5,7 +5,7 @@ use super::{Log, Mutation, RaftServer};
 use bytes::Bytes;
 use kontiki_specs::{
     Configuration, Entries, Entry, FollowerProgress, Input, LogIndex, LogPosition, Observation,
-    Receiving, RoleKind, RoleObservation, ServerId, Snapshot, Term,
+    Receiving, RoleKind, RoleObservation, ServerId, Snapshot, Term, WaitingReads,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct ServerState {
     pub taking: Option<Snapshot>,
     /// What it has of another server's snapshot (rule S2). The end of it may not be on disk yet.
     pub receiving: Option<ReceivedPart>,
-    /// The configuration in force: the last in its log (rule M2).
+    /// The configuration in force: the last in its log, or else its snapshot's (rules M2, S1).
     pub configuration: Arc<Configuration>,
     /// The index of that configuration's entry; 0 for the one that the server started with.
     pub configuration_index: LogIndex,
@@ -79,6 +79,8 @@ pub enum Role {
         heard: BTreeSet<ServerId>,
         /// Who is to lead next, while leadership is being transferred (rule E10).
         transfer: Option<ServerId>,
+        /// The reads that wait at it (rule C3).
+        reads: WaitingReads,
     },
 }
 
@@ -325,8 +327,8 @@ impl ServerState {
                 Role::Candidate { votes, transfer } => {
                     RoleObservation::Candidate { votes, transfer }
                 }
-                Role::Leader { progress, heard, transfer } => {
-                    RoleObservation::Leader { progress, heard, transfer }
+                Role::Leader { progress, heard, transfer, reads } => {
+                    RoleObservation::Leader { progress, heard, transfer, reads }
                 }
             },
         }

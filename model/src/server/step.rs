@@ -92,6 +92,8 @@ impl<'a> Step<'a> {
         self.state.writes.append(&mut writes);
         outputs.append(&mut self.sent);
         outputs.extend(self.apply());
+        self.answer_reads();
+        outputs.append(&mut self.sent);
         if !self.restarted {
             outputs.extend(self.notices(input));
         }

@@ -80,6 +80,13 @@ impl Step<'_> {
                 self.note_contact(from);
                 self.snapshot_received(from, *snapshot, *offset, *received);
             }
+            Message::ConfirmLeadership { round, .. } => self.confirm_leadership(from, *round),
+            Message::ConfirmLeadershipReply { round, .. } => {
+                self.note_contact(from);
+                self.leadership_confirmed(from, *round);
+            }
+            Message::ReadIndex { read, .. } => self.read_index(from, *read),
+            Message::ReadIndexReply { read, index, .. } => self.read_index_reply(*read, *index),
             Message::TimeoutNow { .. } => self.timeout_now(),
             Message::LaterTerm { .. } => {}
         }
@@ -92,11 +99,15 @@ fn is_request(message: &Message) -> bool {
         Message::RequestPreVote { .. }
         | Message::RequestVote { .. }
         | Message::AppendEntries { .. }
-        | Message::InstallSnapshot { .. } => true,
+        | Message::InstallSnapshot { .. }
+        | Message::ConfirmLeadership { .. }
+        | Message::ReadIndex { .. } => true,
         Message::RequestPreVoteReply { .. }
         | Message::RequestVoteReply { .. }
         | Message::AppendEntriesReply { .. }
         | Message::InstallSnapshotReply { .. }
+        | Message::ConfirmLeadershipReply { .. }
+        | Message::ReadIndexReply { .. }
         | Message::TimeoutNow { .. }
         | Message::LaterTerm { .. } => false,
     }

@@ -17,9 +17,11 @@ pub(super) const TRANSFERS: RangeInclusive<u64> = 0..=7;
 pub(super) const SNAPSHOTS: RangeInclusive<u64> = 0..=7;
 pub(super) const CHUNKS: RangeInclusive<u64> = 1..=7;
 pub(super) const KEPT_ENTRIES: RangeInclusive<u64> = 0..=u64::MAX;
+pub(super) const READS: RangeInclusive<u64> = 0..=7;
 /// The most changes of membership.
 const CHANGES: usize = 8;
 pub(super) const LOCAL_TRANSITIONS: RangeInclusive<u64> = 1..=u64::MAX;
+pub(super) const TURNED_AWAY: RangeInclusive<u64> = 0..=u64::MAX;
 pub(super) const UNIQUE_STATES: RangeInclusive<u64> = 1..=u64::MAX;
 
 pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
@@ -35,12 +37,15 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("snapshots", scope.snapshots, SNAPSHOTS)?;
     within("chunks", scope.chunks, CHUNKS)?;
     within("kept-entries", scope.kept_entries, KEPT_ENTRIES)?;
+    within("reads", scope.reads, READS)?;
+    within("follower-reads", scope.follower_reads, READS)?;
     check_changes(scope)?;
     let may_be_left_out = [
         ("commands", scope.commands, COMMANDS),
         ("batch-bytes", scope.batch_bytes, LIMIT_BYTES),
         ("window-bytes", scope.window_bytes, LIMIT_BYTES),
         ("local-transitions", scope.local_transitions, LOCAL_TRANSITIONS),
+        ("turned-away", scope.turned_away, TURNED_AWAY),
         ("unique-states", scope.unique_states, UNIQUE_STATES),
     ];
     for (key, value, range) in may_be_left_out {
@@ -75,7 +80,9 @@ pub(super) fn out_of_range(
     let what = format!("`{key}` is {value}, which is out of range");
     let why = match key {
         "log" => " (a leader appends a no-op, so a log of 0 is impossible)",
-        "unique-states" | "local-transitions" => " (leave the key out until the count is known)",
+        "unique-states" | "local-transitions" | "turned-away" => {
+            " (leave the key out until the count is known)"
+        }
         _ => "",
     };
     let help = match (range.start(), range.end()) {
@@ -99,6 +106,26 @@ fn check_voters(scope: &Scope) -> Result<(), ScopeFlaw> {
         "`voters` goes from 1 to `servers` (here {servers}); leave it out if every server votes"
     );
     Err(ScopeFlaw::new(what, help).at("voters"))
+}
+
+/// Whether what a file says of snapshots can make a difference. The header of a trace that a server
+/// logged need not pass: there, the number of snapshots and the length of the log bound nothing.
+pub(super) fn check_snapshots(scope: &Scope) -> Result<(), ScopeFlaw> {
+    let said = [("chunks", scope.chunks, 1), ("kept-entries", scope.kept_entries, 0)];
+    if scope.snapshots == 0
+        && let Some((key, value, _)) = said.into_iter().find(|(_, value, silent)| value != silent)
+    {
+        let what = format!("`{key}` is {value}, but no server takes a snapshot");
+        let help = format!("set snapshots = 1 or more, or leave `{key}` out");
+        return Err(ScopeFlaw::new(what, help).at(key));
+    }
+    if scope.kept_entries >= scope.log {
+        let (kept, log) = (scope.kept_entries, scope.log);
+        let what = format!("`kept-entries` is {kept}, so a log of {log} lets go of nothing");
+        let help = "set it lower than `log`, or leave it out if nothing is to stay";
+        return Err(ScopeFlaw::new(what, help).at("kept-entries"));
+    }
+    Ok(())
 }
 
 fn check_changes(scope: &Scope) -> Result<(), ScopeFlaw> {
@@ -152,7 +179,12 @@ fn needs(what: String, need: &str) -> ScopeFlaw {
 }
 
 const STALLS: &str = "disk = \"asynchronous\" and disk-stalls = true";
+const READS_ASKED: &str = "reads = 1 or follower-reads = 1 or more";
 const CHANGES_LISTED: &str = "changes = [...], a list of at least one";
+
+fn reads(scope: &Scope) -> bool {
+    scope.reads > 0 || scope.follower_reads > 0
+}
 
 /// What the scope would have to set for the property to apply to it.
 pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'static str> {
@@ -177,6 +209,7 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         Property::SnapshotOfCommitted | Property::NothingLetGoUncovered => {
             (scope.snapshots > 0, "snapshots = 1 or more")
         }
+        Property::LinearizableReads => (reads(scope), READS_ASKED),
         Property::CaughtUpInTime => (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more"),
         _ => return None,
     };
@@ -233,6 +266,13 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         | Goal::SnapshotOverConflict
         | Goal::SnapshotResumed
         | Goal::SnapshotSuperseded => (scope.snapshots > 0, "snapshots = 1 or more"),
+        Goal::ReadServed | Goal::ReadRefused | Goal::ReadWaitsForOwnTerm => {
+            (reads(scope), READS_ASKED)
+        }
+        Goal::FollowerReadServed => (scope.follower_reads > 0, "follower-reads = 1 or more"),
+        Goal::ReadsShareRound => {
+            (scope.reads + scope.follower_reads > 2, "reads = 3 or follower-reads = 3 or more")
+        }
         Goal::TransferGivenUp | Goal::TransferCutOff => {
             (scope.transfers > 0, "transfers = 1 or more")
         }

@@ -37,10 +37,13 @@ const KEYS: &[(&str, &str)] = &[
     ("snapshots", "snapshots = 1"),
     ("chunks", "chunks = 2"),
     ("kept-entries", "kept-entries = 1"),
+    ("reads", "reads = 1"),
+    ("follower-reads", "follower-reads = 1"),
     ("properties", "properties = [\"election-safety\", \"log-matching\"]"),
     ("sometimes", "sometimes = [\"leader-elected\", \"command-committed\"]"),
     ("unique-states", "unique-states = 2040"),
     ("local-transitions", "local-transitions = 8991"),
+    ("turned-away", "turned-away = 903"),
 ];
 
 pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, ScopeError> {
@@ -75,13 +78,17 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
         snapshots: file.integer("snapshots", limits::SNAPSHOTS)?.unwrap_or(0),
         chunks: file.integer("chunks", limits::CHUNKS)?.unwrap_or(1),
         kept_entries: file.integer("kept-entries", limits::KEPT_ENTRIES)?.unwrap_or(0),
+        reads: file.integer("reads", limits::READS)?.unwrap_or(0),
+        follower_reads: file.integer("follower-reads", limits::READS)?.unwrap_or(0),
         properties: BTreeSet::new(),
         sometimes: file.names("sometimes", "goal", Goal::ALL, Goal::name)?.unwrap_or_default(),
         unique_states: file.integer("unique-states", limits::UNIQUE_STATES)?,
         local_transitions: file.integer("local-transitions", limits::LOCAL_TRANSITIONS)?,
+        turned_away: file.integer("turned-away", limits::TURNED_AWAY)?,
     };
     scope.properties = properties.unwrap_or_else(|| applicable(&scope));
-    scope.check().map_err(|flaw| file.locate(flaw))?;
+    let checked = scope.check().and_then(|()| limits::check_snapshots(&scope));
+    checked.map_err(|flaw| file.locate(flaw))?;
     Ok(scope)
 }
 

@@ -5,8 +5,9 @@ use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
 use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entry, FollowerProgress, Input, LogIndex, LogPosition,
-    MembershipChange, Message, Observation, Output, Payload, Property, Receiving, Refusal,
-    ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId, Term,
+    MembershipChange, Message, Observation, Output, Payload, Property, ReadId, Receiving, Refusal,
+    ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId, Term, WaitingRead,
+    WaitingReads,
 };
 use quickcheck::{Arbitrary, Gen};
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,10 +74,13 @@ fn any_scope(g: &mut Gen) -> Scope {
         snapshots: u64::arbitrary(g) % 8,
         chunks: 1 + u64::arbitrary(g) % 7,
         kept_entries: u64::arbitrary(g) % 16,
+        reads: u64::arbitrary(g) % 8,
+        follower_reads: u64::arbitrary(g) % 8,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
         local_transitions: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
+        turned_away: Option::<u32>::arbitrary(g).map(u64::from),
     }
 }
 
@@ -100,6 +104,14 @@ fn any_term(g: &mut Gen) -> Term {
 
 fn any_index(g: &mut Gen) -> LogIndex {
     LogIndex(u64::arbitrary(g))
+}
+
+fn any_read(g: &mut Gen) -> ReadId {
+    ReadId(u64::arbitrary(g))
+}
+
+fn any_waiting_read(g: &mut Gen) -> WaitingRead {
+    WaitingRead { read: any_read(g), asked_by: any_vote(g) }
 }
 
 fn any_vote(g: &mut Gen) -> Option<ServerId> {
@@ -154,7 +166,11 @@ fn any_snapshot(g: &mut Gen) -> Snapshot {
 
 fn any_message(g: &mut Gen) -> Message {
     let term = any_term(g);
-    match u8::arbitrary(g) % 10 {
+    match u8::arbitrary(g) % 14 {
+        10 => Message::ConfirmLeadership { term, round: u64::arbitrary(g) },
+        11 => Message::ConfirmLeadershipReply { term, round: u64::arbitrary(g) },
+        12 => Message::ReadIndex { term, read: any_read(g) },
+        13 => Message::ReadIndexReply { term, read: any_read(g), index: any_index(g) },
         8 => Message::InstallSnapshot {
             term,
             snapshot: Box::new(any_snapshot(g)),
@@ -195,7 +211,8 @@ fn any_outcome(g: &mut Gen) -> AppendOutcome {
 }
 
 fn any_input(g: &mut Gen) -> Input {
-    match u8::arbitrary(g) % 17 {
+    match u8::arbitrary(g) % 18 {
+        16 => Input::Read { read: any_read(g) },
         12 => Input::TakeSnapshot { index: any_index(g) },
         13 => Input::SnapshotTaken {
             incarnation: u64::arbitrary(g),
@@ -239,7 +256,9 @@ fn any_input(g: &mut Gen) -> Input {
 }
 
 fn any_output(g: &mut Gen) -> Output {
-    match u8::arbitrary(g) % 22 {
+    match u8::arbitrary(g) % 24 {
+        21 => Output::ReadReady { read: any_read(g), index: any_index(g) },
+        22 => Output::ReadRefused { read: any_read(g), refusal: any_refusal(g) },
         15 => Output::TakeSnapshot {
             incarnation: u64::arbitrary(g),
             last: any_position(g),
@@ -298,7 +317,8 @@ fn any_output(g: &mut Gen) -> Output {
 
 fn any_refusal(g: &mut Gen) -> Refusal {
     let (server, index) = (any_server(g), any_index(g));
-    match u8::arbitrary(g) % 19 {
+    match u8::arbitrary(g) % 20 {
+        19 => Refusal::TooManyReads { limit: u64::arbitrary(g) },
         15 => Refusal::NotSettled { settled: index },
         16 => Refusal::SnapshotExists { last: any_position(g) },
         17 => Refusal::SnapshotUnderWay { last: any_position(g) },
@@ -355,7 +375,13 @@ fn any_observation(g: &mut Gen) -> Observation {
         }
         2 => {
             let (progress, heard) = (any_progress(g), any_servers(g));
-            RoleObservation::Leader { progress, heard, transfer: any_vote(g) }
+            let reads = WaitingReads {
+                round: u64::arbitrary(g),
+                confirmed_by: any_servers(g),
+                waiting: few(g, any_waiting_read),
+                next: few(g, any_waiting_read),
+            };
+            RoleObservation::Leader { progress, heard, transfer: any_vote(g), reads }
         }
         _ => RoleObservation::Follower { leader: any_vote(g), leader_contact: bool::arbitrary(g) },
     };

@@ -86,7 +86,7 @@ function showHeader() {
   if (!about.mutation) return;
   const { name, rule, does } = about.mutation;
   at("mutation").hidden = false;
-  at("mutation").textContent = `Broken rule: ${name} (${rule}): ${does}`;
+  at("mutation").textContent = `Mutation ${name} (rule ${rule}): ${does}`;
   const found = about.counterexample;
   at("counterexample").hidden = false;
   if (!found) {

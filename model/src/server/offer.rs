@@ -7,7 +7,7 @@ use kontiki_specs::{
 };
 
 impl Step<'_> {
-    /// S2: whether a follower cannot be sent entries, because the one before its next is let go of.
+    /// S2: whether a follower cannot be sent entries, because its next one is let go of.
     pub(super) fn needs_snapshot(&self, progress: &FollowerProgress) -> bool {
         progress.next_index.previous() < self.state.log.base().index
     }
