@@ -177,6 +177,20 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
             Input::SnapshotTaken { incarnation, last: state.log.last(), size: 1 },
         ]);
     }
+    if scope.snapshot_failures {
+        let last = state.taking.as_ref().map(|taking| taking.id.last).unwrap_or_default();
+        let earlier = incarnation.wrapping_sub(1);
+        inputs.extend([
+            Input::SnapshotFailed { incarnation: earlier, last },
+            Input::SnapshotFailed { incarnation, last: state.covered() },
+            Input::SnapshotFailed { incarnation, last: state.log.last() },
+        ]);
+    }
+    if scope.apply_bytes.is_some() {
+        let indexes = [state.applied_index.previous(), state.applied_index, state.commit_index];
+        inputs.extend(indexes.map(|index| Input::Executed { index }));
+        inputs.push(Input::Executed { index: state.log.last_index().next() });
+    }
     // A snapshot that was being taken before a crash is complete now.
     if let Some(Input::SnapshotTaken { last, size, .. }) = snapshot_completion(state) {
         let incarnation = incarnation.wrapping_sub(1);

@@ -214,6 +214,8 @@ fn state_lines(of: &Observation) -> Vec<String> {
         format!("durable up to: {}", of.durable_index),
         format!("commit: {}", of.commit_index),
         format!("applied: {}", of.applied_index),
+        format!("bytes that are not executed: {}", of.unexecuted_bytes),
+        format!("bytes since a snapshot: {}", of.bytes_since_snapshot),
         format!("role: {}", of.role),
     ]
 }

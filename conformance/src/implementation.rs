@@ -81,6 +81,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
     };
     config.catch_up_rounds = scope.catch_up_rounds;
     config.kept_entries = scope.kept_entries;
+    config.snapshot_bytes = scope.snapshot_bytes.unwrap_or(0);
     config.pre_vote = scope.pre_vote;
     config.leader_contact = scope.leader_contact;
     config.check_quorum = scope.check_quorum;
@@ -99,6 +100,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
         command_bytes: u64::from(u32::MAX) / 2,
         uncommitted_bytes: beyond,
         waiting_reads: beyond,
+        apply_bytes: scope.apply_bytes.unwrap_or(u64::MAX),
         recent_bytes: match memory {
             Memory::Warm => beyond,
             Memory::Cold => 0,
@@ -172,6 +174,9 @@ impl Implementation {
             Input::SnapshotTaken { incarnation, last, size } => {
                 self.keep_snapshot(*incarnation, *last, *size);
             }
+            Input::SnapshotFailed { incarnation, last } => {
+                self.no_longer_taking(*incarnation, *last);
+            }
             _ => {}
         }
         let mut outputs = Outputs::new();
@@ -214,12 +219,15 @@ impl Implementation {
 
     /// The snapshot that is being taken is on disk, if it is that one.
     fn keep_snapshot(&mut self, incarnation: u64, last: LogPosition, size: u64) {
-        let taken = |taking: &mut Taking| {
-            (taking.incarnation, taking.snapshot.id.last) == (incarnation, last)
-        };
-        if let Some(Taking { snapshot, bytes, .. }) = self.taking.take_if(taken) {
+        if let Some(Taking { snapshot, bytes, .. }) = self.no_longer_taking(incarnation, last) {
             self.raft.store_mut().keep_snapshot(Snapshot { size, ..snapshot }, bytes);
         }
+    }
+
+    /// The snapshot that was being taken, if it is that one.
+    fn no_longer_taking(&mut self, incarnation: u64, last: LogPosition) -> Option<Taking> {
+        self.taking
+            .take_if(|taking| (taking.incarnation, taking.snapshot.id.last) == (incarnation, last))
     }
 
     /// The input that says that the snapshot which is being taken is on disk.

@@ -24,6 +24,8 @@ pub enum Nonsense {
     AcknowledgesUnsent,
     /// Who takes a snapshot takes it once.
     AnotherSnapshot,
+    /// No state machine has executed what it was not handed.
+    ExecutesUnapplied,
 }
 
 impl fmt::Display for Nonsense {
@@ -36,6 +38,7 @@ impl fmt::Display for Nonsense {
             Nonsense::SecondLeader => "two servers would act as leader in one term",
             Nonsense::AcknowledgesUnsent => "its sender would hold what its leader does not",
             Nonsense::AnotherSnapshot => "something else is known of that snapshot",
+            Nonsense::ExecutesUnapplied => "the state machine was not handed as much",
         })
     }
 }
@@ -50,6 +53,7 @@ impl Nonsense {
                 | (Nonsense::SecondLeader, Rejection::SecondLeader { .. })
                 | (Nonsense::AcknowledgesUnsent, Rejection::AcknowledgesUnsent { .. })
                 | (Nonsense::AnotherSnapshot, Rejection::AnotherSnapshot { .. })
+                | (Nonsense::ExecutesUnapplied, Rejection::ExecutesUnapplied { .. })
         )
     }
 
@@ -68,6 +72,9 @@ pub fn reasons_to_reject(state: &ServerState, input: &Input) -> Vec<Nonsense> {
         | Input::ChunkWritten { .. }
         | Input::SnapshotInstalled { .. } => {
             vec![(state.completion().as_ref() != Some(input), Nonsense::UnexpectedCompletion)]
+        }
+        Input::Executed { index } => {
+            vec![(*index > state.applied_index, Nonsense::ExecutesUnapplied)]
         }
         Input::Deliver { from, message } => vec![
             (contradicts_committed(state, message), Nonsense::ContradictsCommitted),

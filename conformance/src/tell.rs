@@ -155,6 +155,8 @@ fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
         durable_index: shown.durable_index,
         commit_index: shown.commit_index,
         applied_index: shown.applied_index,
+        unexecuted_bytes: shown.unexecuted_bytes,
+        bytes_since_snapshot: shown.bytes_since_snapshot,
         role: role(&shown.role),
         disk,
         snapshot,

@@ -149,6 +149,10 @@ fn bounds(scope: &Scope) -> String {
     say(scope.snapshots > 0, several(scope.snapshots, "snapshot"));
     say(scope.chunks > 1, several(scope.chunks, "chunk"));
     say(scope.kept_entries > 0, format!("{} kept", scope.kept_entries));
+    if let Some(bytes) = scope.snapshot_bytes {
+        say(true, format!("a snapshot due after {bytes} bytes"));
+    }
+    say(scope.snapshot_failures, "snapshots that fail".to_string());
     say(scope.pre_vote, "pre-vote".to_string());
     say(scope.leader_contact, "leader contact".to_string());
     say(scope.check_quorum, "check-quorum".to_string());
@@ -175,6 +179,9 @@ fn bounds(scope: &Scope) -> String {
     }
     if let Some(bytes) = scope.window_bytes {
         say(true, format!("window {bytes} bytes"));
+    }
+    if let Some(bytes) = scope.apply_bytes {
+        say(true, format!("{bytes} bytes handed over"));
     }
     say(!scope.heartbeats, "no heartbeats".to_string());
     parts.join(", ")

@@ -2,7 +2,7 @@
 
 use kontiki::core::{Config, Outputs, Raft, completion};
 use kontiki::storage::MemoryStore;
-use kontiki::{Input, ServerId};
+use kontiki::{Input, Output, ServerId};
 use std::collections::VecDeque;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,6 +19,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 if let Some(completion) = completion(&output) {
                     server.store_mut().write(&output);
                     inputs.push_back(completion); // A real disk says so later.
+                }
+                if let Output::Apply { entries } = &output {
+                    // So does a state machine that takes its time.
+                    inputs.extend(entries.last_index().map(|index| Input::Executed { index }));
                 }
             }
         }

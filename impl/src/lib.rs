@@ -20,9 +20,12 @@
 //! * `WriteHardState`, `WriteEntries`, `WriteChunk`, `InstallSnapshot`: to the disk, in the order
 //!   issued. When a write is durable, the driver says so by the input that [`core::completion`] gives.
 //!   Nothing else has to wait for it: what depends on a write is put out only then.
-//! * `Apply`: to the state machine. After every start it begins again behind the snapshot, or with the
-//!   first entry if there is none, so a state machine that outlives its server has to remember how far
-//!   it came.
+//! * `Apply`: to the state machine. When it has executed all that it was handed, the driver says so by
+//!   [`Input::Executed`]. What is handed over and not executed stays within
+//!   [`core::Limits::apply_bytes`]: so a step never hands over a whole log, and a driver that says
+//!   nothing is handed nothing more some day. After every start it begins again behind the snapshot, or
+//!   with the first entry if there is none, so a state machine that outlives its server has to remember
+//!   how far it came.
 //! * `TakeSnapshot`, `Restore`: to the state machine; `DropEntries`: to the disk; `SendChunk`: from
 //!   the disk to the network. All as below.
 //! * `ResetElectionTimer`: to the clock, as below.
@@ -60,15 +63,18 @@
 //!
 //! # Snapshots
 //!
-//! Without snapshots a log grows for ever, and a server that starts applies all of it. When to take
-//! one is the driver's to decide: it gives [`Input::TakeSnapshot`] with an index that the state
-//! machine has executed, and whose entry is on the server's disk. The server refuses with a reason,
-//! or puts out `TakeSnapshot`. Then the state as of exactly that index goes to disk, together with
-//! all that the output says. Nothing waits for this, and it keeps no place among the writes. When it
-//! is durable, the driver says so by the input that [`core::snapshot_taken`] gives. From then on the
-//! snapshot is the server's ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
+//! Without snapshots a log grows for ever, and a server that starts applies all of it. The server says
+//! when so much has been handed to the state machine that it is time for a snapshot (`SnapshotDue`,
+//! [`core::Config::snapshot_bytes`]). When to take one is the driver's to decide: it gives
+//! [`Input::TakeSnapshot`] with an index that the state machine has executed, and whose entry is on
+//! the server's disk. The server refuses with a reason, or puts out `TakeSnapshot`. Then the state
+//! as of exactly that index goes to disk, together with all that the output says. Nothing waits for
+//! this, and it keeps no place among the writes. When it is durable, the driver says so by
+//! the input that [`core::snapshot_taken`] gives. From then on the snapshot is the server's
+//! ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
 //! older snapshots; [`core::Config::kept_entries`] of those covered stay. A snapshot that cannot be
-//! written is tried again: until it is done, the server begins no other.
+//! written is given up by [`Input::SnapshotFailed`]: until then, the server begins no other. It is due
+//! again after as many bytes, and the driver may ask sooner.
 //!
 //! A follower that lags too far is sent the leader's snapshot. For each `SendChunk`, the leader's
 //! driver reads bytes of that snapshot from the offset on: at least one, and as many as it wants in one
@@ -145,6 +151,8 @@
 //!                     queue.push_back((to, Input::Deliver { from: id, message }));
 //!                 }
 //!                 Output::Apply { entries } => {
+//!                     let index = entries.last_index().unwrap_or_default();
+//!                     queue.push_back((id, Input::Executed { index }));
 //!                     for entry in &entries {
 //!                         if let Payload::Command(command) = &entry.payload {
 //!                             applied.push((id, command.to_vec()));

@@ -49,8 +49,10 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         window: scope.window.max(1),
         batch_bytes: scope.batch_bytes.unwrap_or(u64::MAX),
         window_bytes: scope.window_bytes.unwrap_or(u64::MAX),
+        apply_bytes: scope.apply_bytes,
         catch_up_rounds: scope.catch_up_rounds,
         kept_entries: scope.kept_entries,
+        snapshot_bytes: scope.snapshot_bytes,
     };
     (1..=scope.servers)
         .map(ServerId)

@@ -47,6 +47,8 @@ pub struct Environment {
     pub changes: Arc<[MembershipChange]>,
     /// Whether owners may ask for snapshots. How often is counted for the cluster.
     pub snapshots: bool,
+    /// Whether a snapshot that is being taken may fail.
+    pub snapshot_failures: bool,
     /// In how many chunks a snapshot is sent.
     pub chunks: u64,
     /// Whether clients may ask leaders for reads. How often is counted for the cluster.
@@ -56,6 +58,9 @@ pub struct Environment {
     /// No leader begins more rounds of questions in a term: as many as there are reads. Only a question
     /// that comes again when it has been answered asks for more.
     pub read_rounds: u64,
+    /// Whether state machines are handed so much at a time only, and so say when they have executed
+    /// it. Those that are handed everything need not.
+    pub executes: bool,
     /// Whether operators may ask for transfers of leadership, and to whom: any server. How often
     /// is counted for the cluster.
     pub may_transfer_to: Arc<[ServerId]>,
@@ -118,7 +123,9 @@ impl Environment {
             leader_reads: scope.reads > 0,
             follower_reads: scope.follower_reads,
             read_rounds: scope.reads + scope.follower_reads,
+            snapshot_failures: scope.snapshot_failures,
             chunks: scope.chunks,
+            executes: scope.apply_bytes.is_some(),
             disk_stalls: scope.disk_stalls,
             synchronous_disk: scope.disk == Disk::Synchronous,
         }
@@ -133,7 +140,14 @@ impl Environment {
             // One that comes late, of a write that was lost.
             events.extend(state.writes.first().map(|write| write.completion(earlier)));
         }
+        events.extend(executed(state).filter(|_| self.executes));
         events.extend(snapshot_completion(state));
+        if self.snapshot_failures
+            && let Some(taking) = &state.taking
+        {
+            let (incarnation, last) = (state.incarnation, taking.id.last);
+            events.push(Input::SnapshotFailed { incarnation, last });
+        }
         if self.snapshots && state.taking.is_none() {
             let settled = state.settled();
             // The state machine may lag by an entry, or be asked for one too many.
@@ -235,6 +249,12 @@ impl Environment {
             && state.writes.len() as u64 <= self.write_limit
             && !matches!(&state.role, Role::Leader { reads, .. } if reads.round > self.read_rounds)
     }
+}
+
+/// The input that says that the state machine has executed all that it was handed, if anything is
+/// left to say.
+pub fn executed(state: &ServerState) -> Option<Input> {
+    (state.unexecuted_bytes > 0).then_some(Input::Executed { index: state.applied_index })
 }
 
 /// The input that says that the snapshot that is being taken is on disk.

@@ -74,6 +74,14 @@ pub enum Input {
         /// The last index that was written.
         index: LogIndex,
     },
+    /// The state machine has executed all that it was handed by [`crate::Output::Apply`] so far, up
+    /// to `index`, and can be handed more (rule L8). A driver says so whenever the state machine has
+    /// nothing left to do, or less often. If more has been handed over meanwhile, this comes too
+    /// late and means nothing: there will be another.
+    Executed {
+        /// The last entry that the state machine was handed.
+        index: LogIndex,
+    },
     /// The owner asks for a snapshot of what has been applied up to `index` (rules S1, S3, S5).
     TakeSnapshot {
         /// The last index that the snapshot is to cover: one that has been applied and is on the
@@ -90,6 +98,14 @@ pub enum Input {
         last: LogPosition,
         /// How many bytes it has; at least one.
         size: u64,
+    },
+    /// The snapshot that [`crate::Output::TakeSnapshot`] asked for is given up, and will not be on
+    /// disk: the server may be asked for another (rule S1).
+    SnapshotFailed {
+        /// The incarnation in which it was asked for.
+        incarnation: u64,
+        /// The last entry that it was to cover.
+        last: LogPosition,
     },
     /// The oldest outstanding write is on disk; it was an [`crate::Output::WriteChunk`].
     ChunkWritten {
@@ -152,8 +168,12 @@ impl fmt::Display for Input {
             Input::EntriesWritten { leader_term, index, .. } => {
                 write!(f, "disk has written entries up to {index}, issued in term {leader_term}")
             }
+            Input::Executed { index } => write!(f, "state machine has executed all up to {index}"),
             Input::TakeSnapshot { index } => write!(f, "is to take a snapshot of {index}"),
             Input::SnapshotTaken { last, .. } => write!(f, "has taken a snapshot of {last}"),
+            Input::SnapshotFailed { last, .. } => {
+                write!(f, "has failed to take a snapshot of {last}")
+            }
             Input::ChunkWritten { snapshot, received, .. } => {
                 write!(f, "disk has written {received} bytes of {snapshot}")
             }

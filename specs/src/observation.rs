@@ -46,6 +46,12 @@ pub struct Observation {
     pub commit_index: LogIndex,
     /// The log has been handed to the state machine up to this index.
     pub applied_index: LogIndex,
+    /// How many bytes of entries have been handed to the state machine since it had executed all that
+    /// it was handed, as far as the driver has said (rule L8); 0 where nothing limits them.
+    pub unexecuted_bytes: u64,
+    /// How many bytes of entries have been handed to the state machine since a snapshot was last
+    /// begun or installed, up to as many as make the next one due (rule S1); 0 where none ever is.
+    pub bytes_since_snapshot: u64,
     /// The role, with what belongs to it.
     pub role: RoleObservation,
 }
@@ -181,7 +187,7 @@ pub enum ReplicationMode {
     Snapshot {
         /// The snapshot.
         snapshot: SnapshotId,
-        /// How many of its bytes have arrived.
+        /// How many of its bytes have arrived; all of them until the follower has said.
         offset: u64,
     },
 }

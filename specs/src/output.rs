@@ -57,6 +57,10 @@ pub enum Output {
         /// Where that configuration's entry stands.
         configuration_position: LogPosition,
     },
+    /// So many bytes of entries have been handed to the state machine since a snapshot was last begun
+    /// or installed that it is time for the next (rule S1). Whether there is to be one is the owner's
+    /// to say. Said once, and not while a snapshot is being taken.
+    SnapshotDue,
     /// The disk may forget the log's entries up to this index, and snapshots older than the server's:
     /// the snapshot on disk stands for them. It may do so at any later time, or never (rules S1, S4).
     DropEntries {
@@ -101,7 +105,8 @@ pub enum Output {
         /// The snapshot.
         snapshot: SnapshotId,
     },
-    /// Apply these committed entries to the state machine, in this order (rule L8).
+    /// Apply these committed entries to the state machine, in this order (rule L8). When all that was
+    /// handed over is executed, say so by `Input::Executed`: no more is handed over than a limit.
     Apply {
         /// Consecutive entries, at least one, the first right after the last applied.
         entries: Entries,
@@ -396,6 +401,7 @@ impl fmt::Display for Output {
                 [first, .., last] => write!(f, "writes {first} to {last}"),
             },
             Output::TakeSnapshot { last, .. } => write!(f, "begins a snapshot of {last}"),
+            Output::SnapshotDue => write!(f, "finds that a snapshot is due"),
             Output::DropEntries { through } => write!(f, "lets go of entries up to {through}"),
             Output::SendChunk { to, snapshot, offset, .. } => {
                 write!(f, "sends {to} a chunk of {snapshot} from byte {offset}")

@@ -65,7 +65,7 @@ named! {
         JustifiedByDisk = "justified-by-disk",
         /// A leader sends what its log holds: entries that follow one another and begin right after the position that they are placed behind.
         SentFromLog = "sent-from-log",
-        /// No message carries more than the limits in entries and in bytes, or a single entry; nor is more under way to a follower; and a heartbeat timeout sends no entries.
+        /// No message carries more than the limits in entries and in bytes, or a single entry; nor is more under way to a follower or handed to a state machine that has not executed it; and a heartbeat timeout sends no entries.
         WithinLimits = "within-limits",
         /// A leader that counts acknowledgements commits only up to an entry of its own term.
         OwnTermCommit = "own-term-commit",
@@ -125,6 +125,8 @@ named! {
         EarlierTermCommitted = "earlier-term-committed",
         /// An entry is on a majority of disks, and a later leader overwrites it all the same.
         MajorityOverwritten = "majority-overwritten",
+        /// What is committed waits until the state machine has executed what it was handed.
+        ApplyWaits = "apply-waits",
         /// A follower drops entries that conflict with its leader's.
         FollowerTruncates = "follower-truncates",
         /// A follower refuses entries because its log does not match.
@@ -193,6 +195,10 @@ named! {
         TransferCutOff = "transfer-cut-off",
         /// A server has taken a snapshot, and it is durable.
         SnapshotTaken = "snapshot-taken",
+        /// A server finds that a snapshot is due.
+        SnapshotDue = "snapshot-due",
+        /// A snapshot that was being taken has failed.
+        SnapshotFailed = "snapshot-failed",
         /// A server has installed another's snapshot, and it is durable.
         SnapshotInstalled = "snapshot-installed",
         /// A server starts from a snapshot.
@@ -201,6 +207,10 @@ named! {
         SnapshotOverConflict = "snapshot-over-conflict",
         /// A leader that offers a snapshot learns that part of it is there, and goes on from there.
         SnapshotResumed = "snapshot-resumed",
+        /// As snapshot-resumed, and another server has taken the snapshot, so that the leader was sent it too.
+        SnapshotResumedByAnother = "snapshot-resumed-by-another",
+        /// A follower answers its leader while a chunk of a snapshot is on its way to disk.
+        AnswersWhileWriting = "answers-while-writing",
         /// The first chunk of a snapshot takes the place of what has been received of another.
         SnapshotSuperseded = "snapshot-superseded",
         /// A leader answers a read of its own clients.

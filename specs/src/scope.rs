@@ -137,6 +137,11 @@ pub struct Scope {
     /// be, whatever its size (rule L9). If the file does not say, only `window` limits them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_bytes: Option<u64>,
+    /// The most bytes of entries that the state machine is handed before it has executed them all, 1
+    /// or more; one entry may be handed over, whatever its size (rule L8). If the file does not say,
+    /// nothing limits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apply_bytes: Option<u64>,
     /// How many crashes there are in all, over the whole cluster, 0 to 7.
     pub restarts: u64,
     /// How writes reach the disk.
@@ -181,6 +186,13 @@ pub struct Scope {
     /// Each has a number of its own.
     #[serde(default)]
     pub follower_reads: u64,
+    /// After how many bytes of entries the servers say that a snapshot is due, 1 or more (rule S1). If
+    /// the file does not say, they never do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_bytes: Option<u64>,
+    /// Whether a snapshot that is being taken may fail (rule S1).
+    #[serde(default)]
+    pub snapshot_failures: bool,
     /// What must hold in every state; if the file does not say, all that applies to the scope.
     pub properties: BTreeSet<Property>,
     /// What must be reached in some state.

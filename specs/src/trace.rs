@@ -5,7 +5,7 @@
 //! steps there are, so that a trace cut short is recognised:
 //!
 //! ```text
-//! {"format":"kontiki-trace","version":5,"scope":{...},"mutation":null,"violates":null,"about":"..."}
+//! {"format":"kontiki-trace","version":6,"scope":{...},"mutation":null,"violates":null,"about":"..."}
 //! {"step":1,"server":1,"input":"election-timeout","outputs":[...],"observation":{...}}
 //! {"end":true,"steps":1}
 //! ```

@@ -59,6 +59,7 @@ impl KontikiCluster {
         let (server, from) = (&mut self.servers[place], id(place));
         let mut applied = 0;
         while !self.outputs.is_empty() {
+            let mut executed = None;
             mem::swap(&mut self.outputs, &mut self.carrying_out);
             for output in self.carrying_out.drain() {
                 match output {
@@ -76,11 +77,17 @@ impl KontikiCluster {
                         let written = Input::EntriesWritten { incarnation, leader_term, index };
                         server.step(written, &mut self.outputs)?;
                     }
-                    Output::Apply { entries } => applied += commands(&entries),
+                    Output::Apply { entries } => {
+                        applied += commands(&entries);
+                        executed = entries.last_index();
+                    }
                     Output::Refused { refusal } => bail!("refused: {refusal}"),
                     // What clients, operators and timers are told. There are none here.
                     _ => {}
                 }
+            }
+            if let Some(index) = executed {
+                server.step(Input::Executed { index }, &mut self.outputs)?;
             }
         }
         Ok(applied)

@@ -1,6 +1,7 @@
 //! Committing and applying (rules L4, L6, L8).
 
 use super::Raft;
+use super::log::Piece;
 use super::outputs::Outputs;
 use super::quorum::{majority_index, quorum_index};
 use super::role::{Leader, Role};
@@ -44,21 +45,67 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// L8: hands what is committed to the state machine, in order and once, and lets go of what
-    /// need not stay in memory.
+    /// L8: hands what is committed to the state machine, in order and once, as far as there is room,
+    /// and lets go of what need not stay in memory.
     pub(super) fn apply(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
-        let (first, last) = (self.applied_index.next(), self.commit_index);
-        if first <= last {
-            let take = |entries| outputs.push(Output::Apply { entries });
-            self.log.pieces(&self.store, first, last, self.config.limits.batch_bytes, take)?;
-            self.applied_index = last;
-            for position in self.configurations.completed(first, last) {
-                outputs.push(Output::ChangeCompleted { position });
-            }
+        if self.applied_index < self.commit_index {
+            self.hand_over(outputs)?;
         }
-        let settled = self.applied_index.min(self.disk.durable_index);
+        let settled = self.commit_index.min(self.disk.durable_index);
         self.log.forget(settled, self.config.limits.recent_bytes);
         Ok(())
+    }
+
+    /// L8: hands over what there is room for.
+    #[inline]
+    fn hand_over(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
+        let (first, limit) = (self.applied_index.next(), self.config.limits.apply_bytes);
+        let mut snapshot_due = false;
+        while self.applied_index < self.commit_index {
+            let next = self.applied_index.next();
+            let room = limit.saturating_sub(self.unexecuted_bytes);
+            let whole = self.log.whole_piece(next, self.commit_index);
+            let (bytes, last_index, entries) = match whole.filter(|piece| piece.bytes <= room) {
+                Some(piece) => (piece.bytes, piece.last_index, piece.entries.clone()),
+                None => match self.piece_within(next, room)? {
+                    Some(piece) => (piece.bytes, piece.last_index, piece.entries),
+                    None => break,
+                },
+            };
+            if limit < u64::MAX {
+                self.unexecuted_bytes += bytes;
+            }
+            snapshot_due |= self.snapshots.count(bytes, self.config.snapshot_bytes);
+            self.applied_index = last_index;
+            outputs.push(Output::Apply { entries });
+        }
+        for position in self.configurations.completed(first, self.applied_index) {
+            outputs.push(Output::ChangeCompleted { position });
+        }
+        if snapshot_due {
+            outputs.push(Output::SnapshotDue);
+        }
+        Ok(())
+    }
+
+    /// L8: committed entries from an index on that stay within so many bytes; one, whatever its size,
+    /// if the state machine has nothing to do; `None` if there is no room.
+    #[cold]
+    fn piece_within(&self, first: LogIndex, room: u64) -> Result<Option<Piece>, StoreError> {
+        let read_bytes = self.config.limits.batch_bytes.min(room);
+        let piece = self.log.piece(&self.store, first, self.commit_index, read_bytes)?;
+        if piece.bytes <= room {
+            return Ok(Some(piece));
+        }
+        Ok(piece.within(room, self.unexecuted_bytes == 0))
+    }
+
+    /// L8: the state machine has executed what it was handed up to an index. If that is all, there is
+    /// room for more, and the end of this step hands it over.
+    pub(super) fn executed(&mut self, index: LogIndex) {
+        if index == self.applied_index {
+            self.unexecuted_bytes = 0;
+        }
     }
 
     /// Lets go of all entries in memory that are durable, however recent. What is needed of them

@@ -31,6 +31,9 @@ pub struct Config {
     /// 1024 unless changed. A follower that lags by no more is sent entries; one that lags by more
     /// is sent the snapshot.
     pub kept_entries: u64,
+    /// After how many bytes of entries handed to the state machine the server says that a snapshot is
+    /// due (rule S1); 0 if never, 64 MiB unless changed. Entries count as [`entry_bytes`].
+    pub snapshot_bytes: u64,
     /// How much of everything.
     pub limits: Limits,
 }
@@ -55,8 +58,13 @@ pub struct Limits {
     /// How many reads may wait at a leader for its majority to confirm it, its own and those that
     /// followers ask for (rules C3, C5).
     pub waiting_reads: u64,
+    /// The most bytes of entries that the state machine is handed before the driver says that it has
+    /// executed them all ([`kontiki_specs::Input::Executed`], rule L8); one entry may be handed over,
+    /// whatever its size. So no step asks for more to be applied. With [`u64::MAX`] everything is
+    /// handed over at once, and the driver need not say anything.
+    pub apply_bytes: u64,
     /// How many bytes of entries stay in memory, so that followers that keep up are served without
-    /// reading the store. Those that are not yet durable and applied stay in any case.
+    /// reading the store. Those that are not yet durable and committed stay in any case.
     pub recent_bytes: u64,
 }
 
@@ -70,6 +78,7 @@ impl Default for Limits {
             command_bytes: 1 << 20,
             uncommitted_bytes: 64 << 20,
             waiting_reads: 1 << 16,
+            apply_bytes: 16 << 20,
             recent_bytes: 16 << 20,
         }
     }
@@ -87,6 +96,7 @@ impl Config {
             check_quorum: true,
             catch_up_rounds: 10,
             kept_entries: 1024,
+            snapshot_bytes: 64 << 20,
             limits: Limits::default(),
         }
     }
@@ -118,6 +128,7 @@ impl Config {
             ("command_bytes", limits.command_bytes),
             ("uncommitted_bytes", limits.uncommitted_bytes),
             ("waiting_reads", limits.waiting_reads),
+            ("apply_bytes", limits.apply_bytes),
         ];
         match at_least_one.iter().find(|(_, limit)| *limit == 0) {
             Some((name, _)) => Err(ConfigError::ZeroLimit { name }),

@@ -166,6 +166,14 @@ pub enum Rejection {
     /// The completion of something that is not the oldest outstanding write.
     #[error("the completion of a write that is not the oldest outstanding")]
     UnexpectedCompletion,
+    /// The state machine is said to have executed what it was not handed.
+    #[error("executed up to {index}, but handed over is what is up to {applied_index}")]
+    ExecutesUnapplied {
+        /// What is said to be executed.
+        index: LogIndex,
+        /// The last index that was handed over.
+        applied_index: LogIndex,
+    },
     /// The terms have run out.
     #[error("term {MAX_TERM} is the last")]
     TermsExhausted,

@@ -30,8 +30,19 @@ impl<S: LogStore> Raft<S> {
         let received = self.received_of(snapshot.id);
         if received == snapshot.size {
             self.install(outputs);
-        } else if !takes && !under_way {
+        } else if under_way {
+            self.acknowledge_committed(leader, outputs);
+        } else if !takes {
             self.tell_received(leader, snapshot.id, offset, received, outputs);
+        }
+    }
+
+    /// L12: how many bytes are on disk is not known yet. What is committed agrees with the leader's
+    /// log all the same, and saying so keeps the leader in contact.
+    fn acknowledge_committed(&self, leader: ServerId, outputs: &mut Outputs) {
+        if self.hard_state_is_durable() {
+            let durable = self.commit_index.min(self.disk.durable_index);
+            self.acknowledge(leader, durable, outputs);
         }
     }
 
@@ -88,6 +99,8 @@ impl<S: LogStore> Raft<S> {
         self.configurations.begin_behind(&snapshot);
         let applied = self.applied_index;
         (self.commit_index, self.applied_index) = (last.index, last.index);
+        self.snapshots.bytes_since = 0;
+        self.unexecuted_bytes = 0; // L8: what was handed over before does not count any more.
         self.write_installation(snapshot.clone(), outputs);
         outputs.push(Output::Restore { snapshot: snapshot.id });
         let position = snapshot.configuration_position;

@@ -29,6 +29,10 @@ impl<S: LogStore> Raft<S> {
         let voted_for_itself = self.hard_state.vote == Some(self.config.id);
         let rules = [
             (self.applied_index <= self.commit_index, "what is applied is committed"),
+            (
+                self.applied_index == self.commit_index || self.unexecuted_bytes > 0,
+                "what is committed waits only while the state machine has to do",
+            ),
             (self.commit_index <= last_index, "what is committed is in the log"),
             (self.disk.durable_index <= last_index, "what is durable is in the log"),
             (self.configurations.newest_index() <= last_index, "the configuration is in the log"),
@@ -51,7 +55,7 @@ impl<S: LogStore> Raft<S> {
 
     /// The first thing that does not hold of the server's snapshots.
     fn broken_snapshots(&self) -> Option<&'static str> {
-        let Snapshots { own, taking, receiving } = &self.snapshots;
+        let Snapshots { own, taking, receiving, bytes_since } = &self.snapshots;
         let (covered, base) = (self.snapshots.last().index, self.log.base().index);
         let own_id = own.as_ref().map(|own| own.id);
         let rules = [
@@ -65,6 +69,10 @@ impl<S: LogStore> Raft<S> {
             (
                 taking.is_none_or(|last| last.index <= self.applied_index),
                 "a snapshot is taken of what is applied",
+            ),
+            (
+                *bytes_since <= self.config.snapshot_bytes,
+                "no more is counted than makes a snapshot due",
             ),
             (
                 receiving.as_ref().is_none_or(|receiving| {
@@ -132,8 +140,11 @@ impl Progress {
         }
         match &self.mode {
             Mode::Probe => None,
-            Mode::Pipeline { in_flight } => (in_flight.entries() != self.count_in_flight(base))
-                .then_some("the sizes under way are those between match and next index"),
+            Mode::Pipeline { in_flight } => {
+                let under_way = self.next_index.previous().0 - self.match_index.0;
+                (in_flight.entries() != under_way)
+                    .then_some("the sizes under way are those between match and next index")
+            }
             Mode::Snapshot { .. } => (self.match_index >= base)
                 .then_some("who is sent a snapshot lacks what is let go of"),
         }
@@ -224,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_server_whose_snapshots_are_not_as_they_must_be_is_seen() {
-        let breaks: [(Damage, &str); 8] = [
+        let breaks: [(Damage, &str); 9] = [
             (|raft| raft.snapshots.own = None, "covers what is let go of"),
             (|raft| raft.snapshots.own = Some(snapshot(2)), "what the snapshot covers is applied"),
             (|raft| raft.configurations.note(&[membership(1)]), "let go of are gone"),
@@ -232,6 +243,10 @@ mod tests {
             (
                 |raft| raft.snapshots.taking = Some(snapshot(2).id.last),
                 "is taken of what is applied",
+            ),
+            (
+                |raft| raft.snapshots.bytes_since = raft.config.snapshot_bytes + 1,
+                "no more is counted",
             ),
             (
                 |raft| {
@@ -266,9 +281,19 @@ mod tests {
 
     #[test]
     fn a_server_that_is_not_as_it_must_be_is_seen() {
-        let breaks: [(Damage, &str); 17] = [
+        let breaks: [(Damage, &str); 18] = [
             (|raft| raft.applied_index = LogIndex(2), "what is applied is committed"),
-            (|raft| raft.commit_index = LogIndex(3), "what is committed is in the log"),
+            (
+                |raft| (raft.applied_index, raft.unexecuted_bytes) = (LogIndex(0), 0),
+                "what is committed waits only while",
+            ),
+            (
+                |raft| {
+                    raft.commit_index = LogIndex(3);
+                    raft.applied_index = LogIndex(3);
+                },
+                "what is committed is in the log",
+            ),
             (|raft| raft.disk.durable_index = LogIndex(3), "what is durable is in the log"),
             (|raft| raft.hard_state.term = Term(0), "no entry is of a later term"),
             (|raft| raft.disk.hard_state.term = Term(2), "the term on disk is not later"),

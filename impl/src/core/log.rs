@@ -26,7 +26,7 @@ pub(crate) struct Log {
 pub(crate) struct Piece {
     pub(crate) first_index: LogIndex,
     pub(crate) last_index: LogIndex,
-    bytes: u64,
+    pub(crate) bytes: u64,
     pub(crate) entries: Entries,
 }
 
@@ -39,15 +39,25 @@ impl Piece {
         Some(Piece { first_index, last_index, bytes, entries })
     }
 
+    /// As many of the entries, from the first on, as stay within a limit; at least one if that is
+    /// asked for. `None` if there are none.
+    pub(crate) fn within(&self, max_bytes: u64, one_at_least: bool) -> Option<Piece> {
+        let first = self.entries.first()?;
+        if entry_bytes(first) > max_bytes && !one_at_least {
+            return None;
+        }
+        Piece::new(self.entries.part(0..count_within(&self.entries, max_bytes)))
+    }
+
     /// The entries from one index to another, both included.
-    fn part(&self, first: LogIndex, last: LogIndex) -> Entries {
+    fn part(&self, first: LogIndex, last: LogIndex) -> Option<Piece> {
         if first <= self.first_index && last >= self.last_index {
-            return self.entries.clone();
+            return Some(self.clone());
         }
         let offset = |index: LogIndex| {
             usize::try_from(index.0.saturating_sub(self.first_index.0)).unwrap_or(usize::MAX)
         };
-        self.entries.part(offset(first)..offset(last.min(self.last_index).next()))
+        Piece::new(self.entries.part(offset(first)..offset(last.min(self.last_index).next())))
     }
 }
 
@@ -123,7 +133,7 @@ impl Log {
             }
             if piece.first_index < first {
                 let kept = piece.part(piece.first_index, first.previous());
-                Piece::new(kept).into_iter().for_each(|kept| self.keep(kept));
+                kept.into_iter().for_each(|kept| self.keep(kept));
                 break;
             }
         }
@@ -136,7 +146,7 @@ impl Log {
         self.forget(through, 0);
         if let Some(piece) = self.recent.front_mut()
             && piece.first_index <= through
-            && let Some(rest) = Piece::new(piece.part(through.next(), piece.last_index))
+            && let Some(rest) = piece.part(through.next(), piece.last_index)
         {
             self.recent_bytes -= piece.bytes - rest.bytes;
             *piece = rest;
@@ -205,17 +215,17 @@ impl Log {
         if first > last {
             return Ok(Entries::new());
         }
-        let piece = self.piece(store, first, last, max_bytes)?;
-        let fits = count_within(&piece, max_bytes);
-        if fits < piece.len() || piece.last_index() == Some(last) {
-            return Ok(piece.part(0..fits));
+        let Piece { mut bytes, entries, last_index, .. } =
+            self.piece(store, first, last, max_bytes)?;
+        let fits = count_within(&entries, max_bytes);
+        if fits < entries.len() || last_index == last {
+            return Ok(entries.part(0..fits));
         }
-        let mut batch = piece.to_vec();
-        let mut bytes: u64 = batch.iter().map(entry_bytes).sum();
+        let mut batch = entries.to_vec();
         let mut next = first;
         while let Some(end) = batch.last().map(|entry| entry.index).filter(|end| *end < last) {
             next = next.max(end.next());
-            for entry in &self.piece(store, next, last, max_bytes.saturating_sub(bytes))? {
+            for entry in &self.piece(store, next, last, max_bytes.saturating_sub(bytes))?.entries {
                 bytes += entry_bytes(entry);
                 if bytes > max_bytes {
                     return Ok(batch.into());
@@ -239,32 +249,41 @@ impl Log {
         let mut next = first;
         while next <= last {
             let piece = self.piece(store, next, last, read_bytes)?;
-            next = LogIndex(next.0 + piece.len() as u64);
-            take(piece);
+            next = piece.last_index.next();
+            take(piece.entries);
         }
         Ok(())
+    }
+
+    /// The piece in memory that begins with `first` and does not go beyond `last`, if one does: what
+    /// has just been committed, nearly always.
+    #[inline]
+    pub(crate) fn whole_piece(&self, first: LogIndex, last: LogIndex) -> Option<&Piece> {
+        let piece = self.recent.get(self.place(first))?;
+        (piece.first_index == first && piece.last_index <= last).then_some(piece)
     }
 
     /// Entries from `first` on and not beyond `last`: at least one, and no more than are together
     /// in memory, or than stay within `max_bytes` where they are read from the store. Both must be
     /// in the log.
-    fn piece(
+    pub(crate) fn piece(
         &self,
         store: &impl LogStore,
         first: LogIndex,
         last: LogIndex,
         max_bytes: u64,
-    ) -> Result<Entries, StoreError> {
-        if first < self.first_recent {
+    ) -> Result<Piece, StoreError> {
+        let piece = if first < self.first_recent {
             let last = last.min(self.first_recent.previous());
             let read = store.entries(first, last, max_bytes)?;
-            return self.is_ours(&read, first, last).map(|()| read);
-        }
-        match self.recent.get(self.place(first)) {
-            Some(piece) => Ok(piece.part(first, last)),
-            // Pieces in memory follow one another up to the end of the log, so there is one.
-            None => Err(StoreError::Missing { index: first, last_index: self.last_index() }),
-        }
+            self.is_ours(&read, first, last)?;
+            Piece::new(read)
+        } else {
+            self.recent.get(self.place(first)).and_then(|piece| piece.part(first, last))
+        };
+        // What is read is not empty, and pieces in memory follow one another up to the end of the
+        // log: so there is one.
+        piece.ok_or(StoreError::Missing { index: first, last_index: self.last_index() })
     }
 
     /// Whether entries from a store are what this log has there.

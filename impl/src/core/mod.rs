@@ -71,6 +71,9 @@ pub struct Raft<S> {
     disk: Disk,
     commit_index: LogIndex,
     applied_index: LogIndex,
+    /// Bytes of entries handed over since the state machine had executed all that it was handed, as
+    /// far as the driver has said (rule L8); 0 where nothing limits them.
+    unexecuted_bytes: u64,
     role: Role,
     /// The reads that waited when leadership ended, within the step that ended it (rule C3).
     unanswered_reads: WaitingReads,
@@ -103,6 +106,7 @@ impl<S: LogStore> Raft<S> {
             snapshots,
             commit_index: covered,
             applied_index: covered,
+            unexecuted_bytes: 0,
             role: Role::Follower(Follower::default()),
             unanswered_reads: WaitingReads::default(),
             told: Standing::at_start(hard_state.term),
@@ -117,13 +121,18 @@ impl<S: LogStore> Raft<S> {
     /// nothing is added and the server has stopped; from then on every step but [`Input::Restart`],
     /// which reads the store again, is an error.
     pub fn step(&mut self, mut input: Input, outputs: &mut Outputs) -> Result<(), StepError> {
-        if let Input::Restart { .. } = input {
-            return self.restart();
+        match input {
+            Input::Restart { .. } => return self.restart(),
+            _ if self.stopped => return Err(StepError::Stopped),
+            // Nearly always nothing waits to be handed over, and nothing else can come of it.
+            Input::Executed { index }
+                if index == self.applied_index && index == self.commit_index =>
+            {
+                self.unexecuted_bytes = 0;
+                return Ok(());
+            }
+            _ => self.screen(&input)?,
         }
-        if self.stopped {
-            return Err(StepError::Stopped);
-        }
-        self.screen(&input)?;
         let mark = outputs.mark();
         let committed = self.commit_index;
         if let Err(failure) =
@@ -155,8 +164,10 @@ impl<S: LogStore> Raft<S> {
             Input::EntriesWritten { leader_term, index, .. } => {
                 self.entries_written(*leader_term, *index, outputs);
             }
+            Input::Executed { index } => self.executed(*index),
             Input::TakeSnapshot { .. }
             | Input::SnapshotTaken { .. }
+            | Input::SnapshotFailed { .. }
             | Input::ChunkWritten { .. }
             | Input::SnapshotInstalled { .. } => self.snapshot_input(input, outputs),
             Input::DiskStalled => self.disk_stalled(),
@@ -204,6 +215,7 @@ impl<S: LogStore> Raft<S> {
         self.snapshots = start.snapshots;
         self.commit_index = self.snapshots.last().index;
         self.applied_index = self.commit_index;
+        self.unexecuted_bytes = 0;
         self.told = self.standing();
         self.stopped = false;
         Ok(())

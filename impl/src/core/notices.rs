@@ -6,6 +6,7 @@ use super::outputs::Outputs;
 use super::role::Role;
 use crate::storage::LogStore;
 use kontiki_specs::{Input, Message, Output, RoleKind, ServerId, Term};
+use std::mem;
 
 /// What a driver wants to hear of when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,15 +37,21 @@ impl<S: LogStore> Raft<S> {
 
     /// What has changed in a step.
     pub(super) fn push_notices(&mut self, input: &Input, outputs: &mut Outputs) {
-        let was = self.told;
+        let was = self.told.role;
         if !self.is_told() {
-            self.told = self.standing();
-            tell_change(was, self.told, outputs);
+            self.tell(outputs);
         }
         self.refuse_unanswered_reads(outputs);
         if self.told.role != RoleKind::Leader {
-            self.reset_election_timer(input, was.role, self.told, outputs);
+            self.reset_election_timer(input, was, outputs);
         }
+    }
+
+    #[cold]
+    fn tell(&mut self, outputs: &mut Outputs) {
+        let is = self.standing();
+        let was = mem::replace(&mut self.told, is);
+        tell_change(was, self.told, outputs);
     }
 
     /// As `self.told == self.standing()`, but looks only at what the role leaves open.
@@ -65,14 +72,8 @@ impl<S: LogStore> Raft<S> {
 
     /// E1, E8: who does not lead waits for an election timeout from when it heard from a leader,
     /// voted, sought election, or led.
-    fn reset_election_timer(
-        &self,
-        input: &Input,
-        was: RoleKind,
-        is: Standing,
-        outputs: &mut Outputs,
-    ) {
-        let mut hears = false;
+    fn reset_election_timer(&self, input: &Input, was: RoleKind, outputs: &mut Outputs) {
+        let (is, mut hears) = (&self.told, false);
         let resets = match input {
             Input::Deliver {
                 message:
@@ -97,7 +98,6 @@ impl<S: LogStore> Raft<S> {
     }
 }
 
-#[cold]
 fn tell_change(was: Standing, is: Standing, outputs: &mut Outputs) {
     if is.role != was.role {
         outputs.push(Output::RoleChanged { role: is.role });

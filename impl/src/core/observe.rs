@@ -46,6 +46,8 @@ impl<S: LogStore> Raft<S> {
             durable_index: self.disk.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,
+            unexecuted_bytes: self.unexecuted_bytes,
+            bytes_since_snapshot: self.snapshots.bytes_since,
             role: self.role.observe(),
         })
     }

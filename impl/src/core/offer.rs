@@ -63,13 +63,14 @@ impl Progress {
     }
 
     /// S2: from now on the follower is sent the leader's snapshot. First it is asked how much of
-    /// that it has.
+    /// that it has. Until it answers it is taken to have all: so that an answer to the same question
+    /// asked again is late when the first chunk is under way.
     #[cold]
     pub(crate) fn begin_snapshot<S>(&mut self, sender: &mut Sender<'_, S>) {
         let Some(snapshot) = sender.snapshot else { return };
-        self.mode = Mode::Snapshot { snapshot: snapshot.id, offset: 0 };
+        self.mode = Mode::Snapshot { snapshot: snapshot.id, offset: snapshot.size };
         self.next_index = snapshot.id.last.index.next();
-        sender.ask(self.id, snapshot.clone(), 0);
+        sender.ask(self.id, snapshot.clone(), snapshot.size);
     }
 
     /// L12, S2: the heartbeat of a follower that is sent a snapshot asks how much of it has arrived.

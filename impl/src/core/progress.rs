@@ -28,7 +28,7 @@ pub(crate) struct Progress {
 pub(crate) enum Mode {
     /// Looking for where the logs agree: one request, then wait for its answer.
     Probe,
-    /// Entries are sent as they come. Under way are those after the match index that the log holds.
+    /// Entries are sent as they come. Under way are those after the match index.
     Pipeline { in_flight: Sizes },
     /// The snapshot is sent (rule S2), of which so many bytes have arrived.
     Snapshot { snapshot: SnapshotId, offset: u64 },
@@ -151,8 +151,10 @@ impl Progress {
             Mode::Probe => return self.probe(sender),
             Mode::Snapshot { .. } => return Ok(()),
         };
-        let known = self.match_index.max(base);
-        let window = LogIndex(known.0.saturating_add(limits.window_entries)).min(end);
+        if self.match_index < base {
+            return Ok(()); // L9: it may be down, and is sent no window anew with each snapshot.
+        }
+        let window = LogIndex(self.match_index.0.saturating_add(limits.window_entries)).min(end);
         while self.next_index <= window {
             let room = limits.window_bytes.saturating_sub(in_flight.bytes());
             if room == 0 && in_flight.entries() > 0 {
@@ -191,9 +193,10 @@ impl Progress {
         }
         self.match_index = index;
         match &mut self.mode {
-            Mode::Pipeline { .. } => {
+            Mode::Pipeline { in_flight } => {
                 self.next_index = self.next_index.max(index.next());
-                self.let_go(base);
+                let under_way = self.next_index.previous().0 - index.0;
+                in_flight.pop(in_flight.entries().saturating_sub(under_way));
             }
             Mode::Snapshot { .. } if index < base => {
                 self.next_index = self.next_index.max(index.next());
@@ -204,21 +207,6 @@ impl Progress {
             }
         }
         true
-    }
-
-    /// L9: how many entries are under way in pipeline: of those that the log holds behind its base.
-    #[inline]
-    pub(crate) fn count_in_flight(&self, base: LogIndex) -> u64 {
-        self.next_index.previous().0.saturating_sub(self.match_index.max(base).0)
-    }
-
-    /// L9, S1: what is known to match, or let go of, is not under way any more.
-    #[inline]
-    pub(crate) fn let_go(&mut self, base: LogIndex) {
-        let count = self.count_in_flight(base);
-        if let Mode::Pipeline { in_flight } = &mut self.mode {
-            in_flight.pop(in_flight.entries().saturating_sub(count));
-        }
     }
 
     /// L2, L10: the follower refused what follows `prev_index`; the logs may agree at `agreement`.

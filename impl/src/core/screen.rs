@@ -25,6 +25,10 @@ impl<S: LogStore> Raft<S> {
             Input::ElectionTimeout if self.hard_state.term >= MAX_TERM => {
                 Err(Rejection::TermsExhausted)
             }
+            Input::Executed { index } if *index > self.applied_index => {
+                let (index, applied_index) = (*index, self.applied_index);
+                Err(Rejection::ExecutesUnapplied { index, applied_index })
+            }
             Input::Propose { commands } => self.screen_append(commands.len() as u64),
             Input::ChangeMembership { .. } => self.screen_append(1),
             _ => Ok(()),

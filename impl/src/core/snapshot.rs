@@ -3,7 +3,6 @@
 use super::Raft;
 use super::configurations::is_possible;
 use super::outputs::Outputs;
-use super::role::Role;
 use crate::storage::{LogStore, Received};
 use kontiki_specs::{
     Input, LogIndex, LogPosition, Output, Refusal, ServerId, Snapshot, SnapshotId,
@@ -18,12 +17,29 @@ pub(crate) struct Snapshots {
     pub(crate) taking: Option<LogPosition>,
     /// What has arrived of another server's snapshot, on disk or on its way there.
     pub(crate) receiving: Option<Received>,
+    /// Bytes of entries handed to the state machine since a snapshot was last begun or installed, up
+    /// to as many as make the next one due; 0 where none ever is.
+    pub(crate) bytes_since: u64,
 }
 
 impl Snapshots {
     /// The last entry that the server's own covers; index and term 0 if there is none.
     pub(crate) fn last(&self) -> LogPosition {
         self.own.as_ref().map_or(LogPosition::default(), |own| own.id.last)
+    }
+
+    /// S1: entries of so many bytes are handed to the state machine. Whether that makes a snapshot
+    /// due.
+    #[inline]
+    pub(crate) fn count(&mut self, bytes: u64, due_bytes: u64) -> bool {
+        let before = self.bytes_since;
+        self.bytes_since = before.saturating_add(bytes).min(due_bytes);
+        before < self.bytes_since && self.is_due(due_bytes)
+    }
+
+    /// S1: whether it is time for a snapshot.
+    fn is_due(&self, due_bytes: u64) -> bool {
+        self.taking.is_none() && due_bytes > 0 && self.bytes_since == due_bytes
     }
 
     /// What arrives of a snapshot that covers no more than up to an index is of no use any more.
@@ -39,8 +55,13 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn snapshot_input(&mut self, input: &Input, outputs: &mut Outputs) {
         match *input {
             Input::TakeSnapshot { index } => self.take_snapshot(index, outputs),
-            Input::SnapshotTaken { incarnation, last, size } => {
-                self.snapshot_taken(incarnation, last, size, outputs);
+            Input::SnapshotTaken { incarnation, last, size } if self.takes(incarnation, last) => {
+                self.snapshot_taken(last, size, outputs);
+                self.next_may_be_due(outputs);
+            }
+            Input::SnapshotFailed { incarnation, last } if self.takes(incarnation, last) => {
+                self.snapshots.taking = None;
+                self.next_may_be_due(outputs);
             }
             Input::ChunkWritten { .. } => self.chunk_written(outputs),
             Input::SnapshotInstalled { snapshot, .. } => self.snapshot_installed(snapshot, outputs),
@@ -56,6 +77,7 @@ impl<S: LogStore> Raft<S> {
         }
         let snapshot = self.snapshot_of(self.log.position_at(index), 0);
         self.snapshots.taking = Some(snapshot.id.last);
+        self.snapshots.bytes_since = 0;
         outputs.push(Output::TakeSnapshot {
             incarnation: self.config.incarnation,
             last: snapshot.id.last,
@@ -86,18 +108,22 @@ impl<S: LogStore> Raft<S> {
         Snapshot { id, configuration, configuration_position: position, size }
     }
 
-    /// S1, S3: a snapshot is on disk. If it is the one that was asked for and no later one has been
-    /// installed, the log lets go of what it covers.
-    fn snapshot_taken(
-        &mut self,
-        incarnation: u64,
-        last: LogPosition,
-        size: u64,
-        outputs: &mut Outputs,
-    ) {
-        if incarnation != self.config.incarnation || self.snapshots.taking != Some(last) {
-            return;
+    /// Whether this snapshot is being taken.
+    fn takes(&self, incarnation: u64, last: LogPosition) -> bool {
+        incarnation == self.config.incarnation && self.snapshots.taking == Some(last)
+    }
+
+    /// S1: as much may have been handed over while a snapshot was being taken as makes the next one
+    /// due.
+    fn next_may_be_due(&self, outputs: &mut Outputs) {
+        if self.snapshots.is_due(self.config.snapshot_bytes) {
+            outputs.push(Output::SnapshotDue);
         }
+    }
+
+    /// S1, S3: the snapshot that was asked for is on disk. If no later one has been installed, the log
+    /// lets go of what it covers.
+    fn snapshot_taken(&mut self, last: LogPosition, size: u64, outputs: &mut Outputs) {
         self.snapshots.taking = None;
         // Whether it is taken up or not, it is on disk.
         let taken = SnapshotId { last, taken_by: self.config.id };
@@ -110,20 +136,11 @@ impl<S: LogStore> Raft<S> {
         self.snapshots.stop_receiving(last.index);
         let through = LogIndex(last.index.0.saturating_sub(self.config.kept_entries));
         if through > self.log.base().index {
-            self.let_go(through);
+            self.log.let_go(through);
             outputs.push(Output::DropEntries { through });
         }
         self.configurations.let_go(self.log.base().index, &snapshot);
         self.snapshots.own = Some(snapshot);
-    }
-
-    /// S1: the log begins behind an index from now on. What a leader has under way to its followers
-    /// of what is let go of does not count any more.
-    fn let_go(&mut self, through: LogIndex) {
-        self.log.let_go(through);
-        if let Role::Leader(leader) = &mut self.role {
-            leader.followers.iter_mut().for_each(|progress| progress.let_go(through));
-        }
     }
 }
 

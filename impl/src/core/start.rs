@@ -54,7 +54,8 @@ fn check_term(known: Term) -> Result<(), StoreError> {
 fn read_snapshots(store: &impl LogStore) -> Result<Snapshots, StoreError> {
     let own = store.snapshot()?;
     own.iter().try_for_each(check_snapshot)?;
-    let mut snapshots = Snapshots { own, taking: None, receiving: store.receiving()? };
+    let receiving = store.receiving()?;
+    let mut snapshots = Snapshots { own, receiving, ..Snapshots::default() };
     if let Some(receiving) = &snapshots.receiving {
         check_snapshot(&receiving.snapshot)?;
         if receiving.bytes > receiving.snapshot.size {

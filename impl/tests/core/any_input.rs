@@ -160,6 +160,8 @@ enum Event {
     Input(Input),
     /// The oldest outstanding write is complete.
     Written,
+    /// The state machine has executed all that it was handed.
+    Executed,
     /// The snapshot that is being taken is on disk, with so many bytes.
     Taken(u64),
     /// Of the oldest outstanding write some of its entries may be on disk, or half of it.
@@ -173,6 +175,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => (0_u64..6, message())
             .prop_map(|(from, message)| Event::Input(Input::Deliver { from: ServerId(from), message })),
         8 => Just(Event::Written),
+        4 => Just(Event::Executed),
         2 => (0_u64..4).prop_map(Event::Taken),
         1 => option::of(0_usize..3).prop_map(Event::Crash),
         8 => (2_u64..6, 0_u8..5, 0_u64..5)
@@ -192,6 +195,7 @@ fn input() -> impl Strategy<Value = Input> {
         2 => vec(0_usize..300, 0..5).prop_map(|sizes| crate::support::propose(&sizes)),
         3 => index().prop_map(|index| Input::TakeSnapshot { index }),
         2 => number().prop_map(|read| Input::Read { read: ReadId(read) }),
+        1 => index().prop_map(|index| Input::Executed { index }),
         1 => (term(), option::of(0_u64..4)).prop_map(|(term, vote)| {
             Input::HardStateWritten { incarnation: 0, term, vote: vote.map(ServerId) }
         }),
@@ -202,6 +206,7 @@ fn input() -> impl Strategy<Value = Input> {
         }),
         1 => snapshot()
             .prop_map(|snapshot| Input::SnapshotInstalled { incarnation: 0, snapshot: snapshot.id }),
+        1 => position().prop_map(|last| Input::SnapshotFailed { incarnation: 0, last }),
         1 => (position(), number())
             .prop_map(|(last, size)| Input::SnapshotTaken { incarnation: 0, last, size }),
     ]
@@ -209,7 +214,8 @@ fn input() -> impl Strategy<Value = Input> {
 
 fn config() -> impl Strategy<Value = Config> {
     let switches = (any::<bool>(), any::<bool>(), any::<bool>());
-    let limits = (1_u64..4, 1_u64..5, 1_u64..300, 1_u64..600, 0_u64..300);
+    let apply_bytes = prop_oneof![3 => 1_u64..400, 1 => Just(u64::MAX)];
+    let limits = (1_u64..4, 1_u64..5, 1_u64..300, 1_u64..600, 0_u64..300, apply_bytes);
     (1_u64..6, switches, limits).prop_map(|(voters, switches, limits)| {
         let mut config = Config::new(ServerId(1), (1..=voters).map(ServerId));
         config.catch_up_rounds = limits.0 - 1;
@@ -222,6 +228,8 @@ fn config() -> impl Strategy<Value = Config> {
         config.limits.recent_bytes = limits.4;
         config.limits.uncommitted_bytes = limits.3;
         config.limits.waiting_reads = limits.0;
+        config.limits.apply_bytes = limits.5;
+        config.snapshot_bytes = limits.4;
         config
     })
 }
@@ -258,7 +266,11 @@ proptest! {
             prop_assert!(raft.observe().is_ok());
             prop_assert!(outputs.iter().all(|output| is_within(output, &raft.config().limits)));
             if matches!(input, Input::Restart { .. }) {
-                driver.executed = raft.applied_index();
+                driver.handed = raft.applied_index();
+                driver.waiting.clear();
+            }
+            if input == (Input::Executed { index: driver.handed }) {
+                driver.waiting.clear();
             }
             for output in outputs.drain() {
                 if matches!(output, Output::DropEntries { .. }) {
@@ -266,17 +278,23 @@ proptest! {
                 }
                 driver.carry_out(output);
             }
-            prop_assert_eq!(driver.executed, raft.applied_index());
+            prop_assert_eq!(driver.handed, raft.applied_index());
+            let (waits, limit) = (driver.waiting.iter().sum::<u64>(), raft.config().limits.apply_bytes);
+            prop_assert!(waits <= limit || driver.waiting.len() == 1, "{:?}", driver.waiting);
+            let rest = raft.applied_index() < raft.commit_index();
+            prop_assert!(!rest || !driver.waiting.is_empty(), "nothing is handed over");
         }
     }
 }
 
-/// A disk, and a state machine that knows only how far it came.
+/// A disk, and a state machine that knows only what it was handed.
 #[derive(Default)]
 struct Driver {
     writes: VecDeque<Output>,
     asked: Option<Output>,
-    executed: LogIndex,
+    handed: LogIndex,
+    /// The sizes of the entries that it was handed since it had executed all.
+    waiting: Vec<u64>,
 }
 
 impl Driver {
@@ -293,6 +311,7 @@ impl Driver {
                 raft.store_mut().write(&write);
                 completion(&write)
             }
+            Event::Executed => Some(Input::Executed { index: self.handed }),
             Event::Taken(size) => {
                 let asked = self.asked.take()?;
                 let (snapshot, input) = snapshot_taken(&asked, raft.id(), size + 1)?;
@@ -341,10 +360,14 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Apply { entries } => {
-                assert_eq!(entries.first_index(), Some(self.executed.next()));
-                self.executed = entries.last_index().unwrap();
+                assert_eq!(entries.first_index(), Some(self.handed.next()));
+                self.handed = entries.last_index().unwrap();
+                self.waiting.extend(entries.iter().map(entry_bytes));
             }
-            Output::Restore { snapshot } => self.executed = snapshot.last.index,
+            Output::Restore { snapshot } => {
+                self.handed = snapshot.last.index;
+                self.waiting.clear();
+            }
             Output::TakeSnapshot { .. } => self.asked = Some(output),
             Output::WriteHardState { .. }
             | Output::WriteEntries { .. }

@@ -99,12 +99,17 @@ fn writes_come_first_and_answers_when_they_are_complete() {
         panic!("{writes:?}")
     };
     assert_eq!((sent(&effects), receiving(raft)), (vec![], Some((3, 0))));
-    // While it is under way, no other is taken, and nothing is answered.
-    for late in [offer(0, b""), offer(3, b"de"), offer(0, b"abc")] {
-        let (writes, effects) = begin(raft, late);
-        assert_eq!((writes, sent(&effects)), (vec![], vec![]));
+    // While it is under way, no other is taken. That is acknowledged which is committed, once the
+    // term is on disk.
+    for (durable, answer) in [(false, vec![]), (true, vec![acknowledges(0)])] {
+        for late in [offer(0, b""), offer(3, b"de"), offer(0, b"abc")] {
+            let (writes, effects) = begin(raft, late);
+            assert_eq!((writes, sent(&effects)), (vec![], answer.clone()));
+        }
+        if !durable {
+            complete(raft, hard_state);
+        }
     }
-    complete(raft, hard_state);
     assert_eq!(complete(raft, chunk), [says(id, 0, 3)]);
     assert_eq!(receiving(raft), Some((3, 3)));
     let (writes, effects) = begin(raft, offer(3, b"de"));
@@ -121,6 +126,22 @@ fn writes_come_first_and_answers_when_they_are_complete() {
     assert_eq!(complete(raft, whole), [acknowledges(7)]);
     assert_eq!(complete(raft, &entries[0]), [acknowledges(8)]);
     assert_eq!(raft.broken_invariant(), None);
+}
+
+/// As much as the follower has committed and has on disk, whichever is less.
+#[test]
+fn a_follower_that_writes_a_chunk_acknowledges_what_is_committed() {
+    let raft = &mut follower();
+    let committed = raft.commit_index().0;
+    assert!(committed > 0 && raft.last_index().0 > committed);
+    begin(raft, offer(0, b"abc"));
+    assert_eq!(sent(&begin(raft, offer(0, b"")).1), [acknowledges(committed)]);
+    let raft = &mut start(config());
+    let (writes, _) = begin(raft, deliver(S2, append(2, at(0, 0), &[1, 1], 2)));
+    complete(raft, &writes[0]);
+    begin(raft, offer(0, b"abc"));
+    assert_eq!((raft.commit_index(), raft.durable_index()), (LogIndex(2), LogIndex(0)));
+    assert_eq!(sent(&begin(raft, offer(0, b"")).1), [acknowledges(0)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Limits hold, and what exceeds them is refused with its reason (L9).
 
 use crate::support::*;
-use kontiki::core::{Config, Limits, Outputs, Raft, completion, entry_bytes};
+use kontiki::core::{Config, Limits, Outputs, Raft, Rejection, StepError, completion, entry_bytes};
 use kontiki::storage::{HardState, MemoryStore};
 use kontiki::{
     Configuration, Entry, Input, LogIndex, Output, Payload, Refusal, RoleKind, ServerId, Term,
@@ -211,6 +211,85 @@ fn a_log_of_several_mebibytes_is_applied_in_full_after_a_restart() {
         step(&mut raft, Input::Restart { torn: None });
         assert_eq!(raft.applied_index(), LogIndex::ZERO);
     }
+}
+
+/// The indexes that are handed to the state machine.
+fn applied(outputs: &[Output]) -> Vec<u64> {
+    let entries = outputs.iter().flat_map(|output| match output {
+        Output::Apply { entries } => &**entries,
+        _ => &[],
+    });
+    entries.map(|entry| entry.index.0).collect()
+}
+
+fn executed(index: u64) -> Input {
+    Input::Executed { index: LogIndex(index) }
+}
+
+/// A follower whose six entries of 24 bytes are committed at once.
+fn behind(apply_bytes: u64, recent_bytes: u64) -> (Raft<MemoryStore>, Vec<u64>) {
+    let mut raft = start(with(|limits| {
+        limits.apply_bytes = apply_bytes;
+        limits.recent_bytes = recent_bytes;
+    }));
+    let outputs = step(&mut raft, deliver(S2, append(1, at(0, 0), &[1; 6], 6)));
+    (raft, applied(&outputs))
+}
+
+#[test]
+fn no_more_is_handed_over_than_the_state_machine_may_have_to_do() {
+    for recent_bytes in [0, 48, u64::MAX] {
+        for (apply_bytes, pieces) in [
+            (1, &[1, 1, 1, 1, 1, 1][..]),
+            (47, &[1, 1, 1, 1, 1, 1]),
+            (48, &[2, 2, 2]),
+            (100, &[4, 2]),
+            (144, &[6]),
+            (u64::MAX, &[6]),
+        ] {
+            let (mut raft, mut handed) = behind(apply_bytes, recent_bytes);
+            let mut all = Vec::new();
+            for expected in pieces {
+                assert_eq!(handed.len(), *expected, "{apply_bytes}");
+                all.append(&mut handed);
+                assert_eq!(raft.applied_index().0, all.len() as u64);
+                assert_eq!(raft.broken_invariant(), None);
+                // Whatever else happens, no more is handed over, and what is not all says nothing.
+                let others =
+                    [deliver(S2, append(1, at(6, 1), &[], 6)), executed(all.len() as u64 - 1)];
+                for other in others {
+                    assert_eq!(applied(&step(&mut raft, other)), [0; 0]);
+                }
+                handed = applied(&step(&mut raft, executed(all.len() as u64)));
+            }
+            assert_eq!((all, handed), ((1..=6).collect(), Vec::new()));
+            assert_eq!(raft.observe().unwrap().unexecuted_bytes, 0);
+        }
+    }
+}
+
+#[test]
+fn what_fits_beside_what_is_not_executed_is_handed_over_at_once() {
+    let (mut raft, handed) = behind(150, u64::MAX);
+    assert_eq!(handed.len(), 6);
+    step(&mut raft, deliver(S2, append(1, at(6, 1), &[1], 7)));
+    assert_eq!((raft.commit_index(), raft.applied_index()), (LogIndex(7), LogIndex(6)));
+    assert_eq!(applied(&step(&mut raft, executed(6))), [7]);
+    assert_eq!(applied(&step(&mut raft, deliver(S2, append(1, at(7, 1), &[1], 8)))), [8]);
+    assert_eq!(raft.observe().unwrap().unexecuted_bytes, 48);
+}
+
+#[test]
+fn no_state_machine_has_executed_what_it_was_not_handed() {
+    let (mut raft, _) = behind(48, u64::MAX);
+    let (index, applied_index) = (LogIndex(3), LogIndex(2));
+    let reason = Rejection::ExecutesUnapplied { index, applied_index };
+    assert_eq!(refused(&mut raft, executed(3)), StepError::Rejected(reason));
+    // After a restart the state machine has to do nothing.
+    step(&mut raft, Input::Restart { torn: None });
+    assert_eq!(raft.observe().unwrap().unexecuted_bytes, 0);
+    let outputs = step(&mut raft, deliver(S2, append(1, at(6, 1), &[], 6)));
+    assert_eq!(applied(&outputs), [1, 2]);
 }
 
 #[test]

@@ -124,6 +124,71 @@ fn a_completion_of_another_snapshot_says_nothing() {
 
 /// Rule S1, M2.
 #[test]
+fn a_snapshot_that_has_failed_makes_room_for_another() {
+    let raft = &mut alone(0);
+    step(raft, take(3));
+    let failed = |incarnation, last| Input::SnapshotFailed { incarnation, last };
+    for other in [failed(1, at(3, 1)), failed(0, at(2, 1)), failed(0, at(3, 2))] {
+        let before = raft.clone();
+        assert_eq!(step(raft, other), []);
+        assert!(*raft == before);
+    }
+    assert_eq!(step(raft, failed(0, at(3, 1))), []);
+    assert_eq!(raft.taking_snapshot(), None);
+    let late = Input::SnapshotTaken { incarnation: 0, last: at(3, 1), size: 3 };
+    assert_eq!(step(raft, late), []);
+    assert_eq!(raft.snapshot(), None);
+    snapshot(raft, 4, b"four");
+    assert_eq!(raft.snapshot().map(|own| own.id.last), Some(at(4, 1)));
+}
+
+/// Whether a step says that a snapshot is due, which it says once at most.
+fn is_due(outputs: &[Output]) -> bool {
+    let said = outputs.iter().filter(|output| **output == Output::SnapshotDue).count();
+    assert!(said <= 1, "{outputs:?}");
+    said == 1
+}
+
+/// The only voter, which finds a snapshot due after so many bytes.
+fn counting(snapshot_bytes: u64) -> Raft<MemoryStore> {
+    let mut config = Config::new(S1, [S1]);
+    config.pre_vote = false;
+    config.snapshot_bytes = snapshot_bytes;
+    let mut raft = start(config);
+    assert!(!is_due(&step(&mut raft, Input::ElectionTimeout)));
+    raft
+}
+
+#[test]
+fn a_snapshot_is_due_after_so_many_bytes_and_that_is_said_once() {
+    // A no-op counts 24 bytes and each command 100.
+    let raft = &mut counting(224);
+    let said: Vec<bool> = (0..5).map(|_| is_due(&step(raft, propose(&[76])))).collect();
+    assert_eq!(said, [false, true, false, false, false]);
+    // Counted anew from when it is begun. Not said while it is being taken, but then.
+    let asked = step(raft, take(4));
+    let said: Vec<bool> = (0..4).map(|_| is_due(&step(raft, propose(&[76])))).collect();
+    assert_eq!(said, [false; 4]);
+    assert!(is_due(&taken(raft, &asked[0], b"four")));
+    assert!(!is_due(&step(raft, propose(&[76]))));
+    // The same if it fails.
+    step(raft, take(5));
+    assert!(!is_due(&step(raft, propose(&[76, 76, 76]))));
+    assert!(is_due(&step(raft, Input::SnapshotFailed { incarnation: 0, last: at(5, 1) })));
+    // And not if there has been less.
+    step(raft, take(5));
+    assert!(!is_due(&step(raft, propose(&[76, 76]))));
+    assert!(!is_due(&step(raft, Input::SnapshotFailed { incarnation: 0, last: at(5, 1) })));
+    assert!(is_due(&step(raft, propose(&[0]))));
+    // After a restart the log is handed over again.
+    step(raft, Input::Restart { torn: None });
+    assert_eq!(raft.observe().unwrap().bytes_since_snapshot, 0);
+    let raft = &mut counting(0);
+    assert!(!is_due(&step(raft, propose(&[76]))));
+    assert_eq!(raft.observe().unwrap().bytes_since_snapshot, 0);
+}
+
+#[test]
 fn the_configuration_of_a_snapshot_is_the_one_as_of_its_last_entry() {
     let raft = &mut alone(0);
     let change = "add-learner 2".parse().unwrap();

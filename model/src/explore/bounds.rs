@@ -24,6 +24,9 @@ pub(super) fn bounds(scope: &Scope) -> Vec<String> {
     note(scope.window < scope.log, format!("{} entries under way", scope.window));
     note(scope.batch_bytes.is_some(), "messages limited in bytes".to_string());
     note(scope.window_bytes.is_some(), "entries under way limited in bytes".to_string());
+    note(scope.snapshot_bytes.is_some(), "snapshots that become due".to_string());
+    note(scope.snapshot_failures, "snapshots that fail".to_string());
+    note(scope.apply_bytes.is_some(), "entries handed over limited in bytes".to_string());
     note(scope.restarts > 0, format!("crashes: {}", scope.restarts));
     note(scope.disk == Disk::Asynchronous, "slow disks".to_string());
     note(scope.disk_stalls, "disks that stall".to_string());

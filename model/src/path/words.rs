@@ -23,6 +23,8 @@ pub(crate) fn differences(before: &ServerState, after: &ServerState) -> Vec<Stri
     note("durable up to", before.durable_index.to_string(), after.durable_index.to_string());
     note("commit", before.commit_index.to_string(), after.commit_index.to_string());
     note("applied", before.applied_index.to_string(), after.applied_index.to_string());
+    let not_executed = |state: &ServerState| format!("{} bytes", state.unexecuted_bytes);
+    note("not executed", not_executed(before), not_executed(after));
     note("disk", disk(before), disk(after));
     note("waiting for", writes(before), writes(after));
     let progress = |state: &ServerState| if state.disk_stalls { "no" } else { "yes" }.to_string();

@@ -13,7 +13,7 @@ mod account;
 pub use account::{Account, AccountTurn, Attempt};
 
 use super::quorum::{is_member, is_quorum, votes_in};
-use crate::environment::message;
+use crate::environment::{executed, message};
 use crate::server::{RaftServer, ServerState};
 use bytes::Bytes;
 use kontiki_specs::scope::Scope;
@@ -235,7 +235,9 @@ impl Schedule<'_> {
     }
 
     fn complete_writes(&mut self, place: usize) {
-        while let Some(completion) = self.states[place].completion() {
+        while let Some(completion) =
+            self.states[place].completion().or_else(|| executed(&self.states[place]))
+        {
             self.step(place, &completion);
         }
     }

@@ -1,8 +1,9 @@
-//! A property of a step in which a leader sends entries: L9, L10 and L12.
+//! A property of a step in which a leader sends entries: L9, L10 and L12. The same of a step in which
+//! a server hands entries to its state machine: L8.
 
 use super::steps::Judged;
 use crate::server::{Options, Role, entry_bytes};
-use kontiki_specs::{Entry, FollowerProgress, Input, Message, ReplicationMode, ServerId};
+use kontiki_specs::{Entry, FollowerProgress, Input, Message, Output, ReplicationMode, ServerId};
 
 impl Judged<'_> {
     /// L9: no message carries more than a batch, and to a follower in pipeline no more than a window
@@ -27,11 +28,25 @@ impl Judged<'_> {
         })
     }
 
+    /// L8: what the state machine is handed stays within the limit together with what it was handed
+    /// before and has not executed, or is a single entry and all that it has to do.
+    pub(super) fn handing_over_is_within_limits(&self) -> bool {
+        let Some(limit) = self.server.options.apply_bytes else { return true };
+        let applied = self.before.applied_index;
+        let restored = self.outputs.iter().any(|output| matches!(output, Output::Restore { .. }));
+        let idle =
+            restored || self.is_restart() || *self.input == Input::Executed { index: applied };
+        let has_to_do = if idle { 0 } else { self.before.unexecuted_bytes };
+        let handed_over: Vec<u64> = self.outputs.iter().flat_map(applied_entries).collect();
+        let bytes: u64 = handed_over.iter().sum();
+        let single = handed_over.len() <= 1 && has_to_do == 0;
+        handed_over.is_empty() || single || has_to_do + bytes <= limit
+    }
+
     fn window_is_kept(&self, known: &FollowerProgress) -> bool {
         let Options { window, window_bytes, .. } = self.server.options;
         let sent = self.after.log.up_to(known.next_index.previous());
-        let matched = known.match_index.max(self.after.log.base().index);
-        let matched = self.after.log.up_to(matched).len();
+        let matched = self.after.log.up_to(known.match_index).len();
         is_within(sent.get(matched..).unwrap_or_default(), window, window_bytes)
     }
 
@@ -45,6 +60,14 @@ impl Judged<'_> {
 fn is_within(entries: &[Entry], most: u64, most_bytes: u64) -> bool {
     let bytes: u64 = entries.iter().map(entry_bytes).sum();
     entries.len() <= 1 || (entries.len() as u64 <= most && bytes <= most_bytes)
+}
+
+/// The sizes of the entries that an output hands to the state machine.
+fn applied_entries(output: &Output) -> Vec<u64> {
+    match output {
+        Output::Apply { entries } => entries.iter().map(entry_bytes).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The entries that a message carries, if it carries any.

@@ -3,10 +3,9 @@
 use super::states::ClusterView;
 use super::steps::Judged;
 use super::{GoalSet, PropertySet};
-use crate::server::{Log, ServerState, StoredSnapshot};
+use crate::server::{Log, StoredSnapshot, Write};
 use kontiki_specs::{
     Configuration, Goal, Input, LogIndex, LogPosition, Message, Output, Payload, Property,
-    ReplicationMode,
 };
 
 impl ClusterView<'_> {
@@ -53,6 +52,9 @@ impl Judged<'_> {
         let (before, after) = (self.before, self.after);
         let taken = matches!(self.input, Input::SnapshotTaken { .. }) && after != before;
         goals.insert_if(taken && after.snapshot != before.snapshot, G::SnapshotTaken);
+        goals.insert_if(self.outputs.contains(&Output::SnapshotDue), G::SnapshotDue);
+        let failed = matches!(self.input, Input::SnapshotFailed { .. }) && after != before;
+        goals.insert_if(failed, G::SnapshotFailed);
         if matches!(self.input, Input::SnapshotInstalled { .. }) {
             goals.insert_if(after.durable_index > before.durable_index, G::SnapshotInstalled);
         }
@@ -67,34 +69,27 @@ impl Judged<'_> {
                 Output::SendChunk { offset, .. } => *offset > 0,
                 _ => false,
             };
-            let asked_anew = offset_sent(before) == Some(0);
-            let resumes = self.outputs.iter().any(goes_on) && asked_anew;
-            goals.insert_if(resumes && self.answers_question(), G::SnapshotResumed);
+            let resumes = self.outputs.iter().any(goes_on) && self.answers_first_question();
+            goals.insert_if(resumes, G::SnapshotResumed);
+            let own = before.snapshot.as_ref();
+            let of_another = own.is_some_and(|own| own.about.id.taken_by != before.id);
+            goals.insert_if(resumes && of_another, G::SnapshotResumedByAnother);
+        }
+        let writes_chunk = before.writes.iter().any(|write| matches!(write, Write::Chunk { .. }));
+        if let Some((leader, Message::InstallSnapshot { .. })) = self.delivered() {
+            let answers = writes_chunk && self.sends().any(|(to, _)| to == leader);
+            goals.insert_if(answers, G::AnswersWhileWriting);
         }
         let begins_anew = matches!((&before.receiving, &after.receiving), (Some(old), Some(new))
             if old.snapshot.id != new.snapshot.id);
         goals.insert_if(begins_anew, G::SnapshotSuperseded);
     }
 
-    /// Whether a follower says that it has as much of a snapshot as no chunk has brought it in this
-    /// conversation: its leader has asked for the first time.
-    fn answers_question(&self) -> bool {
-        match self.delivered() {
-            Some((_, Message::InstallSnapshotReply { offset: 0, received, snapshot, .. })) => {
-                let own = self.before.snapshot.as_ref().filter(|own| own.about.id == *snapshot);
-                let first = own.map(|own| own.chunk(0, u64::MAX).len() as u64);
-                first.is_some_and(|line| *received >= line)
-            }
-            _ => false,
-        }
+    /// Whether a follower says for the first time how much it has of a snapshot: the leader has taken
+    /// it to have all.
+    fn answers_first_question(&self) -> bool {
+        let own = self.before.snapshot.as_ref().map(|own| own.about.size);
+        matches!(self.delivered(), Some((_, Message::InstallSnapshotReply { offset, .. }))
+            if own == Some(*offset))
     }
-}
-
-/// How much of a snapshot a leader takes a follower to have that it sends one.
-fn offset_sent(leader: &ServerState) -> Option<u64> {
-    let crate::server::Role::Leader { progress, .. } = &leader.role else { return None };
-    progress.values().find_map(|known| match known.mode {
-        ReplicationMode::Snapshot { offset, .. } => Some(offset),
-        _ => None,
-    })
 }

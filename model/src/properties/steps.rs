@@ -53,6 +53,7 @@ impl Judged<'_> {
         broken.insert_if(!self.sends().all(|sent| self.is_justified(sent)), P::JustifiedByDisk);
         broken.insert_if(!self.sends().all(|sent| self.is_from_log(sent)), P::SentFromLog);
         broken.insert_if(!self.sending_is_within_limits(), P::WithinLimits);
+        broken.insert_if(!self.handing_over_is_within_limits(), P::WithinLimits);
         broken.insert_if(!self.later_term_is_adopted(), P::LaterTermAdopted);
         broken.insert_if(!self.leader_is_undisturbed(), P::UndisturbedLeader);
         broken.insert_if(!self.timeout_keeps_term(), P::CutOffRaisesNoTerm);
@@ -243,6 +244,7 @@ impl Judged<'_> {
             matches!(outcome, AppendOutcome::Mismatch { .. })
         });
         goals.insert_if(refuses, G::MismatchReported);
+        goals.insert_if(after.applied_index < after.commit_index, G::ApplyWaits);
         if self.is_restart() {
             goals.insert_if(before.disk.vote.is_some(), G::RestartWithVote);
             goals.insert_if(before.disk.log.last_index().0 > 0, G::RestartWithEntries);

@@ -1,8 +1,9 @@
 //! Committing and applying (paper §5.3, §5.4.2): rules L4, L6 and L8.
 
+use super::log::entry_bytes;
 use super::step::Step;
 use super::{Mutation, Role};
-use kontiki_specs::{Entries, LogIndex, Output, ServerId};
+use kontiki_specs::{Entries, Entry, LogIndex, Output, ServerId};
 use std::collections::BTreeSet;
 
 impl Step<'_> {
@@ -56,28 +57,50 @@ impl Step<'_> {
         }
     }
 
-    /// L8: what is committed is handed to the state machine, in order and once. Nothing waits for
-    /// the state machine. What it had applied before a crash it has lost with the crash, so
-    /// entries are handed to it again from the start.
+    /// L8: what is committed is handed to the state machine, in order and once, as far as there is
+    /// room. Nothing else waits for the state machine. What it had applied before a crash it has lost
+    /// with the crash, so entries are handed to it again from the start.
     pub(super) fn apply(&mut self) -> Option<Output> {
         let applicable = if self.mutated(Mutation::ApplyBeforeCommit) {
             self.state.log.last_index()
         } else {
             self.state.commit_index
         };
-        let first = self.state.applied_index.next();
-        if applicable < first {
+        if self.before.commit_index == self.state.commit_index
+            && self.mutated(Mutation::RestIsNeverApplied)
+        {
             return None;
         }
-        let entries: Entries = self
-            .state
-            .log
-            .from(first)
-            .iter()
-            .take_while(|e| e.index <= applicable)
-            .cloned()
-            .collect();
-        self.state.applied_index = applicable;
+        let log = self.state.log.clone();
+        let first = self.state.applied_index.next();
+        let due = log.from(first).iter().take_while(|entry| entry.index <= applicable);
+        let entries: Entries = due.take_while(|entry| self.hands_over(entry)).cloned().collect();
         (!entries.is_empty()).then_some(Output::Apply { entries })
+    }
+
+    /// L8: takes an entry for handed over if there is room for it: if the state machine has executed
+    /// all that it was handed, or if what it has not executed stays within the limit. Whether there
+    /// is.
+    fn hands_over(&mut self, entry: &Entry) -> bool {
+        if let Some(limit) = self.server.options.apply_bytes {
+            let before = self.state.unexecuted_bytes;
+            let unexecuted = before + entry_bytes(entry);
+            let fits = before == 0 || unexecuted <= limit;
+            if !fits && !self.mutated(Mutation::ApplyLimitIsNotKept) {
+                return false;
+            }
+            self.state.unexecuted_bytes = unexecuted;
+        }
+        self.state.applied_index = entry.index;
+        self.count_for_snapshot(entry);
+        true
+    }
+
+    /// L8: the state machine has executed what it was handed up to an index. If that is all, there is
+    /// room for more, and the end of this step hands it over.
+    pub(super) fn executed(&mut self, index: LogIndex) {
+        if index == self.state.applied_index {
+            self.state.unexecuted_bytes = 0;
+        }
     }
 }

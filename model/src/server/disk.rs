@@ -4,7 +4,7 @@
 //! wait for a disk is only what counts on it: a vote, an acknowledgement, the leader's own copy.
 
 use super::step::Step;
-use super::stored::ReceivedPart;
+use super::stored::{ReceivedPart, forget_covered};
 use super::{Disk, Mutation, Role, Write};
 use kontiki_specs::{AppendOutcome, Input, LogIndex, Message, Output, ServerId, Snapshot, Term};
 use std::ops::Range;
@@ -219,7 +219,7 @@ impl Write {
             Write::Install { snapshot, .. } => {
                 disk.log = snapshot.log();
                 disk.snapshot = Some(snapshot.clone());
-                disk.forget_what_is_covered();
+                forget_covered(&mut disk.receiving, snapshot.about.id.last.index);
             }
         }
     }

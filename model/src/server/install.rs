@@ -1,7 +1,7 @@
 //! Installing snapshots, the follower's side (paper §7): rule S2.
 
 use super::step::Step;
-use super::stored::{ReceivedPart, StoredSnapshot, executed};
+use super::stored::{ReceivedPart, StoredSnapshot, executed, forget_covered};
 use super::{Mutation, Role, Write};
 use bytes::Bytes;
 use kontiki_specs::{
@@ -25,7 +25,7 @@ impl Step<'_> {
         self.state.role = Role::Follower { leader: Some(leader), leader_contact };
         if self.has_what_it_covers(snapshot) {
             self.follow_commit(snapshot.id.last.index, snapshot.id.last.index);
-            self.forget_received(snapshot.id.last);
+            forget_covered(&mut self.state.receiving, snapshot.id.last.index);
             self.acknowledge_request(leader, snapshot.id.last.index, false);
             return;
         }
@@ -35,7 +35,9 @@ impl Step<'_> {
         }
         if self.received(snapshot) == snapshot.size {
             self.install(snapshot);
-        } else if !taken && !self.writes_chunk() {
+        } else if !taken && self.writes_chunk() {
+            self.acknowledge_request(leader, self.state.commit_index, false); // L12
+        } else if !taken {
             self.answer_offer(leader, snapshot, offset);
         }
     }
@@ -120,6 +122,8 @@ impl Step<'_> {
         self.state.snapshot = Some(stored);
         self.state.commit_index = last.index;
         self.state.applied_index = last.index;
+        self.state.bytes_since_snapshot = 0;
+        self.state.unexecuted_bytes = 0; // L8: what was handed over before does not count any more.
         self.take_newest_configuration();
         if self.mutated(Mutation::AcknowledgeSnapshotBeforeDurable)
             && let Some(leader) = self.known_leader()
@@ -164,11 +168,6 @@ impl Step<'_> {
         {
             self.acknowledge(leader, last.index);
         }
-    }
-
-    fn forget_received(&mut self, covered: LogPosition) {
-        let covers = |part: &ReceivedPart| part.snapshot.id.last.index <= covered.index;
-        self.state.receiving.take_if(|part| covers(part));
     }
 }
 

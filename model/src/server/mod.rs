@@ -71,11 +71,16 @@ pub struct Options {
     /// The most bytes of entries under way to one follower in pipeline; one entry may be, whatever
     /// its size (rule L9).
     pub window_bytes: u64,
+    /// The most bytes of entries that the state machine is handed before it has executed them all;
+    /// one entry may be, whatever its size; `None` if nothing limits them (rule L8).
+    pub apply_bytes: Option<u64>,
     /// In how many rounds a learner must catch up before it may become a voter; 0 if it need not
     /// (rule M5).
     pub catch_up_rounds: u64,
     /// How many entries that a snapshot covers stay in the log (rule S1).
     pub kept_entries: u64,
+    /// After how many bytes of entries a snapshot is due; `None` if never (rule S1).
+    pub snapshot_bytes: Option<u64>,
 }
 
 impl RaftServer {
@@ -112,9 +117,13 @@ impl RaftServer {
             Input::EntriesWritten { leader_term, index, .. } => {
                 step.entries_written(input, *leader_term, *index);
             }
+            Input::Executed { index } => step.executed(*index),
             Input::TakeSnapshot { index } => step.take_snapshot(*index),
             Input::SnapshotTaken { incarnation, last, size } => {
                 step.snapshot_taken(*incarnation, *last, *size);
+            }
+            Input::SnapshotFailed { incarnation, last } => {
+                step.snapshot_failed(*incarnation, *last);
             }
             Input::ChunkWritten { .. } | Input::SnapshotInstalled { .. } => {
                 step.snapshot_written(input);

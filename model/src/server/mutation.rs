@@ -99,10 +99,16 @@ mutations! {
     CompletionByIndexOnly = "completion-by-index-only",
     /// Breaks L9's window.
     WindowIsNotKept = "window-is-not-kept",
+    /// Breaks L9's window.
+    LettingGoMakesRoom = "letting-go-makes-room",
     /// Breaks L2.
     HintNeverAdvances = "hint-never-advances",
     /// Breaks L8.
     ApplyBeforeCommit = "apply-before-commit",
+    /// Breaks L8's limit.
+    ApplyLimitIsNotKept = "apply-limit-is-not-kept",
+    /// Breaks L8's limit.
+    RestIsNeverApplied = "rest-is-never-applied",
     /// Breaks L11.
     CompletionOfEarlierIncarnation = "completion-of-earlier-incarnation",
     /// Breaks L12.

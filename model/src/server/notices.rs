@@ -10,6 +10,9 @@ impl Step<'_> {
     pub(super) fn notices(&self, input: &Input) -> Vec<Output> {
         let (before, after) = (self.before, &self.state);
         let mut notices: Vec<Output> = self.changes_completed();
+        if self.snapshot_becomes_due() {
+            notices.push(Output::SnapshotDue);
+        }
         let role = after.role.kind();
         if role != before.role.kind() {
             notices.push(Output::RoleChanged { role });

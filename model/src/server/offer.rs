@@ -12,12 +12,14 @@ impl Step<'_> {
         progress.next_index.previous() < self.state.log.base().index
     }
 
-    /// S2: the leader offers its snapshot and asks how much of it is there.
+    /// S2: the leader offers its snapshot and asks how much of it is there. Until that is answered it
+    /// takes all of it to be: so the answer to a question that is asked again is late when the first
+    /// one has been followed by a chunk.
     pub(super) fn begin_snapshot(&mut self, follower: ServerId) {
         let Some(snapshot) = self.own_snapshot() else { return };
-        let (id, next_index) = (snapshot.id, snapshot.id.last.index.next());
+        let (id, next_index, offset) = (snapshot.id, snapshot.id.last.index.next(), snapshot.size);
         let Some(progress) = self.progress_of(follower) else { return };
-        progress.mode = ReplicationMode::Snapshot { snapshot: id, offset: 0 };
+        progress.mode = ReplicationMode::Snapshot { snapshot: id, offset };
         progress.next_index = next_index;
         self.ask_about_snapshot(follower);
     }

@@ -86,9 +86,11 @@ mod tests {
                 batch: 1,
                 batch_bytes: u64::MAX,
                 window_bytes: u64::MAX,
+                apply_bytes: None,
                 window: 1,
                 catch_up_rounds: 0,
                 kept_entries: 0,
+                snapshot_bytes: None,
             },
             mutation: None,
         }

@@ -123,12 +123,18 @@ impl Step<'_> {
     }
 
     /// L9: what may be under way to a follower in pipeline besides what is: the entries that it has
-    /// not acknowledged and that were sent. If there are such, the next one waits until it fits.
+    /// not acknowledged and that were sent. If there are such, the next one waits until it fits. S1:
+    /// what is let go of does not make room. As long as some of what is under way is let go of,
+    /// nothing more is sent: the follower may be down, and each snapshot would send it another window.
     fn batch_in_window(&self, progress: &FollowerProgress) -> Vec<Entry> {
         let Options { window, window_bytes, .. } = self.server.options;
         let (matched, next) = (progress.match_index, progress.next_index);
         if self.mutated(Mutation::WindowIsNotKept) {
             return self.batch(next, u64::MAX, u64::MAX);
+        }
+        let let_go = matched < self.state.log.base().index;
+        if let_go && !self.mutated(Mutation::LettingGoMakesRoom) {
+            return Vec::new();
         }
         let unacknowledged = self.state.log.from(matched.next()).iter();
         let under_way = unacknowledged.take_while(|entry| entry.index < next);

@@ -1,9 +1,12 @@
 //! Taking snapshots, and letting go of the log (paper §7): rules S1 and S3.
 
+use super::log::entry_bytes;
 use super::step::Step;
-use super::stored::StoredSnapshot;
+use super::stored::{StoredSnapshot, forget_covered};
 use super::{Mutation, ServerState};
-use kontiki_specs::{Configuration, LogIndex, LogPosition, Output, Refusal, Snapshot, SnapshotId};
+use kontiki_specs::{
+    Configuration, Entry, LogIndex, LogPosition, Output, Refusal, Snapshot, SnapshotId,
+};
 use std::sync::Arc;
 
 impl Step<'_> {
@@ -24,6 +27,7 @@ impl Step<'_> {
             configuration_position,
             size: 0,
         });
+        self.state.bytes_since_snapshot = 0;
         self.output(Output::TakeSnapshot {
             incarnation,
             last,
@@ -77,8 +81,7 @@ impl Step<'_> {
         if incarnation != self.state.incarnation {
             return;
         }
-        let is_this = |taking: &mut Snapshot| taking.id.last == last;
-        let Some(taking) = self.state.taking.take_if(is_this) else { return };
+        let Some(taking) = self.no_longer_taking(last) else { return };
         let taken = StoredSnapshot {
             about: Snapshot { size, ..taking },
             executed: Arc::new(self.state.log.up_to(last.index).to_vec()),
@@ -86,13 +89,42 @@ impl Step<'_> {
         let on_disk = self.state.disk.snapshot.as_ref().map_or(LogIndex::ZERO, last_of);
         if last.index > on_disk {
             self.state.disk.snapshot = Some(taken.clone());
-            self.state.disk.forget_what_is_covered();
+            forget_covered(&mut self.state.disk.receiving, last.index);
         }
         if last.index > self.state.covered().index {
             self.state.snapshot = Some(taken);
-            self.state.forget_what_is_covered();
+            forget_covered(&mut self.state.receiving, last.index);
             self.let_go(last);
         }
+    }
+
+    /// S1: the snapshot will not be on disk. The server may take another.
+    pub(super) fn snapshot_failed(&mut self, incarnation: u64, last: LogPosition) {
+        if incarnation == self.state.incarnation {
+            self.no_longer_taking(last);
+        }
+    }
+
+    /// The snapshot that was being taken, if it is this one.
+    fn no_longer_taking(&mut self, last: LogPosition) -> Option<Snapshot> {
+        self.state.taking.take_if(|taking| taking.id.last == last)
+    }
+
+    /// S1: what is handed to the state machine brings the next snapshot nearer.
+    pub(super) fn count_for_snapshot(&mut self, entry: &Entry) {
+        if let Some(due) = self.server.options.snapshot_bytes {
+            let bytes = self.state.bytes_since_snapshot + entry_bytes(entry);
+            self.state.bytes_since_snapshot = bytes.min(due);
+        }
+    }
+
+    /// S1: whether it has become time for a snapshot in this step.
+    pub(super) fn snapshot_becomes_due(&self) -> bool {
+        let is_due = |state: &ServerState| {
+            let bytes = state.bytes_since_snapshot;
+            state.taking.is_none() && self.server.options.snapshot_bytes == Some(bytes)
+        };
+        is_due(&self.state) && !is_due(self.before)
     }
 
     /// S1: entries that a snapshot stands for are let go of, but for some at the end.

@@ -1,6 +1,6 @@
 //! What one server knows, in memory and on disk.
 
-use super::stored::{ReceivedPart, StoredSnapshot};
+use super::stored::{ReceivedPart, StoredSnapshot, forget_covered};
 use super::{Log, Mutation, RaftServer};
 use bytes::Bytes;
 use kontiki_specs::{
@@ -37,6 +37,12 @@ pub struct ServerState {
     pub commit_index: LogIndex,
     /// The last index that it has handed to the state machine.
     pub applied_index: LogIndex,
+    /// How many bytes of entries it has handed to the state machine since that had executed all that
+    /// it was handed, as far as the driver has said (rule L8); 0 where nothing limits them.
+    pub unexecuted_bytes: u64,
+    /// How many bytes of entries it has handed to the state machine since a snapshot was last begun
+    /// or installed, up to as many as make the next one due (rule S1); 0 where none ever is.
+    pub bytes_since_snapshot: u64,
     /// What it does at present.
     pub role: Role,
     /// What survives a crash.
@@ -156,7 +162,6 @@ impl Disk {
     /// S1, S2: what is let go of anyway when a server starts. A log that does not hold what the
     /// snapshot covers is one that a crash has kept from being dropped.
     fn settle(&mut self, kept_entries: u64, mutation: Option<Mutation>) {
-        self.forget_what_is_covered();
         let Some(snapshot) = &self.snapshot else {
             if self.log.base().index > LogIndex::ZERO {
                 self.log = Log::default(); // Nothing stands for what is let go of.
@@ -164,17 +169,12 @@ impl Disk {
             return;
         };
         let last = snapshot.about.id.last;
+        forget_covered(&mut self.receiving, last.index);
         if self.log.holds(last) {
             self.log.let_go(LogIndex(last.index.0.saturating_sub(kept_entries)));
         } else if mutation != Some(Mutation::LogKeptUnderOtherSnapshot) {
             self.log = snapshot.log();
         }
-    }
-
-    /// S2: what has been received of a snapshot that the one on disk covers is of no use.
-    pub(super) fn forget_what_is_covered(&mut self) {
-        let covered = self.snapshot.as_ref().map_or(LogIndex::ZERO, |own| own.about.id.last.index);
-        self.receiving.take_if(|part| part.snapshot.id.last.index <= covered);
     }
 
     /// How many bytes of a snapshot have been received and are on disk.
@@ -207,6 +207,8 @@ impl ServerState {
             durable_index: disk.log.last_index(),
             commit_index: covered,
             applied_index: covered,
+            unexecuted_bytes: 0,
+            bytes_since_snapshot: 0,
             snapshot: disk.snapshot.clone(),
             taking: None,
             receiving: disk.receiving.clone(),
@@ -240,12 +242,6 @@ impl ServerState {
             }
             None => (LogPosition::default(), Arc::clone(bootstrap)),
         }
-    }
-
-    /// S2: what has been received of a snapshot that the server's own covers is of no use.
-    pub(super) fn forget_what_is_covered(&mut self) {
-        let covered = self.covered().index;
-        self.receiving.take_if(|part| part.snapshot.id.last.index <= covered);
     }
 
     /// The leader of the current term, if this server knows it.
@@ -319,6 +315,8 @@ impl ServerState {
             durable_index: self.durable_index,
             commit_index: self.commit_index,
             applied_index: self.applied_index,
+            unexecuted_bytes: self.unexecuted_bytes,
+            bytes_since_snapshot: self.bytes_since_snapshot,
             role: match self.role.clone() {
                 Role::Follower { leader, leader_contact } => {
                     RoleObservation::Follower { leader, leader_contact }

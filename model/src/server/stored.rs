@@ -26,6 +26,11 @@ pub struct ReceivedPart {
     pub bytes: Bytes,
 }
 
+/// S2: what has been received of a snapshot is of no use where as much is covered.
+pub(super) fn forget_covered(receiving: &mut Option<ReceivedPart>, covered: LogIndex) {
+    receiving.take_if(|part| part.snapshot.id.last.index <= covered);
+}
+
 /// A snapshot is a line of text for each entry. Every server writes its snapshots in a way of its own,
 /// as real ones may: here, by putting its name to each line.
 #[derive(Serialize, Deserialize)]

@@ -44,6 +44,8 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
         ("commands", scope.commands, COMMANDS),
         ("batch-bytes", scope.batch_bytes, LIMIT_BYTES),
         ("window-bytes", scope.window_bytes, LIMIT_BYTES),
+        ("apply-bytes", scope.apply_bytes, LIMIT_BYTES),
+        ("snapshot-bytes", scope.snapshot_bytes, LIMIT_BYTES),
         ("local-transitions", scope.local_transitions, LOCAL_TRANSITIONS),
         ("turned-away", scope.turned_away, TURNED_AWAY),
         ("unique-states", scope.unique_states, UNIQUE_STATES),
@@ -57,6 +59,11 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
         let what = "`disk-stalls` is set, but no write of a synchronous disk ever waits";
         let help = "set disk = \"asynchronous\", or leave `disk-stalls` out";
         return Err(ScopeFlaw::new(what, help).at("disk-stalls"));
+    }
+    if scope.snapshot_failures && (scope.disk == Disk::Synchronous || scope.snapshots == 0) {
+        let what = "`snapshot-failures` is set, but no snapshot is ever under way";
+        let help = "set disk = \"asynchronous\" and snapshots = 1 or more, or leave `snapshot-failures` out";
+        return Err(ScopeFlaw::new(what, help).at("snapshot-failures"));
     }
     if scope.properties.is_empty() {
         let names = Property::ALL.iter().map(|property| property.name()).collect::<Vec<_>>();
@@ -233,6 +240,7 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         {
             (false, "check-quorum = true")
         }
+        Goal::ApplyWaits => (scope.apply_bytes.is_some(), "apply-bytes = 1 or more"),
         Goal::LeaderGivesWay => (scope.disk_stalls, STALLS),
         Goal::TransferCutOff if scope.transfers > 0 => (scope.check_quorum, "check-quorum = true"),
         Goal::HalfNotPromised if !scope.pre_vote => (false, "pre-vote = true"),
@@ -259,12 +267,17 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         Goal::LearnerCaughtUp | Goal::LearnerTooSlow | Goal::LearnerFallsBehind => {
             (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more")
         }
+        Goal::AnswersWhileWriting if scope.snapshots > 0 => (asynchronous, ASYNCHRONOUS),
+        Goal::SnapshotDue => (scope.snapshot_bytes.is_some(), "snapshot-bytes = 1 or more"),
+        Goal::SnapshotFailed => (scope.snapshot_failures, "snapshot-failures = true"),
         Goal::RestartFromSnapshot if scope.snapshots > 0 => (crashes, CRASHES),
         Goal::SnapshotTaken
         | Goal::SnapshotInstalled
         | Goal::RestartFromSnapshot
         | Goal::SnapshotOverConflict
         | Goal::SnapshotResumed
+        | Goal::SnapshotResumedByAnother
+        | Goal::AnswersWhileWriting
         | Goal::SnapshotSuperseded => (scope.snapshots > 0, "snapshots = 1 or more"),
         Goal::ReadServed | Goal::ReadRefused | Goal::ReadWaitsForOwnTerm => {
             (reads(scope), READS_ASKED)

@@ -61,6 +61,7 @@ fn any_scope(g: &mut Gen) -> Scope {
         window: 1 + u64::arbitrary(g) % 65_536,
         batch_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
         window_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
+        apply_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
         restarts: u64::arbitrary(g) % 8,
         disk: kontiki_specs::scope::Disk::Asynchronous,
         disk_stalls: bool::arbitrary(g),
@@ -76,6 +77,8 @@ fn any_scope(g: &mut Gen) -> Scope {
         kept_entries: u64::arbitrary(g) % 16,
         reads: u64::arbitrary(g) % 8,
         follower_reads: u64::arbitrary(g) % 8,
+        snapshot_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
+        snapshot_failures: false,
         properties: BTreeSet::from([Property::ElectionSafety]),
         sometimes: BTreeSet::new(),
         unique_states: Option::<u32>::arbitrary(g).map(|count| 1 + u64::from(count)),
@@ -211,8 +214,10 @@ fn any_outcome(g: &mut Gen) -> AppendOutcome {
 }
 
 fn any_input(g: &mut Gen) -> Input {
-    match u8::arbitrary(g) % 18 {
-        16 => Input::Read { read: any_read(g) },
+    match u8::arbitrary(g) % 20 {
+        18 => Input::Read { read: any_read(g) },
+        17 => Input::SnapshotFailed { incarnation: u64::arbitrary(g), last: any_position(g) },
+        16 => Input::Executed { index: any_index(g) },
         12 => Input::TakeSnapshot { index: any_index(g) },
         13 => Input::SnapshotTaken {
             incarnation: u64::arbitrary(g),
@@ -256,9 +261,10 @@ fn any_input(g: &mut Gen) -> Input {
 }
 
 fn any_output(g: &mut Gen) -> Output {
-    match u8::arbitrary(g) % 24 {
-        21 => Output::ReadReady { read: any_read(g), index: any_index(g) },
-        22 => Output::ReadRefused { read: any_read(g), refusal: any_refusal(g) },
+    match u8::arbitrary(g) % 25 {
+        22 => Output::ReadReady { read: any_read(g), index: any_index(g) },
+        23 => Output::ReadRefused { read: any_read(g), refusal: any_refusal(g) },
+        21 => Output::SnapshotDue,
         15 => Output::TakeSnapshot {
             incarnation: u64::arbitrary(g),
             last: any_position(g),
@@ -407,6 +413,8 @@ fn any_observation(g: &mut Gen) -> Observation {
         durable_index: any_index(g),
         commit_index: any_index(g),
         applied_index: any_index(g),
+        unexecuted_bytes: u64::arbitrary(g),
+        bytes_since_snapshot: u64::arbitrary(g),
         role,
     }
 }
