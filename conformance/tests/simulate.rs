@@ -8,7 +8,7 @@ use kontiki_conformance::simulate::{
     SimulationOptions, SimulationReport, SnapshotOf, Survivors, simulate,
 };
 use kontiki_specs::trace::Trace;
-use kontiki_specs::{MembershipChange, ServerId};
+use kontiki_specs::{Input, MembershipChange, Message, ServerId};
 use proptest::prelude::*;
 
 fn report(seed: u64, servers: u64, steps: u64, threads: usize) -> SimulationReport {
@@ -119,6 +119,71 @@ fn recorded_steps_are_the_steps_taken() {
     cluster.apply(&Action::HeartbeatTimeout(ServerId(1))).unwrap();
     assert_eq!(cluster.steps(), 2);
     assert_eq!(cluster.into_record().len(), 2);
+}
+
+/// All messages arrive and all writes complete, but for what goes to or comes from one server.
+fn settle_without(cluster: &mut SimulatedCluster, left_out: ServerId) {
+    loop {
+        let links =
+            cluster.loaded_links().filter(|(from, to, _)| ![*from, *to].contains(&left_out));
+        let messages = links.map(|(from, to, _)| Action::Deliver { from, to, nth: 0 });
+        let writing = cluster.ids().filter(|id| *id != left_out && cluster.is_writing(*id));
+        let due: Vec<Action> = messages.chain(writing.map(Action::CompleteWrite)).collect();
+        if due.is_empty() {
+            return;
+        }
+        due.iter().for_each(|action| cluster.apply(action).unwrap());
+    }
+}
+
+/// S2: entries that a leader takes for lost come late, before the snapshot that it offers instead. The
+/// follower's log holds the end of that, and what stands behind stays. At random this is rare.
+#[test]
+fn what_stands_behind_a_snapshot_stays() {
+    let [one, two, three, nobody] = [1, 2, 3, 0].map(ServerId);
+    let parameters = Parameters { batch: 8, window: 64, batch_bytes: None, ..PARAMETERS };
+    let mut cluster = SimulatedCluster::new(parameters).unwrap().recorded();
+    let propose = |commands| Action::Propose { server: one, commands, bytes: 0 };
+    cluster.apply(&Action::ElectionTimeout(one)).unwrap();
+    settle_without(&mut cluster, nobody);
+    cluster.apply(&Action::HeartbeatTimeout(one)).unwrap();
+    settle_without(&mut cluster, nobody);
+    let late = |cluster: &SimulatedCluster| {
+        let link = cluster.loaded_links().find(|(from, to, _)| (*from, *to) == (one, three));
+        link.map_or(0, |(_, _, under_way)| under_way)
+    };
+    let deliver = |from, to, nth| Action::Deliver { from, to, nth };
+    // Entries 2 and 3, then 4, for the no-op is 1. None of them arrives at S3 yet.
+    for commands in [2, 1] {
+        cluster.apply(&propose(commands)).unwrap();
+    }
+    settle_without(&mut cluster, three);
+    let entries = late(&cluster);
+    assert_eq!((cluster.committed(), entries), (4, 2));
+    let of = SnapshotOf::AllBut(1);
+    cluster.apply(&Action::TakeSnapshot { server: one, of }).unwrap();
+    cluster.apply(&Action::CompleteSnapshot(one)).unwrap();
+    // A heartbeat overtakes them, S3 refuses it, and S1 offers its snapshot.
+    cluster.apply(&Action::HeartbeatTimeout(one)).unwrap();
+    let newest = late(&cluster) - 1;
+    cluster.apply(&deliver(one, three, newest)).unwrap();
+    cluster.apply(&deliver(three, one, 0)).unwrap();
+    for _ in 0..=entries {
+        cluster.apply(&deliver(one, three, 0)).unwrap();
+    }
+    assert_eq!((late(&cluster), cluster.is_leader(two)), (0, false));
+    let record = cluster.into_record();
+    let last = record.last().unwrap();
+    let offered = |input: &Input| match input {
+        Input::Deliver { message: Message::InstallSnapshot { snapshot, .. }, .. } => {
+            snapshot.id.last.index.0
+        }
+        _ => 0,
+    };
+    assert_eq!((last.server, offered(&last.input)), (three, 3));
+    let seen = &last.observation;
+    let log: Vec<u64> = seen.log.iter().map(|entry| entry.index.0).collect();
+    assert_eq!((seen.commit_index.0, log), (3, vec![1, 2, 3, 4]));
 }
 
 /// Any change, also of servers that there are not.

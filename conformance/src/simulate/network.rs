@@ -64,6 +64,19 @@ impl Network {
         link.under_way.get(round(nth, link.under_way.len())?).cloned()
     }
 
+    /// Which of the messages under way on a link is the oldest that brings neither entries nor a
+    /// snapshot.
+    pub(super) fn first_light(&self, from: ServerId, to: ServerId) -> Option<u64> {
+        let link = self.links.get(self.place(from, to)?)?;
+        let brings = |message: &Message| match message {
+            Message::AppendEntries { entries, .. } => !entries.is_empty(),
+            Message::InstallSnapshot { .. } => true,
+            _ => false,
+        };
+        let place = link.under_way.iter().position(|message| !brings(message))?;
+        Some(place as u64)
+    }
+
     /// Cuts a link. Whether it was the first to be cut of a network that was whole.
     pub(super) fn cut(&mut self, from: ServerId, to: ServerId) -> bool {
         let newly = self.link(from, to).filter(|link| !link.cut).map(|link| link.cut = true);

@@ -72,6 +72,10 @@ pub(super) enum Order {
     Any,
     /// The newest: others become very old.
     Reversed,
+    /// The oldest that brings neither entries nor a snapshot; those that do take long. A leader that
+    /// asks about entries may take them for lost, let go of them and offer a snapshot instead, and the
+    /// entries come before that.
+    LightFirst,
 }
 
 /// How links are cut when a regime begins.
@@ -115,12 +119,14 @@ impl Regime {
         ];
         let partition = partitions[random.random_range(0..partitions.len())];
         let cut = |some: bool| if some { partition } else { Partition::None };
-        match random.random_range(0..11) {
+        match random.random_range(0..13) {
             0 => Regime::of(CALM, Order::Kept, Partition::None),
             1 => Regime::of(LOSSY, Order::Any, Partition::None),
             2 => Regime::of(LOSSY, Order::Reversed, cut(random.random())),
             3 => Regime::of(CALM, Order::Kept, partition),
             10 => Regime::of(CALM, Order::Kept, Partition::One),
+            11 => Regime::of(CALM, Order::LightFirst, Partition::None),
+            12 => Regime::of(LOSSY, Order::LightFirst, cut(random.random())),
             4 => Regime::of(ELECTIONS, Order::Any, partition),
             5 => Regime::of(SLOW_DISKS, Order::Kept, cut(random.random())),
             6 => Regime::of(CRASHING, Order::Any, cut(random.random())),

@@ -202,6 +202,10 @@ impl Schedule {
             Order::Kept => 0,
             Order::Any => self.random.random_range(0..under_way),
             Order::Reversed => under_way - 1,
+            Order::LightFirst if self.random.random_ratio(15, 16) => {
+                cluster.first_light(from, to)?
+            }
+            Order::LightFirst => 0,
         };
         Some(action(from, to, nth))
     }

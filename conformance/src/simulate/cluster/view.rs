@@ -122,6 +122,12 @@ impl SimulatedCluster {
         self.network.loaded()
     }
 
+    /// Which of the messages under way on a link is the oldest that brings neither entries nor a
+    /// snapshot.
+    pub fn first_light(&self, from: ServerId, to: ServerId) -> Option<u64> {
+        self.network.first_light(from, to)
+    }
+
     /// The leader of the latest term that has one, if that is up.
     pub fn leader(&self) -> Option<ServerId> {
         let leaders = self.ids().filter(|server| self.is_leader(*server));
