@@ -88,14 +88,13 @@ impl ReadDriver {
     }
 
     fn next_number(&mut self) -> ReadId {
-        if self.fault == Some(Fault::UsesNumbersAgain) {
-            self.last_number = 0;
-        }
         self.last_number += 1;
-        while self.waiting.iter().any(|waiting| waiting.number.0 == self.last_number) {
-            self.last_number += 1;
+        let number = ReadId(self.last_number);
+        if self.fault != Some(Fault::UsesNumbersAgain) {
+            return number;
         }
-        ReadId(self.last_number)
+        let is_free = |number: &ReadId| self.waiting.iter().all(|other| other.number != *number);
+        (1..=number.0).map(ReadId).find(is_free).unwrap_or(number)
     }
 
     /// What a step says of the reads that wait here. `applied` is what the state machine has come to
