@@ -229,3 +229,47 @@ impl Clients {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kontiki_specs::{Entry, Payload, Term};
+
+    /// What a client says of a read that began when 2 entries were committed.
+    fn said(told: fn(Read) -> Told, index: u64, oracle: Option<Content>) -> Option<Invariant> {
+        let mut clients = Clients::default();
+        clients.note_committed(LogIndex(2));
+        let read = clients.begins();
+        clients.note_committed(LogIndex(5));
+        let seen = (LogIndex(index), Content::default());
+        let broken = clients.told(told(read), seen, oracle).err();
+        broken.map(|(invariant, _)| invariant)
+    }
+
+    #[test]
+    fn a_read_sees_what_was_committed_and_no_less_than_when_it_began() {
+        let same = Some(Content::default());
+        let entry = Entry { index: LogIndex(1), term: Term(1), payload: Payload::Noop };
+        let other = Some(Content::default().after(&entry));
+        let broken = Some(Invariant::LinearizableReads);
+        assert_eq!(said(Told::Served, 2, same), None);
+        assert_eq!(said(Told::Served, 1, same), broken);
+        assert_eq!(said(Told::Served, 2, other), broken);
+        assert_eq!(said(Told::Served, 6, None), broken);
+        assert_eq!(said(Told::Refused, 1, same), None);
+        assert_eq!(said(Told::Lost, 1, other), None);
+    }
+
+    #[test]
+    fn a_read_ends_once() {
+        for ends in [Told::Served, Told::Refused, Told::Lost] {
+            let mut clients = Clients::default();
+            let read = clients.begins();
+            let seen = (LogIndex::ZERO, Content::default());
+            let mut tell = |told| clients.told(told, seen, Some(seen.1));
+            assert_eq!(tell(ends(read)), Ok(()));
+            let broken = tell(Told::Served(read)).unwrap_err();
+            assert_eq!(broken.0, Invariant::ReadsEndOnce);
+        }
+    }
+}
