@@ -90,6 +90,26 @@
 //! the state machine into the state of that snapshot: no `Restore` comes for it. No snapshot that was
 //! asked for earlier may be on its way to disk then, as with writes.
 //!
+//! # Reads
+//!
+//! A read needs no entry in the log. The driver gives [`Input::Read`], with a number of its own choice
+//! for one read or for many that have come together. `ReadReady` names the read index: the reads may be
+//! served from the state machine as soon as that has executed the log up to there. They then see every
+//! write that was acknowledged, and every value that was read, before the input. `ReadRefused` says that
+//! they are certainly not served: the server knows of no leader, leads no more, or has too many waiting
+//! ([`core::Limits::waiting_reads`]).
+//!
+//! A leader answers every read or refuses it. At a server that does not lead, question and answer go
+//! through the network and may be lost. So the driver keeps what waits, and gives the input again, with
+//! the same number, after some time and when `LeaderChanged` names another leader. The number of a read
+//! that is asked for at a server that does not lead must never have been used before in the life of
+//! the cluster: the server's id, a counter of its starts that is on disk, and a counter of reads make
+//! one. Reads that waited when the server stopped are gone with it.
+//!
+//! Weaker reads ask nobody. A client that carries the last index that it saw may read from any server
+//! whose state machine has executed that much: it sees its own writes, and never goes back in time. It
+//! may miss what others were told since. A client that carries nothing may see any state of the past.
+//!
 //! # Members
 //!
 //! The servers that a cluster is started with have one [`core::Config::bootstrap`]; a server that

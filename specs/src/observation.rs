@@ -133,7 +133,8 @@ pub struct WaitingRead {
 impl WaitingReads {
     /// Whether nobody has asked for a read in the leader's term.
     pub fn is_unused(&self) -> bool {
-        *self == WaitingReads::default()
+        let WaitingReads { round, confirmed_by, waiting, next } = self;
+        *round == 0 && confirmed_by.is_empty() && waiting.is_empty() && next.is_empty()
     }
 }
 

@@ -11,6 +11,15 @@ pub const COMMAND_BYTES: usize = 256;
 /// How many entries a store keeps before it drops the oldest ones, as it would after a snapshot.
 pub const KEPT_ENTRIES: u64 = 4096;
 
+/// What the leader is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Commands to be committed.
+    Proposals,
+    /// Linearizable reads.
+    Reads,
+}
+
 /// Three servers of one implementation, and the messages under way between them.
 pub trait Cluster {
     /// Makes the first server leader.
@@ -19,29 +28,35 @@ pub trait Cluster {
     /// Hands the leader this many commands at once.
     fn propose(&mut self, commands: u64) -> Result<()>;
 
+    /// Asks the leader for this many reads, one by one.
+    fn read(&mut self, reads: u64) -> Result<()>;
+
     /// Lets the followers take what has come for them, then the leader. Says how many commands the
-    /// leader applied.
+    /// leader applied and how many reads it answered.
     fn round(&mut self) -> Result<u64>;
 
     /// Where the log of every server ends.
     fn last_indexes(&self) -> Vec<u64>;
 }
 
-/// Has `proposals` commands committed and applied on the leader, with no more than `window`
-/// outstanding: what is committed makes room, and the room is filled at once.
-pub fn commit(cluster: &mut dyn Cluster, window: u64, proposals: u64) -> Result<()> {
-    let (mut proposed, mut committed, mut idle) = (0, 0, 0);
-    while committed < proposals {
-        let room = (window - (proposed - committed)).min(proposals - proposed);
+/// Has so many commands committed and applied on the leader, or reads answered by it, with no more than
+/// `window` outstanding: what is done makes room, and the room is filled at once.
+pub fn carry_out(cluster: &mut dyn Cluster, work: Work, window: u64, count: u64) -> Result<()> {
+    let (mut asked, mut done, mut idle) = (0, 0, 0);
+    while done < count {
+        let room = (window - (asked - done)).min(count - asked);
         if room > 0 {
-            cluster.propose(room)?;
-            proposed += room;
+            match work {
+                Work::Proposals => cluster.propose(room)?,
+                Work::Reads => cluster.read(room)?,
+            }
+            asked += room;
         }
         let new = cluster.round()?;
-        committed += new;
+        done += new;
         idle = if new == 0 { idle + 1 } else { 0 };
         if idle > 8 {
-            bail!("stuck: of {proposed} proposals, {committed} are committed");
+            bail!("stuck: of {asked} {work:?}, {done} are done");
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::kontiki_store::PieceStore;
 use anyhow::{Result, bail};
 use bytes::Bytes;
 use kontiki::core::{Config, Outputs, Raft};
-use kontiki::{Entry, Input, Output, Payload, RoleKind, ServerId};
+use kontiki::{Entry, Input, Output, Payload, ReadId, RoleKind, ServerId};
 use std::{array, mem};
 
 /// The servers, S1 to S3, and what is under way to each.
@@ -19,6 +19,8 @@ pub struct KontikiCluster {
     /// Changes place with the outputs that are being carried out.
     carrying_out: Outputs,
     command: Bytes,
+    /// How many reads there have been.
+    reads: u64,
 }
 
 impl KontikiCluster {
@@ -35,10 +37,12 @@ impl KontikiCluster {
             outputs: Outputs::new(),
             carrying_out: Outputs::new(),
             command: Bytes::from(vec![7; COMMAND_BYTES]),
+            reads: 0,
         })
     }
 
-    /// Gives a server one input and carries out what it asks for. Says how many commands it applied.
+    /// Gives a server one input and carries out what it asks for. Says how many commands it applied and
+    /// how many reads it answered.
     fn feed(&mut self, place: usize, input: Input) -> Result<u64> {
         self.servers[place].step(input, &mut self.outputs)?;
         self.carry_out(place)
@@ -54,10 +58,10 @@ impl KontikiCluster {
     }
 
     /// Carries out what a server asks for, and what it asks for in consequence. Says how many
-    /// commands it applied.
+    /// commands it applied and how many reads it answered.
     fn carry_out(&mut self, place: usize) -> Result<u64> {
         let (server, from) = (&mut self.servers[place], id(place));
-        let mut applied = 0;
+        let mut done = 0;
         while !self.outputs.is_empty() {
             let mut executed = None;
             mem::swap(&mut self.outputs, &mut self.carrying_out);
@@ -78,9 +82,11 @@ impl KontikiCluster {
                         server.step(written, &mut self.outputs)?;
                     }
                     Output::Apply { entries } => {
-                        applied += commands(&entries);
+                        done += commands(&entries);
                         executed = entries.last_index();
                     }
+                    Output::ReadReady { .. } => done += 1,
+                    Output::ReadRefused { refusal, .. } => bail!("refused: {refusal}"),
                     Output::Refused { refusal } => bail!("refused: {refusal}"),
                     // What clients, operators and timers are told. There are none here.
                     _ => {}
@@ -90,7 +96,7 @@ impl KontikiCluster {
                 server.step(Input::Executed { index }, &mut self.outputs)?;
             }
         }
-        Ok(applied)
+        Ok(done)
     }
 }
 
@@ -111,6 +117,16 @@ impl Cluster for KontikiCluster {
     fn propose(&mut self, commands: u64) -> Result<()> {
         let commands = (0..commands).map(|_| self.command.clone()).collect();
         self.feed(0, Input::Propose { commands })?;
+        Ok(())
+    }
+
+    fn read(&mut self, reads: u64) -> Result<()> {
+        for _ in 0..reads {
+            self.reads += 1;
+            let read = Input::Read { read: ReadId(self.reads) };
+            self.servers[0].step(read, &mut self.outputs)?;
+        }
+        self.carry_out(0)?;
         Ok(())
     }
 

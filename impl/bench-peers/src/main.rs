@@ -13,7 +13,8 @@ mod raft_rs_store;
 mod table;
 
 use anyhow::{Context, Result, bail};
-use callgrind::instructions_per_proposal;
+use callgrind::instructions_for_each;
+use cluster::Work;
 use counting::Counting;
 use measure::{Peer, Run};
 use std::env;
@@ -25,6 +26,8 @@ static HEAP: Counting = Counting;
 const USAGE: &str = "\
 bench-peers run PEER WINDOW PROPOSALS    allocations and time for each proposal
 bench-peers instructions PEER WINDOW     instructions for each proposal (needs valgrind)
+bench-peers run-reads PEER WINDOW READS  allocations and time for each linearizable read
+bench-peers reads                        the cost of reads, as Markdown (needs valgrind)
 bench-peers table                        all peers, all windows, as Markdown (needs valgrind)
 bench-peers check [PEER]                 whether README.md still says what is measured of a peer,
                                          kontiki unless another is named (needs valgrind)
@@ -36,19 +39,29 @@ fn main() -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["run", peer, window, proposals] => {
-            let run = Run::of(Peer::named(peer)?, number(window)?, number(proposals)?)?;
-            println!("allocations per proposal  {:9.3}", run.allocations_per_proposal());
-            println!("nanoseconds per proposal  {:9.0}", run.nanoseconds_per_proposal());
+            print_run(Peer::named(peer)?, Work::Proposals, number(window)?, number(proposals)?)?;
+        }
+        ["run-reads", peer, window, reads] => {
+            print_run(Peer::named(peer)?, Work::Reads, number(window)?, number(reads)?)?;
         }
         ["instructions", peer, window] => {
-            let instructions = instructions_per_proposal(Peer::named(peer)?, number(window)?)?;
+            let (peer, window) = (Peer::named(peer)?, number(window)?);
+            let instructions = instructions_for_each(peer, Work::Proposals, window)?;
             println!("instructions per proposal {instructions:9.0}");
         }
-        ["table"] => print_table()?,
+        ["table"] => print_table(Work::Proposals, &Peer::ALL, &WINDOWS)?,
+        ["reads"] => print_table(Work::Reads, &Peer::ALL[..2], &[1, 32, 128])?,
         ["check"] => check(Peer::Kontiki)?,
         ["check", peer] => check(Peer::named(peer)?)?,
         _ => bail!("usage:\n{USAGE}"),
     }
+    Ok(())
+}
+
+fn print_run(peer: Peer, work: Work, window: u64, count: u64) -> Result<()> {
+    let run = Run::of(peer, work, window, count)?;
+    println!("allocations for each  {:9.3}", run.allocations_for_each());
+    println!("nanoseconds for each  {:9.0}", run.nanoseconds_for_each());
     Ok(())
 }
 
@@ -71,13 +84,13 @@ fn check(peer: Peer) -> Result<()> {
     bail!("README.md is out of date:\n{}", lines.join("\n"))
 }
 
-fn print_table() -> Result<()> {
+fn print_table(work: Work, peers: &[Peer], windows: &[u64]) -> Result<()> {
     println!("| peer | window | instructions | allocations | ns |");
     println!("|---|--:|--:|--:|--:|");
-    for peer in Peer::ALL {
-        for window in WINDOWS {
-            let instructions = instructions_per_proposal(peer, window)?;
-            let (allocations, nanoseconds) = in_process(peer, window)?;
+    for peer in peers.iter().copied() {
+        for window in windows.iter().copied() {
+            let instructions = instructions_for_each(peer, work, window)?;
+            let (allocations, nanoseconds) = in_process(peer, work, window)?;
             println!(
                 "| {peer} | {window} | {instructions:.0} | {allocations:.2} | {nanoseconds:.0} |"
             );
@@ -86,11 +99,12 @@ fn print_table() -> Result<()> {
     Ok(())
 }
 
-/// Allocations and time for each proposal. Allocations are the same every time; of the times, the
+/// Allocations and time for each proposal or read. Allocations are the same every time; of the times, the
 /// least is taken: what is more was something else on the machine.
-fn in_process(peer: Peer, window: u64) -> Result<(f64, f64)> {
-    let runs: Vec<Run> = (0..5).map(|_| Run::of(peer, window, 100_000)).collect::<Result<_>>()?;
-    let allocations = runs.first().map(Run::allocations_per_proposal).unwrap_or_default();
-    let times = runs.iter().map(Run::nanoseconds_per_proposal);
+fn in_process(peer: Peer, work: Work, window: u64) -> Result<(f64, f64)> {
+    let run = |_| Run::of(peer, work, window, 100_000);
+    let runs: Vec<Run> = (0..5).map(run).collect::<Result<_>>()?;
+    let allocations = runs.first().map(Run::allocations_for_each).unwrap_or_default();
+    let times = runs.iter().map(Run::nanoseconds_for_each);
     Ok((allocations, times.fold(f64::INFINITY, f64::min)))
 }

@@ -1,6 +1,6 @@
 //! What is measured inside of the process: allocations and time.
 
-use crate::cluster::{Cluster, commit};
+use crate::cluster::{Cluster, Work, carry_out};
 use crate::counting::heap_requests;
 use crate::kontiki_cluster::KontikiCluster;
 use crate::raft_rs_cluster::{Proposals, RaftRsCluster};
@@ -58,38 +58,39 @@ const WARM_UP: u64 = 1 << 16;
 
 /// What one run of a peer took.
 pub struct Run {
-    proposals: u64,
+    count: u64,
     allocations: u64,
     time: Duration,
 }
 
 impl Run {
-    /// Commits this many proposals after a warm-up. More than `window` are never outstanding.
-    pub fn of(peer: Peer, window: u64, proposals: u64) -> Result<Run> {
-        if window == 0 || proposals == 0 {
-            bail!("window and proposals are at least 1");
+    /// Does this many of the work after a warm-up with proposals. More than `window` are never
+    /// outstanding.
+    pub fn of(peer: Peer, work: Work, window: u64, count: u64) -> Result<Run> {
+        if window == 0 || count == 0 {
+            bail!("window and count are at least 1");
         }
         let mut cluster = peer.cluster()?;
         cluster.elect()?;
-        commit(&mut *cluster, window, WARM_UP)?;
+        carry_out(&mut *cluster, Work::Proposals, window, WARM_UP)?;
         let (before, start) = (heap_requests(), Instant::now());
-        commit(&mut *cluster, window, proposals)?;
+        carry_out(&mut *cluster, work, window, count)?;
         let (time, allocations) = (start.elapsed(), heap_requests() - before);
         // The leader's first entry, and then the commands: nothing was lost and nothing repeated.
-        let end = 1 + WARM_UP + proposals;
+        let end = 1 + WARM_UP + if work == Work::Proposals { count } else { 0 };
         if cluster.last_indexes().iter().any(|last| *last != end) {
             bail!("logs should end at {end}: {:?}", cluster.last_indexes());
         }
-        Ok(Run { proposals, allocations, time })
+        Ok(Run { count, allocations, time })
     }
 
     /// Allocations and reallocations, on all three servers together.
-    pub fn allocations_per_proposal(&self) -> f64 {
-        self.allocations as f64 / self.proposals as f64
+    pub fn allocations_for_each(&self) -> f64 {
+        self.allocations as f64 / self.count as f64
     }
 
     /// Wall time.
-    pub fn nanoseconds_per_proposal(&self) -> f64 {
-        self.time.as_nanos() as f64 / self.proposals as f64
+    pub fn nanoseconds_for_each(&self) -> f64 {
+        self.time.as_nanos() as f64 / self.count as f64
     }
 }

@@ -27,6 +27,8 @@ pub struct RaftRsCluster<S: Store> {
     reading: Vec<Message>,
     proposals: Proposals,
     command: Bytes,
+    /// How many reads there have been: no two may have the same context.
+    reads: u64,
 }
 
 impl<S: Store> RaftRsCluster<S> {
@@ -54,10 +56,12 @@ impl<S: Store> RaftRsCluster<S> {
             reading: Vec::new(),
             proposals,
             command: Bytes::from(vec![7; COMMAND_BYTES]),
+            reads: 0,
         })
     }
 
-    /// Carries out what a server asks for. Says how many commands it applied.
+    /// Carries out what a server asks for. Says how many commands it applied and
+    /// how many reads it answered.
     fn handle_ready(&mut self, place: usize) -> Result<u64> {
         let node = &mut self.nodes[place];
         if !node.has_ready() {
@@ -65,7 +69,8 @@ impl<S: Store> RaftRsCluster<S> {
         }
         let mut ready = node.ready();
         post(&mut self.inboxes, ready.take_messages());
-        let mut applied = commands(&ready.take_committed_entries());
+        let mut done = commands(&ready.take_committed_entries());
+        done += ready.take_read_states().len() as u64;
         if !ready.entries().is_empty() {
             node.mut_store().append(ready.take_entries())?;
         }
@@ -78,9 +83,9 @@ impl<S: Store> RaftRsCluster<S> {
             node.mut_store().set_commit(index);
         }
         post(&mut self.inboxes, rest.take_messages());
-        applied += commands(&rest.take_committed_entries());
+        done += commands(&rest.take_committed_entries());
         node.advance_apply();
-        Ok(applied)
+        Ok(done)
     }
 
     /// A server takes all that has come for it, then is asked once what to do.
@@ -131,6 +136,15 @@ impl<S: Store> Cluster for RaftRsCluster<S> {
                 message.set_entries(entries.into());
                 leader.step(message)?;
             }
+        }
+        self.handle_ready(0)?;
+        Ok(())
+    }
+
+    fn read(&mut self, reads: u64) -> Result<()> {
+        for _ in 0..reads {
+            self.reads += 1;
+            self.nodes[0].read_index(self.reads.to_be_bytes().to_vec());
         }
         self.handle_ready(0)?;
         Ok(())

@@ -1,6 +1,7 @@
 //! The table of `README.md`, and what has drifted from it.
 
-use crate::callgrind::instructions_per_proposal;
+use crate::callgrind::instructions_for_each;
+use crate::cluster::Work;
 use crate::measure::{Peer, Run};
 use anyhow::{Context, Result, bail};
 use std::fmt;
@@ -30,8 +31,9 @@ pub struct Row {
 impl Row {
     /// Measures a row. Needs valgrind.
     pub fn measured(peer: Peer, window: u64) -> Result<Row> {
-        let instructions = instructions_per_proposal(peer, window)?;
-        let allocations = Run::of(peer, window, 100_000)?.allocations_per_proposal();
+        let instructions = instructions_for_each(peer, Work::Proposals, window)?;
+        let allocations = Run::of(peer, Work::Proposals, window, 100_000)?;
+        let allocations = allocations.allocations_for_each();
         Ok(Row { peer: peer.to_string(), window, instructions, allocations })
     }
 }

@@ -46,7 +46,7 @@ impl<S: LogStore> Raft<S> {
                 voted_for_itself || matches!(self.role, Role::Follower(_) | Role::PreCandidate(_)),
                 "who campaigns or leads has voted for itself",
             ),
-            (self.unanswered_reads.is_unused(), "reads are refused when leadership ends"),
+            (self.unanswered_reads.is_none(), "reads are refused when leadership ends"),
             (self.told == self.standing(), "the driver was told what the server is"),
         ];
         let broken = rules.iter().find(|(holds, _)| !holds).map(|(_, rule)| *rule);

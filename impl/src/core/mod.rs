@@ -76,7 +76,7 @@ pub struct Raft<S> {
     unexecuted_bytes: u64,
     role: Role,
     /// The reads that waited when leadership ended, within the step that ended it (rule C3).
-    unanswered_reads: WaitingReads,
+    unanswered_reads: Option<Box<WaitingReads>>,
     /// What the driver was told last, which is what holds between steps.
     told: Standing,
     /// The store has failed, and what it holds is not known.
@@ -108,7 +108,7 @@ impl<S: LogStore> Raft<S> {
             applied_index: covered,
             unexecuted_bytes: 0,
             role: Role::Follower(Follower::default()),
-            unanswered_reads: WaitingReads::default(),
+            unanswered_reads: None,
             told: Standing::at_start(hard_state.term),
             stopped: false,
         })
@@ -225,6 +225,7 @@ impl<S: LogStore> Raft<S> {
     fn stop(&mut self) {
         self.stopped = true;
         self.role = Role::Follower(Follower::default());
+        self.unanswered_reads = None;
         self.told = self.standing();
     }
 

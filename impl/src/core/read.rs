@@ -132,22 +132,28 @@ impl<S: LogStore> Raft<S> {
     /// will be refused; other servers ask again.
     pub(super) fn become_follower(&mut self) {
         let before = mem::replace(&mut self.role, Role::Follower(Follower::default()));
-        if let Role::Leader(leader) = before {
-            self.unanswered_reads = leader.reads;
+        if let Role::Leader(Leader { reads, .. }) = before
+            && !reads.is_unused()
+        {
+            self.unanswered_reads = Some(Box::new(reads));
         }
     }
 
     /// C3: reads that waited when leadership ended are certainly not served.
     #[inline]
     pub(super) fn refuse_unanswered_reads(&mut self, outputs: &mut Outputs) {
-        if !self.unanswered_reads.is_unused() {
-            let leader = self.leader();
-            let WaitingReads { waiting, next, .. } = mem::take(&mut self.unanswered_reads);
-            let own = waiting.iter().chain(&next).filter(|waiting| waiting.asked_by.is_none());
-            for WaitingRead { read, .. } in own {
-                let refusal = Refusal::NotLeader { leader };
-                outputs.push(Output::ReadRefused { read: *read, refusal });
-            }
+        if let Some(reads) = self.unanswered_reads.take() {
+            self.refuse_reads(&reads, outputs);
+        }
+    }
+
+    #[cold]
+    fn refuse_reads(&self, reads: &WaitingReads, outputs: &mut Outputs) {
+        let leader = self.leader();
+        let own = reads.waiting.iter().chain(&reads.next).filter(|read| read.asked_by.is_none());
+        for WaitingRead { read, .. } in own {
+            let refusal = Refusal::NotLeader { leader };
+            outputs.push(Output::ReadRefused { read: *read, refusal });
         }
     }
 }
