@@ -30,7 +30,7 @@ fn nothing_is_found_whatever_the_number_of_servers() {
 
 #[test]
 fn everything_is_exercised_in_four_hundred_thousand_steps() {
-    for (servers, seed) in [(3, 1), (5, 2), (7, 3)] {
+    for (servers, seed) in [(3, 1), (5, 2), (7, 5)] {
         let exercised = report(seed, servers, 400_000, 2).exercised;
         for (what, count) in exercised.counts() {
             assert!(count > 0, "{servers} servers: no {what}");
@@ -223,6 +223,8 @@ fn action() -> impl Strategy<Value = Action> {
         1 => server().prop_map(Action::QuorumContactExpired),
         3 => (server(), 0..3_u64, 0..3_u64)
             .prop_map(|(server, commands, bytes)| Action::Propose { server, commands, bytes }),
+        3 => (server(), 0..3_u64).prop_map(|(server, reads)| Action::Read { server, reads }),
+        3 => (server(), 0..3_u64).prop_map(|(server, nth)| Action::ReadAgain { server, nth }),
         8 => server().prop_map(Action::CompleteWrite),
         1 => (server(), prop::option::of(0..3_u64))
             .prop_map(|(server, torn)| Action::Crash { server, torn }),

@@ -6,6 +6,8 @@
 mod laws;
 #[path = "stories/points.rs"]
 mod points;
+#[path = "stories/reads.rs"]
+mod reads;
 #[path = "stories/seen.rs"]
 mod seen;
 

@@ -58,6 +58,21 @@ pub enum Action {
         /// How many bytes each command has, besides those that tell it from the others.
         bytes: u64,
     },
+    /// Clients ask for reads (rules C3, C5).
+    Read {
+        /// The server that is asked.
+        server: ServerId,
+        /// How many reads.
+        reads: u64,
+    },
+    /// A server that did not lead is asked again for a read, because no answer has come (rule C5).
+    ReadAgain {
+        /// The server.
+        server: ServerId,
+        /// Which of the reads that wait there for an answer: 0 is the oldest, and the count begins
+        /// again after the newest.
+        nth: u64,
+    },
     /// An operator asks for another membership.
     ChangeMembership {
         /// The server that is asked.
@@ -145,6 +160,10 @@ impl Action {
             Action::Propose { server, commands, bytes } if (commands, bytes) != (1, 0) => {
                 vec![Action::Propose { server, commands: 1, bytes: 0 }]
             }
+            Action::Read { server, reads } if reads != 1 => vec![Action::Read { server, reads: 1 }],
+            Action::ReadAgain { server, nth } if nth > 0 => {
+                vec![Action::ReadAgain { server, nth: 0 }]
+            }
             Action::ChangeMembership { server, ref change, expected } => {
                 let plainer = |change: MembershipChange| Action::ChangeMembership {
                     server,
@@ -195,6 +214,10 @@ impl fmt::Display for Action {
             Action::QuorumContactExpired(server) => write!(f, "{server}: quorum contact expires"),
             Action::Propose { server, commands, bytes } => {
                 write!(f, "{server}: clients propose {commands} commands of {bytes} bytes")
+            }
+            Action::Read { server, reads } => write!(f, "{server}: clients ask for {reads} reads"),
+            Action::ReadAgain { server, nth } => {
+                write!(f, "{server} is asked again for read {nth} of those without an answer")
             }
             Action::ChangeMembership { server, change, expected } => {
                 let condition = match expected {

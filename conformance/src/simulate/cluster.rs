@@ -10,6 +10,7 @@ use super::invariants::Invariants;
 use super::network::Network;
 use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
+use super::reads::{Clients, ReadDriver};
 use super::snapshots::SnapshotDriver;
 use crate::implementation::{Implementation, config};
 use crate::shadow::Shadow;
@@ -28,6 +29,7 @@ pub struct SimulatedCluster {
     servers: Vec<SimulatedServer>,
     network: Network,
     invariants: Invariants,
+    clients: Clients,
     exercised: Exercised,
     steps: u64,
     proposed: u64,
@@ -40,6 +42,7 @@ struct SimulatedServer {
     implementation: Implementation,
     shadow: Shadow,
     driver: SnapshotDriver,
+    reads: ReadDriver,
     up: bool,
 }
 
@@ -57,12 +60,14 @@ impl SimulatedCluster {
                 .map_err(|error| does_not_start(server.id, error.to_string()))?;
             let implementation = implementation.with_disk(parameters.disk_of(server.id));
             let driver = SnapshotDriver::new(server.id, &parameters);
+            let reads = ReadDriver::new(server.id, &parameters);
             let shadow = Shadow::boot(server);
-            all.push(SimulatedServer { implementation, shadow, driver, up: true });
+            all.push(SimulatedServer { implementation, shadow, driver, reads, up: true });
         }
         Ok(SimulatedCluster {
             network: Network::new(parameters.servers),
             invariants: Invariants::new(&parameters),
+            clients: Clients::default(),
             servers: all,
             parameters,
             exercised: Exercised::default(),
@@ -136,6 +141,8 @@ impl SimulatedCluster {
             Action::QuorumContactExpired(server) => self.step(server, Input::QuorumContactExpired),
             Action::ElectionTimeout(_) | Action::LeaderContactExpired(_) => Ok(()),
             Action::Propose { server, commands, bytes } => self.propose(server, commands, bytes),
+            Action::Read { server, reads } => (0..reads).try_for_each(|_| self.read(server)),
+            Action::ReadAgain { server, nth } => self.read_again(server, nth),
             Action::ChangeMembership { server, ref change, expected } => {
                 let Some(one) = self.up(server) else { return Ok(()) };
                 let expected = match expected {
@@ -208,6 +215,26 @@ impl SimulatedCluster {
             .collect();
         self.proposed += commands.len() as u64;
         self.step(server, Input::Propose { commands })
+    }
+
+    fn read(&mut self, server: ServerId) -> Result<(), Box<Problem>> {
+        let leads = self.is_leader(server);
+        let Some(one) = place(server).and_then(|place| self.servers.get_mut(place)) else {
+            return Ok(());
+        };
+        if !one.up {
+            return Ok(());
+        }
+        let read = one.reads.asks(self.clients.begins(), leads);
+        self.step(server, Input::Read { read })
+    }
+
+    fn read_again(&mut self, server: ServerId, nth: u64) -> Result<(), Box<Problem>> {
+        let leads = self.is_leader(server);
+        let again = self.up_mut(server).and_then(|one| one.reads.asks_again(nth, leads));
+        let Some(read) = again else { return Ok(()) };
+        self.exercised.reads_asked_again += 1;
+        self.step(server, Input::Read { read })
     }
 
     fn take_snapshot(&mut self, server: ServerId, of: SnapshotOf) -> Result<(), Box<Problem>> {

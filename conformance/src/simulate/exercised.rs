@@ -147,6 +147,22 @@ counts! {
     restarts_from_snapshot = "restarts from a snapshot",
     /// Servers that started with part of another server's snapshot.
     restarts_receiving = "restarts with part of a snapshot",
+    /// Reads that were served by servers that led when they were asked (rule C3).
+    reads_of_leaders = "reads served by leaders",
+    /// Reads that were served by servers that did not (rule C5).
+    reads_of_followers = "reads served by followers",
+    /// Reads that were answered before what they must see was applied.
+    reads_applied_later = "reads that waited until the read index was applied",
+    /// Rounds that counted for more than one read.
+    rounds_shared = "rounds that reads shared",
+    /// Reads that were refused.
+    reads_refused = "reads refused",
+    /// Reads that were asked for again.
+    reads_asked_again = "reads asked for again",
+    /// Answers to reads that nobody waited for any more, or that had been answered before.
+    answers_unawaited = "answers that nobody waited for",
+    /// Reads that waited at a server that went down.
+    reads_lost = "reads lost in a crash",
     /// Refused: not applied, or not on disk.
     not_settled = "snapshots refused of what is not settled",
     /// Refused: the server waits to be taken in.
@@ -163,6 +179,7 @@ impl Exercised {
         let Taken { role, outputs, .. } = *taken;
         self.note_request(taken);
         self.note_snapshots(taken, raft);
+        self.rounds_shared += u64::from(taken.in_round > 1 && outputs.iter().any(answers_read));
         for output in outputs {
             match output {
                 Output::RoleChanged { role: after } => {
@@ -254,4 +271,12 @@ impl Exercised {
             ..self
         }
     }
+}
+
+/// Whether an output is a leader's answer to a read.
+fn answers_read(output: &Output) -> bool {
+    matches!(
+        output,
+        Output::ReadReady { .. } | Output::Send { message: Message::ReadIndexReply { .. }, .. }
+    )
 }

@@ -16,6 +16,12 @@ pub enum Fault {
     StartsFromNothing,
     /// The first chunk of another snapshot is put behind what there is.
     MixesChunks,
+    /// A read gets the lowest number that no read has which waits, after a restart too (rule C5).
+    UsesNumbersAgain,
+    /// A read is served as soon as its read index is known (rule C3).
+    ReadsBeforeApplied,
+    /// A read is kept in mind when it was refused, and served when an answer comes (rule C3).
+    AnswersWhatWasRefused,
     /// The disk makes a mistake.
     Disk(DiskHabit),
 }
@@ -32,9 +38,13 @@ mod tests {
     use crate::simulate::problem::{Invariant, Kind};
     use crate::simulate::run::run_with;
 
+    /// So many runs find any mistake. A number that is used again shows least often, in one of a
+    /// hundred runs: an old answer has to come in the term in which it was sent.
+    const RUNS: u64 = 400;
+
     /// As what a mistake is found, in a few runs.
     fn found(fault: Fault) -> Kind {
-        let mut runs = (0..100).map(|seed| run_with(seed, 3, Some(fault)));
+        let mut runs = (0..RUNS).map(|seed| run_with(seed, 3, Some(fault)));
         let failure = runs.find_map(|run| run.failure);
         failure.unwrap_or_else(|| panic!("{fault:?} is not found")).problem.kind()
     }
@@ -54,6 +64,17 @@ mod tests {
     #[test]
     fn bytes_of_two_snapshots_are_found() {
         assert_eq!(found(Fault::MixesChunks), Kind::Broken(Invariant::SnapshotBytes));
+    }
+
+    #[test]
+    fn a_read_that_is_not_linearizable_is_found() {
+        for (fault, invariant) in [
+            (Fault::UsesNumbersAgain, Invariant::LinearizableReads),
+            (Fault::ReadsBeforeApplied, Invariant::LinearizableReads),
+            (Fault::AnswersWhatWasRefused, Invariant::ReadsEndOnce),
+        ] {
+            assert_eq!(found(fault), Kind::Broken(invariant), "{fault:?}");
+        }
     }
 
     #[test]

@@ -23,8 +23,8 @@ const HEARTBEATS: u32 = 2;
 const STEPS_TO_QUIET: u64 = 40_000;
 
 /// Treats the cluster kindly, until a leader has finished what changes of membership were under
-/// way, has committed a new command, all members have the same log and have applied it, and another
-/// voter has taken leadership over.
+/// way, has committed a new command, all members have the same log and have applied it and serve
+/// reads, and another voter has taken leadership over.
 ///
 /// # Errors
 /// What is wrong on the way, or what is still missing at the end.
@@ -131,9 +131,35 @@ fn get_on(cluster: &mut SimulatedCluster) -> Result<Result<(), Missing>, Box<Pro
         let how = format!("{leader} leads and others do not come to the end of its log");
         return Ok(Err(how));
     }
+    reads_are_served(cluster, leader)?;
     outsiders_campaign(cluster, leader)?;
     hands_over(cluster, leader)?;
     Ok(Ok(()))
+}
+
+/// C3, C5: the leader and every other member serve a read. What waited at members before ends when it
+/// is asked for again.
+fn reads_are_served(cluster: &mut SimulatedCluster, leader: ServerId) -> Result<(), Box<Problem>> {
+    let members: Vec<ServerId> = cluster.members_up(leader).collect();
+    for server in &members {
+        for nth in 0..cluster.unanswered_reads(*server) {
+            cluster.apply(&Action::ReadAgain { server: *server, nth })?;
+        }
+    }
+    settle(cluster)?;
+    let served = |cluster: &SimulatedCluster| {
+        let exercised = cluster.exercised();
+        exercised.reads_of_leaders + exercised.reads_of_followers
+    };
+    for server in members {
+        let before = served(cluster);
+        cluster.apply(&Action::Read { server, reads: 1 })?;
+        settle(cluster)?;
+        if cluster.waiting_reads(server) > 0 || served(cluster) == before {
+            return Err(stuck(format!("{leader} leads and {server} serves no read")));
+        }
+    }
+    Ok(())
 }
 
 /// E8: with leader contact on, whoever is no member may campaign as it likes.

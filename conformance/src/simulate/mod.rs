@@ -1,7 +1,8 @@
 //! Deterministic simulation: clusters of implementation servers under faults, each server compared
 //! with the model after every step, the whole cluster checked. The network loses, repeats, delays and
 //! reorders messages and cuts servers off; disks are slow, stall, lose and tear writes; servers crash,
-//! and are down for a while. Messages are not altered, and what was written stays.
+//! and are down for a while. Messages are not altered, and what was written stays. Clients propose
+//! commands and read; what they are told of their reads is judged by all that clients were told before.
 //!
 //! Everything random comes from a seed. A simulation is made of runs, each with a seed, a cluster
 //! and a schedule of its own; at the end of a run faults cease, and the cluster must recover. A run
@@ -20,6 +21,7 @@ mod network;
 mod operator;
 mod parameters;
 mod problem;
+mod reads;
 mod regime;
 mod run;
 mod schedule;

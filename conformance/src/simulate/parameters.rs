@@ -174,7 +174,6 @@ impl Parameters {
             Property::LeaderHasMajority,
             Property::CaughtUpInTime,
             Property::PromotedWhenCaughtUp,
-            Property::LinearizableReads,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
         Scope {
@@ -205,8 +204,8 @@ impl Parameters {
             snapshots: 7,
             chunks: 7,
             kept_entries: self.kept_entries,
-            reads: 0,
-            follower_reads: 0,
+            reads: 7,
+            follower_reads: 7,
             snapshot_bytes: None,
             snapshot_failures: false,
             properties: Property::ALL.iter().copied().filter(always).collect(),

@@ -83,6 +83,11 @@ pub enum Invariant {
     OwnInvariant,
     /// No server is sent what no honest cluster sends.
     HonestMessages,
+    /// A read sees all that was acknowledged, and all that any read had seen, when it began (rules C3,
+    /// C5).
+    LinearizableReads,
+    /// A read that was refused, or whose server went down, is not served later.
+    ReadsEndOnce,
     /// A server that starts from a disk is the same as one that restarted from it.
     StartFromDisk,
 }
@@ -122,6 +127,10 @@ impl fmt::Display for Invariant {
             }
             Invariant::OwnInvariant => "a server's own invariants hold",
             Invariant::HonestMessages => "no server is sent what no honest cluster sends",
+            Invariant::LinearizableReads => {
+                "a read sees what was committed, and all of it that was when the read began"
+            }
+            Invariant::ReadsEndOnce => "a read that has ended is not served again",
             Invariant::StartFromDisk => {
                 "a server that starts from a disk is the same as one that restarted from it"
             }

@@ -18,6 +18,8 @@ pub(super) enum Class {
     Election,
     QuorumContactExpires,
     Propose,
+    Read,
+    ReadAgain,
     Crash,
     Start,
     ChangeMembership,
@@ -29,7 +31,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    pub(super) const ALL: [Class; 17] = [
+    pub(super) const ALL: [Class; 19] = [
         Class::Deliver,
         Class::Duplicate,
         Class::Drop,
@@ -39,6 +41,8 @@ impl Class {
         Class::Election,
         Class::QuorumContactExpires,
         Class::Propose,
+        Class::Read,
+        Class::ReadAgain,
         Class::Crash,
         Class::Start,
         Class::ChangeMembership,
@@ -92,16 +96,16 @@ pub(super) enum Partition {
 }
 
 /// Weights in the order of [`Class::ALL`].
-const CALM: [u32; 17] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 0, 2, 15, 1, 2, 0, 6, 10];
-const LOSSY: [u32; 17] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 0, 2, 10, 1, 2, 0, 6, 10];
-const SLOW_DISKS: [u32; 17] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 1, 2, 15, 1, 2, 3, 6, 2];
-const CRASHING: [u32; 17] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 2, 6, 15, 1, 2, 1, 6, 6];
-const ELECTIONS: [u32; 17] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 1, 2, 10, 4, 4, 1, 5, 6];
-const CONTEST: [u32; 17] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 1, 4, 20, 4, 4, 2, 6, 4];
-const STORM: [u32; 17] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 2, 5, 12, 3, 4, 2, 6, 6];
+const CALM: [u32; 19] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 2, 1, 0, 2, 15, 1, 2, 0, 6, 10];
+const LOSSY: [u32; 19] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 12, 24, 0, 2, 10, 1, 2, 0, 6, 10];
+const SLOW_DISKS: [u32; 19] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 4, 6, 1, 2, 15, 1, 2, 3, 6, 2];
+const CRASHING: [u32; 19] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 3, 3, 2, 6, 15, 1, 2, 1, 6, 6];
+const ELECTIONS: [u32; 19] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 3, 2, 1, 2, 10, 4, 4, 1, 5, 6];
+const CONTEST: [u32; 19] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 2, 2, 1, 4, 20, 4, 4, 2, 6, 4];
+const STORM: [u32; 19] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 3, 3, 2, 5, 12, 3, 4, 2, 6, 6];
 
 impl Regime {
-    fn of(weights: [u32; 17], order: Order, partition: Partition) -> Regime {
+    fn of(weights: [u32; 19], order: Order, partition: Partition) -> Regime {
         Regime { weights, total: weights.iter().sum(), order, partition }
     }
 

@@ -18,6 +18,10 @@ const PROPOSALS: RangeInclusive<u32> = 5..=80;
 const COMMANDS: [RangeInclusive<u64>; 2] = [1..=3, 4..=20];
 /// Bytes in a command, besides its number; now and then more than limits in bytes have room for.
 const COMMAND_BYTES: [RangeInclusive<u64>; 2] = [0..=40, 41..=500];
+/// Reads are asked for so many at a time, and now and then many.
+const READS: [RangeInclusive<u64>; 2] = [1..=2, 3..=8];
+/// No more are asked for at a server where so many wait.
+const WAITING_READS: u64 = 8;
 /// How often it is not now and then.
 const USUAL: (u32, u32) = (15, 16);
 /// How fast the clock or the disk of one server may be against another's.
@@ -148,6 +152,8 @@ impl Schedule {
                 .server(|server| cluster.is_leader(server), |rates| rates.quorum_contact)
                 .map(Action::QuorumContactExpired),
             Class::Propose => self.proposal(cluster),
+            Class::Read => self.read(cluster),
+            Class::ReadAgain => self.read_again(cluster),
             Class::Crash => self.crash(cluster),
             Class::Start => self.server(|server| !cluster.is_up(server), |_| 1).map(Action::Start),
             Class::ChangeMembership => self.change(cluster),
@@ -236,6 +242,27 @@ impl Schedule {
         let commands = self.few_or_many(COMMANDS);
         let bytes = self.few_or_many(COMMAND_BYTES);
         Some(Action::Propose { server, commands, bytes })
+    }
+
+    /// Clients know a leader or a follower that knows one as a rule, and sometimes ask any server.
+    fn read(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        let (anywhere, leader) = (self.random.random_ratio(1, 16), self.random.random_ratio(1, 2));
+        let asked = |server| {
+            let is_one = match leader {
+                true => cluster.is_leader(server),
+                false => cluster.knows_leader(server),
+            };
+            let fits = anywhere && cluster.is_up(server) || is_one;
+            fits && cluster.waiting_reads(server) < WAITING_READS
+        };
+        let server = self.server(asked, |_| 1)?;
+        Some(Action::Read { server, reads: self.few_or_many(READS) })
+    }
+
+    fn read_again(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        let server = self.server(|server| cluster.unanswered_reads(server) > 0, |_| 1)?;
+        let nth = self.random.random_range(0..cluster.unanswered_reads(server));
+        Some(Action::ReadAgain { server, nth })
     }
 
     /// A number from the first range as a rule, from the second now and then.

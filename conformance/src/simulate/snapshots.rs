@@ -11,7 +11,7 @@ use crate::implementation::Implementation;
 use bytes::Bytes;
 use kontiki::core::{chunk, snapshot_taken};
 use kontiki::storage::LogStore;
-use kontiki_specs::{Entry, Input, Message, Output, ServerId, Snapshot};
+use kontiki_specs::{Entry, Input, LogIndex, Message, Output, ServerId, Snapshot};
 
 /// How often [`Fault::ExecutesTwice`] does.
 const TWICE: u64 = 50;
@@ -38,6 +38,11 @@ impl SnapshotDriver {
             chunk_bytes: parameters.chunk_bytes,
             fault: parameters.fault_of(server),
         }
+    }
+
+    /// What the state machine has come to, and by which entry last.
+    pub(super) fn executed(&self) -> (LogIndex, Content) {
+        (self.machine.last(), self.machine.content())
     }
 
     /// Does what a step's outputs ask of a state machine. Returns what it came to by each entry that it

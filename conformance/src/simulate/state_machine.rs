@@ -61,6 +61,11 @@ impl StateMachine {
         self.recent.back().copied().unwrap_or_default()
     }
 
+    /// The index of the last entry that it has executed.
+    pub(super) fn last(&self) -> LogIndex {
+        LogIndex((self.first.0 + self.recent.len() as u64).saturating_sub(1))
+    }
+
     /// Executes an entry so many times: once, if nothing is wrong.
     pub(super) fn execute(&mut self, entry: &Entry, times: usize) -> Content {
         let content = (0..times).fold(self.content(), |content, _| content.after(entry));

@@ -22,6 +22,8 @@ pub(super) struct Taken<'a> {
     pub(super) received: Option<(SnapshotId, u64)>,
     /// Whether it was taking a snapshot before.
     pub(super) was_taking: bool,
+    /// How many reads its round of questions under way counted for before (rule C3).
+    pub(super) in_round: usize,
     pub(super) input: &'a Input,
     pub(super) outputs: &'a [Output],
     /// What its state machine came to by each snapshot that it was restored from, and each entry that

@@ -15,6 +15,7 @@ mod figure_8;
 mod membership;
 mod moves;
 mod network;
+mod reads;
 mod scenes;
 mod snapshots;
 mod write_crash;
@@ -54,5 +55,6 @@ pub fn all() -> Result<Vec<Story>, StoryError> {
     stories.extend([membership::joint_change()?, membership::bug_of_2015_avoided()?]);
     stories.extend([membership::shrinking_quorum()?, membership::transfer()?]);
     stories.extend(snapshots::all()?);
+    stories.extend(reads::all()?);
     Ok(stories)
 }

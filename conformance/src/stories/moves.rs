@@ -3,7 +3,7 @@
 use super::{Director, StoryError, StoryProblem};
 use bytes::Bytes;
 use kontiki_model::environment::snapshot_completion;
-use kontiki_specs::{Input, LogIndex, MembershipChange, Message, ServerId};
+use kontiki_specs::{Input, LogIndex, MembershipChange, Message, ReadId, ServerId};
 use std::str::FromStr;
 
 /// Each of these is one step of one server, or what the network does between steps. All of them
@@ -57,6 +57,11 @@ impl Director {
     /// An operator asks a server to hand leadership over, which it may refuse.
     pub fn transfer_leadership(&mut self, server: u64, to: u64) -> Result<(), StoryError> {
         self.happen(ServerId(server), Input::TransferLeadership { to: ServerId(to) })
+    }
+
+    /// A client asks a server for a read, under a number of the driver's choice (rule C5).
+    pub fn read(&mut self, server: u64, read: u64) -> Result<(), StoryError> {
+        self.happen(ServerId(server), Input::Read { read: ReadId(read) })
     }
 
     /// The owner of a server asks for a snapshot of what is applied up to an index; the server may

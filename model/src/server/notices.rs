@@ -9,10 +9,7 @@ impl Step<'_> {
     /// What has changed in this step, for whoever wants to know, and which timer begins anew.
     pub(super) fn notices(&self, input: &Input) -> Vec<Output> {
         let (before, after) = (self.before, &self.state);
-        let mut notices: Vec<Output> = self.changes_completed();
-        if self.snapshot_becomes_due() {
-            notices.push(Output::SnapshotDue);
-        }
+        let mut notices: Vec<Output> = Vec::new();
         let role = after.role.kind();
         if role != before.role.kind() {
             notices.push(Output::RoleChanged { role });
@@ -29,6 +26,15 @@ impl Step<'_> {
         }
         notices.extend(self.reads_refused());
         notices.extend(self.election_timer(input));
+        notices
+    }
+
+    /// What comes of what was handed to the state machine: before the reads that may see it.
+    pub(super) fn handed_over(&self) -> Vec<Output> {
+        let mut notices = self.changes_completed();
+        if self.snapshot_becomes_due() {
+            notices.push(Output::SnapshotDue);
+        }
         notices
     }
 

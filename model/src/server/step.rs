@@ -92,6 +92,9 @@ impl<'a> Step<'a> {
         self.state.writes.append(&mut writes);
         outputs.append(&mut self.sent);
         outputs.extend(self.apply());
+        if !self.restarted {
+            outputs.extend(self.handed_over());
+        }
         self.answer_reads();
         outputs.append(&mut self.sent);
         if !self.restarted {

@@ -24,6 +24,10 @@ impl SimulatedCluster {
         let received =
             before.receiving.as_ref().map(|part| (part.snapshot.id, part.bytes.len() as u64));
         let was_taking = before.taking.is_some();
+        let in_round = match &before.role {
+            Role::Leader { reads, .. } => reads.waiting.len(),
+            _ => 0,
+        };
         let reaction = one.react(server, &input)?;
         if let Some(record) = &mut self.record {
             record.extend(one.recorded(server, &input, &reaction));
@@ -59,6 +63,7 @@ impl SimulatedCluster {
             was_told,
             received,
             was_taking,
+            in_round,
             input: &input,
             outputs: &outputs,
             contents: &contents,
@@ -72,12 +77,34 @@ impl SimulatedCluster {
         }
         let all = &self.servers;
         self.invariants.check(&taken, |at| all.get(at).map(|one| &one.implementation))?;
+        self.tell_clients(server, at, &input, &outputs)?;
         let Some(one) = self.servers.get_mut(at) else { return Ok(()) };
         for output in outputs {
             let message = one.driver.message(output, &one.implementation);
             if let Some((to, message)) = message.map_err(wrong_bytes)? {
                 self.network.send(server, to, message);
             }
+        }
+        Ok(())
+    }
+
+    /// The driver of the server in a place answers the reads that wait there, and the clients judge
+    /// what they are told.
+    fn tell_clients(
+        &mut self,
+        server: ServerId,
+        at: usize,
+        input: &Input,
+        outputs: &[Output],
+    ) -> Result<(), Box<Problem>> {
+        let Some(one) = self.servers.get_mut(at) else { return Ok(()) };
+        self.clients.note_committed(one.implementation.raft().commit_index());
+        let seen = one.driver.executed();
+        for told in one.reads.carry_out(input, outputs, seen.0, &mut self.exercised) {
+            let oracle = self.invariants.content_at(seen.0);
+            self.clients
+                .told(told, seen, oracle)
+                .map_err(|(invariant, how)| Box::new(Problem::Broken { invariant, server, how }))?;
         }
         Ok(())
     }

@@ -16,6 +16,11 @@ impl SimulatedCluster {
         self.up(server).is_some_and(|one| one.implementation.raft().role() == RoleKind::Leader)
     }
 
+    /// Whether a server is up and knows who leads.
+    pub fn knows_leader(&self, server: ServerId) -> bool {
+        self.up(server).is_some_and(|one| one.implementation.raft().leader().is_some())
+    }
+
     /// The configuration in force at a server that is up.
     pub fn configuration(&self, server: ServerId) -> Option<&Configuration> {
         self.up(server).map(|one| one.implementation.raft().configuration())
@@ -102,6 +107,16 @@ impl SimulatedCluster {
         Some((raft.applied_index().min(raft.durable_index()), covered))
     }
 
+    /// How many reads wait at a server that is up.
+    pub fn waiting_reads(&self, server: ServerId) -> u64 {
+        self.up(server).map_or(0, |one| one.reads.waiting())
+    }
+
+    /// How many reads wait at a server that is up and can be asked for again (rule C5).
+    pub fn unanswered_reads(&self, server: ServerId) -> u64 {
+        self.up(server).map_or(0, |one| one.reads.unanswered())
+    }
+
     /// The links that messages can be taken from, with how many are under way on each.
     pub fn loaded_links(&self) -> impl Iterator<Item = (ServerId, ServerId, u64)> {
         self.network.loaded()
@@ -129,12 +144,21 @@ impl SimulatedCluster {
     /// Whether a leader and the members of its configuration that are up have the same log and
     /// have applied all of it.
     pub fn is_at_one_end(&self, leader: ServerId) -> bool {
-        let Some(Configuration { voters, outgoing, learners }) = self.configuration(leader) else {
+        if self.configuration(leader).is_none() {
             return false;
-        };
-        let is_in = |id: &ServerId| [voters, outgoing, learners].iter().any(|of| of.contains(id));
-        let up: Vec<ServerId> = self.ids().filter(|id| self.is_up(*id)).collect();
-        let members = up.into_iter().filter(|id| is_in(id));
-        self.invariants.at_one_end(members.filter_map(place).collect::<Vec<_>>().into_iter())
+        }
+        let members = self.members_up(leader).filter_map(place);
+        self.invariants.at_one_end(members.collect::<Vec<_>>().into_iter())
+    }
+
+    /// The members of a leader's configuration that are up.
+    pub fn members_up(&self, leader: ServerId) -> impl Iterator<Item = ServerId> {
+        let now = self.configuration(leader);
+        self.ids().filter(move |id| {
+            let is_in = |now: &Configuration| {
+                [&now.voters, &now.outgoing, &now.learners].iter().any(|of| of.contains(id))
+            };
+            self.is_up(*id) && now.is_some_and(is_in)
+        })
     }
 }

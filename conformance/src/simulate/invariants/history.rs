@@ -25,6 +25,15 @@ impl Invariants {
         self.history.get(usize::try_from(index.0.checked_sub(1)?).ok()?)
     }
 
+    /// What a state machine is that has executed all that was committed up to an index. `None` if
+    /// nothing was committed there.
+    pub(in crate::simulate) fn content_at(&self, index: LogIndex) -> Option<Content> {
+        if index == LogIndex::ZERO {
+            return Some(Content::default());
+        }
+        self.committed_at(index).map(|committed| committed.content)
+    }
+
     /// A server in a term applies the next entry, and its state machine comes to `content`.
     pub(super) fn applies(
         &mut self,

@@ -34,6 +34,7 @@ fn broken(servers: &[Implementation], steps: &[(usize, Output)]) -> Option<Invar
             was_told: false,
             received: None,
             was_taking: false,
+            in_round: 0,
             input: &Input::HeartbeatTimeout,
             outputs: std::slice::from_ref(output),
             contents: &[Content::default()],
