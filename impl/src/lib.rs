@@ -22,10 +22,10 @@
 //!   Nothing else has to wait for it: what depends on a write is put out only then.
 //! * `Apply`: to the state machine. When it has executed all that it was handed, the driver says so by
 //!   [`Input::Executed`]. What is handed over and not executed stays within
-//!   [`core::Limits::apply_bytes`]: so a step never hands over a whole log, and a driver that says
-//!   nothing is handed nothing more some day. After every start it begins again behind the snapshot, or
-//!   with the first entry if there is none, so a state machine that outlives its server has to remember
-//!   how far it came.
+//!   [`core::Limits::apply_bytes`], or is one entry. So no step hands over a whole log; and if the driver
+//!   never gives `Executed`, the server stops handing over. After every start the server begins again
+//!   behind its snapshot, or with the first entry. A state machine that outlives its server has to
+//!   remember how far it came, and skip that.
 //! * `TakeSnapshot`, `Restore`: to the state machine; `DropEntries`: to the disk; `SendChunk`: from
 //!   the disk to the network. All as below.
 //! * `ResetElectionTimer`: to the clock, as below.
@@ -73,8 +73,8 @@
 //! the input that [`core::snapshot_taken`] gives. From then on the snapshot is the server's
 //! ([`core::Raft::snapshot`]). `DropEntries` says which entries the disk may forget, together with
 //! older snapshots; [`core::Config::kept_entries`] of those covered stay. A snapshot that cannot be
-//! written is given up by [`Input::SnapshotFailed`]: until then, the server begins no other. It is due
-//! again after as many bytes, and the driver may ask sooner.
+//! written is given up by [`Input::SnapshotFailed`]: until then, the server begins no other. The next is
+//! due after as many bytes, counted from when this one was begun, and the driver may ask sooner.
 //!
 //! A follower that lags too far is sent the leader's snapshot. For each `SendChunk`, the leader's
 //! driver reads bytes of that snapshot from the offset on: at least one, and as many as it wants in one
@@ -92,23 +92,32 @@
 //!
 //! # Reads
 //!
-//! A read needs no entry in the log. The driver gives [`Input::Read`], with a number of its own choice
-//! for one read or for many that have come together. `ReadReady` names the read index: the reads may be
-//! served from the state machine as soon as that has executed the log up to there. They then see every
-//! write that was acknowledged, and every value that was read, before the input. `ReadRefused` says that
-//! they are certainly not served: the server knows of no leader, leads no more, or has too many waiting
-//! ([`core::Limits::waiting_reads`]).
+//! A read needs no entry in the log. The driver gives [`Input::Read`], with a number for one read or for
+//! all that have come meanwhile. `ReadReady` names the read index: the reads may be served from the
+//! state machine as soon as that has executed the log up to there, or was restored from a snapshot that
+//! covers it. They then see every write that was acknowledged, and every value that was read, before
+//! the input. A read that comes after the input needs a number of its own, even if the input is given
+//! again. `ReadRefused` says that the reads are not served: the server knows of no leader, leads no more,
+//! or has too many waiting ([`core::Limits::waiting_reads`]).
 //!
-//! A leader answers every read or refuses it. At a server that does not lead, question and answer go
-//! through the network and may be lost. So the driver keeps what waits, and gives the input again, with
-//! the same number, after some time and when `LeaderChanged` names another leader. The number of a read
-//! that is asked for at a server that does not lead must never have been used before in the life of
-//! the cluster: the server's id, a counter of its starts that is on disk, and a counter of reads make
-//! one. Reads that waited when the server stopped are gone with it.
+//! *Numbers.* No two reads of one server may have the same number, restarts included: an answer to the
+//! first could come late and be taken for the answer to the second. Answers go only to the server that
+//! asked, so other servers may use the same numbers. A counter of the server's starts that is on disk, in
+//! the upper 24 bits, and a counter of reads in the lower 40 will do.
 //!
-//! Weaker reads ask nobody. A client that carries the last index that it saw may read from any server
-//! whose state machine has executed that much: it sees its own writes, and never goes back in time. It
-//! may miss what others were told since. A client that carries nothing may see any state of the past.
+//! *What is lost.* A leader answers a read or refuses it. At a server that does not lead, question and
+//! answer go through the network and may be lost. So the driver keeps what waits there, and gives the
+//! input again with the same number, after some time and with every `LeaderChanged` that names a leader,
+//! this server included. What was asked while the server led is not asked again. Any server may be asked,
+//! a learner too. A server that was removed may be given a read index that its log never reaches, and a
+//! leader without check-quorum that is cut off neither answers nor refuses: so reads need a deadline.
+//! When the server stops or restarts, nothing more is said of the reads that waited.
+//!
+//! *Weaker reads* ask nobody. Suppose that a client carries an index: that of its last write, or the one
+//! up to which the state machine had executed the log when the client last read, whichever is higher.
+//! It may read from any server whose state machine has executed that much. It sees its own writes, and
+//! never goes back in time. It may miss what others were told since. A client that carries nothing may
+//! see any state of the past.
 //!
 //! # Members
 //!
@@ -129,8 +138,8 @@
 //! time goes in one step; any other set of voters goes through a joint configuration, which the
 //! leader leaves by itself. A leader that is taken out hands over and steps down.
 //!
-//! [`Input::TransferLeadership`] hands leadership to another voter. The leader takes nothing new until
-//! that has happened; the driver gives it about an election timeout, and then says
+//! [`Input::TransferLeadership`] hands leadership to another voter. The leader takes no command
+//! and no change of membership until that has happened, and goes on answering reads; the driver gives it about an election timeout, and then says
 //! [`Input::TransferExpired`].
 //!
 //! With changes of membership, keep leader contact and check-quorum on together, as they are unless

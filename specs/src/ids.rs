@@ -70,8 +70,9 @@ impl fmt::Display for LogIndex {
 
 /// Names a read, or any number of reads that are asked for together (rule C3); printed as `read 7`.
 ///
-/// The driver chooses it. The leader hands it back and makes nothing else of it. At a server that does
-/// not lead, it must be one that was never used in the life of the cluster (rule C5).
+/// The driver chooses it, and never the same for two reads of one server, restarts included: whether
+/// the server leads when it is asked is not for the driver to know (rule C5). A leader makes nothing of
+/// it.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]

@@ -39,7 +39,7 @@ pub enum Input {
     /// [`crate::Output::ReadReady`] or [`crate::Output::ReadRefused`]. Whatever was committed anywhere
     /// before this input, they will see. The answer of another server may be lost: ask again, then.
     Read {
-        /// The reads. To ask again for the same reads, use the same number.
+        /// The reads. To ask again for the same reads, and no others, use the same number.
         read: ReadId,
     },
     /// An operator asks for another membership (rules M1, M5, M6).
@@ -77,7 +77,8 @@ pub enum Input {
     /// The state machine has executed all that it was handed by [`crate::Output::Apply`] so far, up
     /// to `index`, and can be handed more (rule L8). A driver says so whenever the state machine has
     /// nothing left to do, or less often. If more has been handed over meanwhile, this comes too
-    /// late and means nothing: there will be another.
+    /// late and means nothing: there will be another. After a restart, nothing may be said of what was
+    /// handed over before it.
     Executed {
         /// The last entry that the state machine was handed.
         index: LogIndex,

@@ -116,12 +116,12 @@ pub enum Message {
         /// The round of the question.
         round: u64,
     },
-    /// A follower asks its leader up to where the state machine must have applied the log before a
+    /// A follower asks its leader up to where the state machine must have executed the log before a
     /// read that has begun may be served (rule C5).
     ReadIndex {
         /// The current term.
         term: Term,
-        /// The read. No other read in the life of the cluster has the same number.
+        /// The read. No other read of the sender ever has the same number.
         read: ReadId,
     },
     /// Answers [`Message::ReadIndex`].

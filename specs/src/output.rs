@@ -59,7 +59,8 @@ pub enum Output {
     },
     /// So many bytes of entries have been handed to the state machine since a snapshot was last begun
     /// or installed that it is time for the next (rule S1). Whether there is to be one is the owner's
-    /// to say. Said once, and not while a snapshot is being taken.
+    /// to say. Said once, and not while a snapshot is being taken. A driver whose request is refused then
+    /// has to ask again by itself.
     SnapshotDue,
     /// The disk may forget the log's entries up to this index, and snapshots older than the server's:
     /// the snapshot on disk stands for them. It may do so at any later time, or never (rules S1, S4).
@@ -165,17 +166,17 @@ pub enum Output {
         /// Who was to lead.
         to: ServerId,
     },
-    /// These reads may be served as soon as the state machine has applied the log up to the read index,
-    /// and not before (rule C3). A read that this server has not been asked for, or has been answered
-    /// already, is none of the driver's business.
+    /// These reads may be served as soon as the state machine has executed the log up to the read index,
+    /// or was restored from a snapshot that covers it, and not before (rule C3). That the log was handed
+    /// over so far is not enough. Where nothing waits under that number, this means nothing.
     ReadReady {
         /// The reads.
         read: ReadId,
         /// The read index.
         index: LogIndex,
     },
-    /// These reads are certainly not served here: the server does not lead and knows no leader, or
-    /// leads no more (rule C3).
+    /// These reads are not served here: the server knows of no leader, leads no more, or has too many
+    /// waiting (rule C3). What may still come under that number means nothing.
     ReadRefused {
         /// The reads.
         read: ReadId,
@@ -234,13 +235,13 @@ pub enum Refusal {
         /// How many bytes may wait.
         limit: u64,
     },
-    /// Too many reads wait at the leader. Later it may have room.
+    /// Too many reads wait at this leader, its own and those of followers. Later it may have room.
     TooManyReads {
         /// How many may wait.
         limit: u64,
     },
-    /// Leadership is being transferred: nothing is taken until that has succeeded or is given up
-    /// (rule E10).
+    /// Leadership is being transferred: no command and no change of membership is taken until that has
+    /// succeeded or is given up (rule E10).
     TransferUnderWay {
         /// Who is to lead.
         to: ServerId,

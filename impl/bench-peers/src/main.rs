@@ -3,6 +3,7 @@
 //! `README.md` says what is measured and how.
 
 mod callgrind;
+mod catch_up;
 mod cluster;
 mod counting;
 mod kontiki_cluster;
@@ -14,6 +15,7 @@ mod table;
 
 use anyhow::{Context, Result, bail};
 use callgrind::instructions_for_each;
+use catch_up::CatchUp;
 use cluster::Work;
 use counting::Counting;
 use measure::{Peer, Run};
@@ -27,6 +29,8 @@ const USAGE: &str = "\
 bench-peers run PEER WINDOW PROPOSALS    allocations and time for each proposal
 bench-peers instructions PEER WINDOW     instructions for each proposal (needs valgrind)
 bench-peers run-reads PEER WINDOW READS  allocations and time for each linearizable read
+bench-peers catch-up MIB                 a follower caught up by a snapshot of so many MiB, beside a
+                                         plain copy
 bench-peers reads                        the cost of reads, as Markdown (needs valgrind)
 bench-peers table                        all peers, all windows, as Markdown (needs valgrind)
 bench-peers check [PEER]                 whether README.md still says what is measured of a peer,
@@ -49,6 +53,7 @@ fn main() -> Result<()> {
             let instructions = instructions_for_each(peer, Work::Proposals, window)?;
             println!("instructions per proposal {instructions:9.0}");
         }
+        ["catch-up", mib] => print_catch_up(number(mib)?)?,
         ["table"] => print_table(Work::Proposals, &Peer::ALL, &WINDOWS)?,
         ["reads"] => print_table(Work::Reads, &Peer::ALL[..2], &[1, 32, 128])?,
         ["check"] => check(Peer::Kontiki)?,
@@ -62,6 +67,15 @@ fn print_run(peer: Peer, work: Work, window: u64, count: u64) -> Result<()> {
     let run = Run::of(peer, work, window, count)?;
     println!("allocations for each  {:9.3}", run.allocations_for_each());
     println!("nanoseconds for each  {:9.0}", run.nanoseconds_for_each());
+    Ok(())
+}
+
+fn print_catch_up(mib: u64) -> Result<()> {
+    let size = usize::try_from(mib << 20).context("more than this machine can address")?;
+    let CatchUp { copied, caught_up, beyond } = CatchUp::of(size)?;
+    println!("a plain copy            {:9.0} ms", copied.as_secs_f64() * 1e3);
+    println!("a follower is caught up {:9.0} ms", caught_up.as_secs_f64() * 1e3);
+    println!("memory beyond the state {:9.1} MiB", beyond as f64 / f64::from(1 << 20));
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub struct Limits {
     /// disk; at least one proposal may, whatever its size. No-ops and configurations do not count.
     pub uncommitted_bytes: u64,
     /// How many reads may wait at a leader for its majority to confirm it, its own and those that
-    /// followers ask for (rules C3, C5).
+    /// followers ask for (rules C3, C5). Reads that are asked for with one number count as one.
     pub waiting_reads: u64,
     /// The most bytes of entries that the state machine is handed before the driver says that it has
     /// executed them all ([`kontiki_specs::Input::Executed`], rule L8); one entry may be handed over,
@@ -77,7 +77,7 @@ impl Default for Limits {
             window_bytes: 8 << 20,
             command_bytes: 1 << 20,
             uncommitted_bytes: 64 << 20,
-            waiting_reads: 1 << 16,
+            waiting_reads: 4096,
             apply_bytes: 16 << 20,
             recent_bytes: 16 << 20,
         }
