@@ -85,7 +85,7 @@ impl Servers {
         for output in outputs.drain() {
             self.servers[place].store_mut().write(&output);
             if let Some(completion) = completion(&output) {
-                self.messages.push_front((place, completion));
+                self.messages.push_back((place, completion));
             }
             if let Some((to, message)) = self.message(place, output) {
                 let from = ServerId(place as u64 + 1);
