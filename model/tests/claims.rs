@@ -8,7 +8,7 @@ use kontiki_specs::scope::Scope;
 use kontiki_specs::{Claim, ClaimRun, ClaimVerdict, Expectation, Goal, Property, claims};
 
 /// Claims with larger scopes are left to the command.
-const SMALL: u64 = 120_000;
+const SMALL: u64 = 210_000;
 
 fn one_run(scope: &str, mutation: Option<&str>, expects: Expectation) -> Claim {
     let (scope, mutation) = (scope.to_string(), mutation.map(str::to_string));

@@ -5,7 +5,7 @@ use kontiki_model::jobs::{self, Job, Limits};
 use kontiki_specs::scope::{Scope, Suite};
 
 /// Scopes with more states are left to `check --cross-check`.
-const SMALL: u64 = 60_000;
+const SMALL: u64 = 200_000;
 
 #[test]
 fn explorers_agree_on_small_scopes() {

@@ -11,8 +11,8 @@ use super::problem::Invariant;
 use super::state_machine::Content;
 use kontiki_specs::{Input, LogIndex, Output, ReadId, ServerId};
 
-/// The number of every other read at a leader: rounds have numbers of their own, so callers may use
-/// one number for all reads.
+/// The number of every other read at a leader. No driver should use one twice (rule C5), but rounds have
+/// numbers of their own: so a leader answers rightly even then, in the order of asking.
 const SAME: ReadId = ReadId(0);
 
 /// A read of the whole simulation.

@@ -21,9 +21,8 @@ fn without_s3(name: &str, about: &str) -> Result<Director, StoryError> {
     Ok(cluster)
 }
 
-/// S1, which has let go of what S3 lacks, asks S3 how much it has of the snapshot, and sends it the
-/// first chunk, which S3 writes.
-fn first_chunk(cluster: &mut Director) -> Result<(), StoryError> {
+/// S1 lets go of what S3 lacks, and asks S3 how much it has of the snapshot. S3 answers.
+fn ask_s3(cluster: &mut Director) -> Result<(), StoryError> {
     cluster.take_snapshot(1, 2)?;
     cluster.complete_snapshot(1)?;
     cluster.reconnect(3);
@@ -31,7 +30,12 @@ fn first_chunk(cluster: &mut Director) -> Result<(), StoryError> {
     cluster.lose(1, 2)?;
     cluster.deliver(1, 3)?;
     cluster.complete_writes(3)?;
-    cluster.deliver(3, 1)?;
+    cluster.deliver(3, 1)
+}
+
+/// As far as the first chunk, which S3 writes.
+fn first_chunk(cluster: &mut Director) -> Result<(), StoryError> {
+    ask_s3(cluster)?;
     cluster.take_and_write(1, 3)
 }
 
@@ -82,14 +86,7 @@ fn conflict() -> Result<Story, StoryError> {
     cluster.elect(1, &[2])?;
     cluster.propose(1, "x=1")?;
     cluster.settle()?;
-    cluster.take_snapshot(1, 2)?;
-    cluster.complete_snapshot(1)?;
-    cluster.reconnect(3);
-    cluster.heartbeat(1)?;
-    cluster.lose(1, 2)?;
-    cluster.deliver(1, 3)?;
-    cluster.complete_writes(3)?;
-    cluster.deliver(3, 1)?;
+    ask_s3(&mut cluster)?;
     cluster.deliver(1, 3)?;
     // The chunk, and then half of the installation.
     cluster.complete_one_write(3)?;

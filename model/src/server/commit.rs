@@ -59,7 +59,7 @@ impl Step<'_> {
 
     /// L8: what is committed is handed to the state machine, in order and once, as far as there is
     /// room. Nothing else waits for the state machine. What it had applied before a crash it has lost
-    /// with the crash, so entries are handed to it again from the start.
+    /// with the crash, so entries are handed to it again: all that its snapshot does not cover.
     pub(super) fn apply(&mut self) -> Option<Output> {
         let applicable = if self.mutated(Mutation::ApplyBeforeCommit) {
             self.state.log.last_index()
