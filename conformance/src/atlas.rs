@@ -199,6 +199,9 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
     if scope.reads > 0 || scope.follower_reads > 0 {
         inputs.extend([ReadId(0), ReadId(1)].map(|read| Input::Read { read }));
     }
+    if scope.leases {
+        inputs.extend([0, 1, 2, u64::MAX].map(|round| Input::LeaseExpired { round }));
+    }
     let expecting = |change: &MembershipChange, expected| Input::ChangeMembership {
         change: change.clone(),
         expected,

@@ -84,6 +84,7 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
     config.snapshot_bytes = scope.snapshot_bytes.unwrap_or(0);
     config.pre_vote = scope.pre_vote;
     config.leader_contact = scope.leader_contact;
+    config.leases = scope.leases;
     config.check_quorum = scope.check_quorum;
     let beyond = 1 << 40;
     let limits = |entries, bytes: Option<u64>| match memory {

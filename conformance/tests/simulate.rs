@@ -70,6 +70,7 @@ const PARAMETERS: Parameters = Parameters {
     voters: 3,
     pre_vote: true,
     leader_contact: true,
+    leases: None,
     check_quorum: true,
     batch: 2,
     window: 4,

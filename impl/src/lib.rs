@@ -113,6 +113,17 @@
 //! leader without check-quorum that is cut off neither answers nor refuses: so reads need a deadline.
 //! When the server stops or restarts, nothing more is said of the reads that waited.
 //!
+//! *Leases.* With [`core::Config::leases`] a leader answers at once while it has a lease, and a read
+//! costs no message. It has one from when a majority has answered a round of questions
+//! ([`Message::ConfirmLeadership`]), which it also begins with every heartbeat, until the time of that
+//! round is up. The driver says when ([`Input::LeaseExpired`]): of every round, counted from when the
+//! server first put out a question of that round, after no more than *T* (1 - *d*) / (1 + *d*), where *T*
+//! is the minimum election timeout and *d* bounds by what part any server's clock runs fast or slow. It
+//! looks at the clock, and says what is up, before it gives a server a read. Clocks have to go on while a
+//! machine sleeps. A server starts in contact: its driver waits for the minimum election timeout first,
+//! and then gives [`Input::LeaderContactExpired`], as if the start had been word from a leader. All servers
+//! of a cluster have leases on, with the same *T* and *d*, or none has.
+//!
 //! *Weaker reads* ask nobody. Suppose that a client carries an index: that of its last write, or the one
 //! up to which the state machine had executed the log when the client last read, whichever is higher.
 //! It may read from any server whose state machine has executed that much. It sees its own writes, and
@@ -228,7 +239,7 @@ pub use recorder::{Recorder, RecorderError};
 
 pub use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
-    LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output, Payload,
-    ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot,
-    SnapshotId, Term, WaitingRead, WaitingReads,
+    Lease, LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output,
+    Payload, ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId,
+    Snapshot, SnapshotId, Term, WaitingRead, WaitingReads,
 };

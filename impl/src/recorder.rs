@@ -134,6 +134,7 @@ fn scope(config: &Config) -> Result<Scope, RecorderError> {
         chunks: 1,
         kept_entries: config.kept_entries,
         reads: 0,
+        leases: config.leases,
         follower_reads: 0,
         snapshot_bytes: Some(config.snapshot_bytes).filter(|bytes| *bytes > 0),
         snapshot_failures: false,

@@ -44,6 +44,7 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
     let options = Options {
         pre_vote: scope.pre_vote,
         leader_contact: scope.leader_contact,
+        leases: scope.leases,
         check_quorum: scope.check_quorum,
         batch: scope.batch.max(1),
         window: scope.window.max(1),

@@ -2,7 +2,8 @@
 //!
 //! Time never enters a server. What time guarantees is a limit on what may happen when, and those
 //! limits are here: an election timeout is longer than the minimum one, so it cannot come while
-//! leader contact lasts (E8).
+//! leader contact lasts (E8). What else a follower's contact has to outlast is a matter of the whole
+//! cluster (C4, `cluster::promises`).
 
 use crate::server::{RaftServer, Role, ServerState, size_of};
 use bytes::Bytes;
@@ -55,9 +56,12 @@ pub struct Environment {
     pub leader_reads: bool,
     /// How many reads clients ask other servers for. The cluster hands out their numbers.
     pub follower_reads: u64,
-    /// No leader begins more rounds of questions in a term: as many as there are reads. Only a question
-    /// that comes again when it has been answered asks for more.
+    /// No leader begins more rounds of questions in a term: as many as there are reads, and one more where
+    /// heartbeats begin some for a lease. Only a question that comes again when it has been answered asks
+    /// for more.
     pub read_rounds: u64,
+    /// Whether leaders may have leases.
+    pub leases: bool,
     /// Whether state machines are handed so much at a time only, and so say when they have executed
     /// it. Those that are handed everything need not.
     pub executes: bool,
@@ -122,7 +126,10 @@ impl Environment {
             snapshots: scope.snapshots > 0,
             leader_reads: scope.reads > 0,
             follower_reads: scope.follower_reads,
-            read_rounds: scope.reads + scope.follower_reads,
+            read_rounds: scope.reads
+                + scope.follower_reads
+                + u64::from(scope.leases && scope.heartbeats),
+            leases: scope.leases,
             snapshot_failures: scope.snapshot_failures,
             chunks: scope.chunks,
             executes: scope.apply_bytes.is_some(),
@@ -175,6 +182,7 @@ impl Environment {
             events.extend(transfers.map(|to| Input::TransferLeadership { to: *to }));
         }
         events.extend(self.reads(state));
+        events.extend(self.leases_expire(state));
         let room = self.log_limit.0.saturating_sub(state.log.last_index().0);
         events.extend(self.proposals(room.min(server.options.batch)));
         if room > 0 && state.is_leader() {
@@ -207,6 +215,15 @@ impl Environment {
         let of_leader = (self.leader_reads && state.is_leader()).then_some(ReadId(0));
         let of_others = (1..=self.follower_reads).map(ReadId).filter(move |read| !waits(*read));
         of_leader.into_iter().chain(of_others).map(|read| Input::Read { read })
+    }
+
+    /// C4: the time of any round may be up, whether it has given a lease or not.
+    fn leases_expire(&self, state: &ServerState) -> impl Iterator<Item = Input> {
+        let (over, round) = match &state.role {
+            Role::Leader { reads, .. } if self.leases => (reads.lease.over, reads.round),
+            _ => (0, 0),
+        };
+        (over + 1..=round).map(|round| Input::LeaseExpired { round })
     }
 
     /// What clients may propose to a leader that has room for so many commands: one or two at a

@@ -128,6 +128,7 @@ fn input() -> impl Strategy<Value = Option<Input>> {
         1 => Just(Some(Input::DiskStalled)),
         2 => operator().prop_map(Some),
         1 => (0_u64..3).prop_map(|read| Some(Input::Read { read: ReadId(read) })),
+        1 => (0_u64..4).prop_map(|round| Some(Input::LeaseExpired { round })),
         1 => (0_usize..3).prop_map(|count| {
             Some(Input::Propose { commands: vec![Bytes::from_static(b"command"); count] })
         }),
@@ -165,10 +166,13 @@ proptest! {
         pre_vote: bool,
         leader_contact: bool,
         check_quorum: bool,
+        leases: bool,
     ) {
+        let leases = leases && leader_contact;
         let text = format!(
             "servers = 3\nterms = 3\nlog = 3\npre-vote = {pre_vote}\n\
-             leader-contact = {leader_contact}\ncheck-quorum = {check_quorum}"
+             leader-contact = {leader_contact}\ncheck-quorum = {check_quorum}\n\
+             leases = {leases}\nreads = 1"
         );
         let server = servers(&Scope::parse("any", "test", &text).unwrap(), None).remove(0);
         let mut state = server.boot();

@@ -42,6 +42,14 @@ pub enum Input {
         /// The reads. To ask again for the same reads, and no others, use the same number.
         read: ReadId,
     },
+    /// The time is up for the lease that a round gives, whether it has given one or not (rule C4). The
+    /// driver of a leader says so of every round, no later than the minimum election timeout after it first
+    /// put out a [`crate::Message::ConfirmLeadership`] of that round, less what clocks may drift apart in
+    /// that time.
+    LeaseExpired {
+        /// The round. Those before it are over, too.
+        round: u64,
+    },
     /// An operator asks for another membership (rules M1, M5, M6).
     ChangeMembership {
         /// What is to be changed.
@@ -151,6 +159,7 @@ impl fmt::Display for Input {
             }
             Input::Propose { commands } => write!(f, "clients propose {} commands", commands.len()),
             Input::Read { read } => write!(f, "clients ask for {read}"),
+            Input::LeaseExpired { round } => write!(f, "lease of round {round} expires"),
             Input::ChangeMembership { change, expected: None } => {
                 write!(f, "an operator asks: {change}")
             }

@@ -37,7 +37,7 @@ pub use membership_change::{MembershipChange, NotAChange};
 pub use message::{AppendOutcome, Envelope, Message};
 pub use mutations::{MutationRow, mutation_rows};
 pub use observation::{
-    CatchUp, FollowerProgress, Observation, Receiving, ReplicationMode, RoleObservation,
+    CatchUp, FollowerProgress, Lease, Observation, Receiving, ReplicationMode, RoleObservation,
     WaitingRead, WaitingReads,
 };
 pub use output::{Output, Refusal, RoleKind};

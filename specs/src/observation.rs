@@ -111,13 +111,35 @@ pub enum RoleObservation {
 pub struct WaitingReads {
     /// How many rounds of questions there have been in the leader's term.
     pub round: u64,
-    /// Who has answered in the last of them, while reads wait for it.
+    /// Who has answered in the last of them, while it is under way.
     pub confirmed_by: BTreeSet<ServerId>,
-    /// The reads that came before the last round began, in their order. Without any, no round is under
-    /// way.
+    /// The reads that came before the last round began, in their order. Without any, a round is under
+    /// way only for the lease that it may give.
     pub waiting: Vec<WaitingRead>,
     /// The reads that came after, which wait for the next round.
     pub next: Vec<WaitingRead>,
+    /// Whether reads may be answered without a round of their own (rule C4).
+    #[serde(default, skip_serializing_if = "Lease::is_unused")]
+    pub lease: Lease,
+}
+
+/// What a leader knows of its lease (rule C4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Lease {
+    /// The round that the lease is from, while there is one.
+    pub round: Option<u64>,
+    /// No round up to this one can give a lease any more.
+    pub over: u64,
+    /// Whether another server was told to campaign: no round of this term can give a lease any more.
+    pub given_up: bool,
+}
+
+impl Lease {
+    /// Whether nothing has happened to it in the leader's term.
+    pub fn is_unused(&self) -> bool {
+        *self == Lease::default()
+    }
 }
 
 /// Reads that wait at a leader.
@@ -133,8 +155,7 @@ pub struct WaitingRead {
 impl WaitingReads {
     /// Whether nobody has asked for a read in the leader's term.
     pub fn is_unused(&self) -> bool {
-        let WaitingReads { round, confirmed_by, waiting, next } = self;
-        *round == 0 && confirmed_by.is_empty() && waiting.is_empty() && next.is_empty()
+        *self == WaitingReads::default()
     }
 }
 
@@ -241,12 +262,32 @@ impl fmt::Display for WaitingReads {
             let names: Vec<String> = reads.iter().map(|waiting| waiting.to_string()).collect();
             names.join(" and ")
         };
+        if !self.waiting.is_empty() || !self.confirmed_by.is_empty() {
+            write!(f, ", confirmed by {}", names(&self.confirmed_by))?;
+        }
         if !self.waiting.is_empty() {
-            let confirmed_by = names(&self.confirmed_by);
-            write!(f, ", confirmed by {confirmed_by}, for {}", list(&self.waiting))?;
+            write!(f, ", for {}", list(&self.waiting))?;
         }
         if !self.next.is_empty() {
             write!(f, ", next {}", list(&self.next))?;
+        }
+        if !self.lease.is_unused() {
+            write!(f, ", {}", self.lease)?;
+        }
+        Ok(())
+    }
+}
+
+/// As `lease of round 2, rounds up to 1 over`.
+impl fmt::Display for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.round {
+            Some(round) => write!(f, "lease of round {round}")?,
+            None if self.given_up => write!(f, "lease given up")?,
+            None => write!(f, "no lease")?,
+        }
+        if self.over > 0 {
+            write!(f, ", rounds up to {} over", self.over)?;
         }
         Ok(())
     }

@@ -103,6 +103,8 @@ named! {
         NothingLetGoUncovered = "nothing-let-go-uncovered",
         /// A read sees all that was committed anywhere before it began.
         LinearizableReads = "linearizable-reads",
+        /// While a leader has a lease, no server leads in a later term.
+        LeaseExcludesLeaders = "lease-excludes-leaders",
         /// From every state, every majority can elect a leader, commit what its log holds, complete a change of membership, commit a new command, and hand leadership over.
         Recovery = "recovery",
     }
@@ -223,5 +225,17 @@ named! {
         ReadRefused = "read-refused",
         /// A majority has confirmed a leader, and reads wait on until it has committed an entry of its own term.
         ReadWaitsForOwnTerm = "read-waits-for-own-term",
+        /// A leader that has a lease answers a read of its own clients in the step in which it is asked.
+        LeaseRead = "lease-read",
+        /// A leader that has a lease tells another server to campaign, and has none any more.
+        LeaseGivenUp = "lease-given-up",
+        /// A leader that has a lease appends a configuration, and has none any more.
+        LeaseEndsWithChange = "lease-ends-with-change",
+        /// A majority confirms a leader in a round whose time is up, so that it gives no lease.
+        ExpiredRoundConfirmed = "expired-round-confirmed",
+        /// A follower in contact learns of a later term, but not of its leader, and stays in contact.
+        PromiseOutlivesTerm = "promise-outlives-term",
+        /// A server that has started again ignores a request for its vote before it has heard from a leader of its term.
+        PromiseOutlivesRestart = "promise-outlives-restart",
     }
 }

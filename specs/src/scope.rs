@@ -178,6 +178,10 @@ pub struct Scope {
     /// says otherwise (rule S1). More only where there are snapshots.
     #[serde(default)]
     pub kept_entries: u64,
+    /// Whether a leader may answer reads without a round of their own while it has a lease (rule C4). Only
+    /// with `leader-contact`, and where there are reads.
+    #[serde(default)]
+    pub leases: bool,
     /// How many reads clients ask leaders for in all, over the whole cluster, 0 to 7 (rule C3). All have
     /// the same number: a leader makes nothing of it.
     #[serde(default)]

@@ -5,7 +5,7 @@
 //! steps there are, so that a trace cut short is recognised:
 //!
 //! ```text
-//! {"format":"kontiki-trace","version":6,"scope":{...},"mutation":null,"violates":null,"about":"..."}
+//! {"format":"kontiki-trace","version":7,"scope":{...},"mutation":null,"violates":null,"about":"..."}
 //! {"step":1,"server":1,"input":"election-timeout","outputs":[...],"observation":{...}}
 //! {"end":true,"steps":1}
 //! ```
@@ -36,7 +36,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 /// The version of the format that this program writes, and the only one that it reads.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The longest line of a trace, in bytes.
 pub const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;

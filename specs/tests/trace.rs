@@ -94,7 +94,7 @@ fn error_after(change: impl FnOnce(&mut Vec<String>)) -> Result<TraceError, Stri
 fn the_format_is_as_documented() {
     let text = text(&campaigns().unwrap()).unwrap();
     let lines: Vec<_> = text.lines().collect();
-    assert!(lines[0].starts_with(r#"{"format":"kontiki-trace","version":6,"scope":{"name":"#));
+    assert!(lines[0].starts_with(r#"{"format":"kontiki-trace","version":7,"scope":{"name":"#));
     assert!(lines[0].ends_with(
         r#""mutation":null,"violates":"election-safety","about":"every server campaigns"}"#
     ));
@@ -212,7 +212,7 @@ fn errors_say_the_line_and_what_to_do() {
         ),
         (
             |lines| lines[0] = r#"{"format":"kontiki-trace","version":1,"new":1}"#.to_string(),
-            &["trace:1: the trace has version 1, and this program reads version 6", "again"],
+            &["trace:1: the trace has version 1, and this program reads version 7", "again"],
         ),
         (
             |lines| lines[0] = lines[0].replace("election-safety", "safety"),

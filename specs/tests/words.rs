@@ -1,7 +1,7 @@
 //! What a server shows, in words.
 
 use kontiki_specs::{
-    CatchUp, FollowerProgress, LogIndex, ReadId, ReplicationMode, RoleObservation, ServerId,
+    CatchUp, FollowerProgress, Lease, LogIndex, ReadId, ReplicationMode, RoleObservation, ServerId,
     WaitingRead, WaitingReads,
 };
 use std::collections::BTreeMap;
@@ -58,11 +58,12 @@ fn leaders() {
             confirmed_by: [S2].into(),
             waiting: vec![WaitingRead { read: ReadId(1), asked_by: None }],
             next: vec![WaitingRead { read: ReadId(3), asked_by: Some(S3) }],
+            lease: Lease { round: Some(1), over: 0, given_up: false },
         },
     };
     let words = "a leader: S2 matches up to 3, next 4, probed; \
         S3 matches up to 3, next 4, pipelined; heard S2 and S3; handing over to S3; \
-        read round 2, confirmed by S2, for read 1, next read 3 of S3";
+        read round 2, confirmed by S2, for read 1, next read 3 of S3, lease of round 1";
     assert_eq!(leader.to_string(), words);
 }
 

@@ -43,6 +43,12 @@ pub enum Action {
     /// An election timer runs out. Time does not allow it to a server in leader contact (rule E8),
     /// and a leader has no such timer.
     ElectionTimeout(ServerId),
+    /// Nothing happens for a while, where leases depend on clocks (rule C4). Any other action takes as
+    /// long as one.
+    Wait {
+        /// How many actions could have happened meanwhile.
+        actions: u64,
+    },
     /// A heartbeat timer runs out.
     HeartbeatTimeout(ServerId),
     /// A follower has not heard from its leader for the minimum election timeout.
@@ -209,6 +215,9 @@ impl fmt::Display for Action {
                 write!(f, "message {nth} from {from} to {to} is lost")
             }
             Action::ElectionTimeout(server) => write!(f, "{server}: election timeout"),
+            Action::Wait { actions } => {
+                write!(f, "nothing happens for the time of {actions} actions")
+            }
             Action::HeartbeatTimeout(server) => write!(f, "{server}: heartbeat timeout"),
             Action::LeaderContactExpired(server) => write!(f, "{server}: leader contact expires"),
             Action::QuorumContactExpired(server) => write!(f, "{server}: quorum contact expires"),

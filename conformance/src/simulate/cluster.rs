@@ -5,6 +5,7 @@ mod step;
 mod view;
 
 use super::action::{Action, Expected, SnapshotOf};
+use super::clocks::Clocks;
 use super::exercised::Exercised;
 use super::invariants::Invariants;
 use super::network::Network;
@@ -28,6 +29,7 @@ pub struct SimulatedCluster {
     parameters: Parameters,
     servers: Vec<SimulatedServer>,
     network: Network,
+    clocks: Option<Clocks>,
     invariants: Invariants,
     clients: Clients,
     exercised: Exercised,
@@ -66,6 +68,7 @@ impl SimulatedCluster {
         }
         Ok(SimulatedCluster {
             network: Network::new(parameters.servers),
+            clocks: Clocks::new(&parameters),
             invariants: Invariants::new(&parameters),
             clients: Clients::default(),
             servers: all,
@@ -115,7 +118,14 @@ impl SimulatedCluster {
     /// # Errors
     /// What is wrong afterwards. The cluster is of no use then.
     pub fn apply(&mut self, action: &Action) -> Result<(), Box<Problem>> {
+        if let Some(clocks) = &mut self.clocks {
+            clocks.pass(match *action {
+                Action::Wait { actions } => actions,
+                _ => 1,
+            });
+        }
         match *action {
+            Action::Wait { .. } => Ok(()),
             Action::Deliver { from, to, nth } => match self.network.take(from, to, nth) {
                 Some(message) => self.deliver(from, to, nth, message),
                 None => Ok(()),
@@ -135,10 +145,10 @@ impl SimulatedCluster {
                 self.step(server, Input::ElectionTimeout)
             }
             Action::HeartbeatTimeout(server) => self.step(server, Input::HeartbeatTimeout),
-            Action::LeaderContactExpired(server) if self.has_leader_contact(server) => {
+            Action::LeaderContactExpired(server) if self.contact_may_expire(server) => {
                 self.step(server, Input::LeaderContactExpired)
             }
-            Action::QuorumContactExpired(server) => self.step(server, Input::QuorumContactExpired),
+            Action::QuorumContactExpired(server) => self.check_quorum(server),
             Action::ElectionTimeout(_) | Action::LeaderContactExpired(_) => Ok(()),
             Action::Propose { server, commands, bytes } => self.propose(server, commands, bytes),
             Action::Read { server, reads } => (0..reads).try_for_each(|_| self.read(server)),
@@ -202,6 +212,14 @@ impl SimulatedCluster {
     ) -> Result<(), Box<Problem>> {
         self.exercised.overtakings += u64::from(nth > 0);
         self.step(to, Input::Deliver { from, message })
+    }
+
+    fn check_quorum(&mut self, server: ServerId) -> Result<(), Box<Problem>> {
+        let is_time = match (&mut self.clocks, place(server)) {
+            (Some(clocks), Some(at)) => clocks.checks_quorum(at),
+            _ => true,
+        };
+        if is_time { self.step(server, Input::QuorumContactExpired) } else { Ok(()) }
     }
 
     fn propose(&mut self, server: ServerId, commands: u64, bytes: u64) -> Result<(), Box<Problem>> {
@@ -292,6 +310,9 @@ impl SimulatedCluster {
         }
         one.implementation = started;
         one.up = true;
+        if let (Some(clocks), Some(at)) = (&mut self.clocks, place(server)) {
+            clocks.starts(at);
+        }
         Ok(())
     }
 

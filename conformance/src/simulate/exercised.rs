@@ -155,6 +155,14 @@ counts! {
     reads_applied_later = "reads that waited until the read index was applied",
     /// Rounds that counted for more than one read.
     rounds_shared = "rounds that reads shared",
+    /// Reads of its own clients that a leader answered at once by its lease (rule C4).
+    reads_by_lease = "reads answered by lease",
+    /// Leases that ended though their leaders led on: the time was up, another was told to campaign, or a
+    /// configuration was appended.
+    leases_ended = "leases that ended",
+    /// Requests for votes that were ignored by servers that have not heard from a leader of their term:
+    /// they have just started, or had heard from the leader of an earlier one (rule C4).
+    promises_kept = "requests for votes ignored for an earlier promise",
     /// Reads that were refused.
     reads_refused = "reads refused",
     /// Reads that were asked for again.
@@ -180,6 +188,18 @@ impl Exercised {
         self.note_request(taken);
         self.note_snapshots(taken, raft);
         self.rounds_shared += u64::from(taken.in_round > 1 && outputs.iter().any(answers_read));
+        let by_lease = taken.had_lease
+            && matches!(taken.input, Input::Read { .. })
+            && outputs.iter().any(answers_read);
+        self.reads_by_lease += u64::from(by_lease);
+        let asked_for_vote = matches!(
+            taken.input,
+            Input::Deliver { message: Message::RequestVote { transfer: false, .. }, .. }
+        );
+        let keeps_promise = raft.has_leader_contact() && raft.leader().is_none();
+        self.promises_kept += u64::from(asked_for_vote && keeps_promise && outputs.is_empty());
+        let leads_on = raft.role() == RoleKind::Leader;
+        self.leases_ended += u64::from(taken.had_lease && !taken.has_lease && leads_on);
         for output in outputs {
             match output {
                 Output::RoleChanged { role: after } => {

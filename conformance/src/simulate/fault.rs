@@ -22,6 +22,9 @@ pub enum Fault {
     ReadsBeforeApplied,
     /// A read is kept in mind when it was refused, and served when an answer comes (rule C3).
     AnswersWhatWasRefused,
+    /// The clock stands still while the server leads, as if its machine slept: leases outlive promises
+    /// (rule C4).
+    ClockStopsWhileLeading,
     /// The disk makes a mistake.
     Disk(DiskHabit),
 }
@@ -75,6 +78,15 @@ mod tests {
         ] {
             assert_eq!(found(fault), Kind::Broken(invariant), "{fault:?}");
         }
+    }
+
+    /// Within the bound nothing is found: any other run of a simulation shows that.
+    #[test]
+    fn a_clock_beyond_the_bound_is_found() {
+        assert_eq!(
+            found(Fault::ClockStopsWhileLeading),
+            Kind::Broken(Invariant::LinearizableReads)
+        );
     }
 
     #[test]

@@ -200,12 +200,15 @@ fn hands_over(cluster: &mut SimulatedCluster, leader: ServerId) -> Result<(), Bo
 /// Followers notice that they hear from no leader, and leaders whom a majority does not answer
 /// notice that: at the second look, as they may have been answered before the first.
 fn contact_expires(cluster: &mut SimulatedCluster) -> Result<(), Box<Problem>> {
+    let timeout = cluster.parameters().leases.map_or(0, |clocks| clocks.timeout);
     for _ in 0..2 {
+        cluster.apply(&Action::Wait { actions: 2 * timeout })?;
         for server in cluster.ids() {
             cluster.apply(&Action::QuorumContactExpired(server))?;
         }
         heartbeats(cluster)?;
     }
+    cluster.apply(&Action::Wait { actions: 2 * timeout })?;
     for server in cluster.ids() {
         cluster.apply(&Action::LeaderContactExpired(server))?;
     }

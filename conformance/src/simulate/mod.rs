@@ -9,6 +9,7 @@
 //! that goes wrong is shrunk to few actions.
 
 mod action;
+mod clocks;
 mod cluster;
 mod exercised;
 mod fault;
@@ -31,6 +32,7 @@ mod state_machine;
 mod taken;
 
 pub use action::{Action, Expected, SnapshotOf};
+pub use clocks::ClockParameters;
 pub use cluster::SimulatedCluster;
 pub use exercised::Exercised;
 pub use fault::Fault;

@@ -1,5 +1,6 @@
 //! What a run draws from its seed before it begins.
 
+use super::clocks::ClockParameters;
 use super::fault::Fault;
 use crate::implementation::{DiskHabit, Memory};
 use kontiki_specs::scope::{Disk, Scope};
@@ -20,6 +21,9 @@ pub struct Parameters {
     pub pre_vote: bool,
     /// Rule E8.
     pub leader_contact: bool,
+    /// Rule C4: what the clocks are like that leases depend on, if there are leases. Only with leader
+    /// contact.
+    pub leases: Option<ClockParameters>,
     /// Rule E9. Where membership changes, E8 needs it: a leader does not send to servers that it
     /// has taken out, so it may never hear that these have helped to elect another; in contact with
     /// itself, it would ignore all requests for its vote, and the cluster may need that.
@@ -103,8 +107,10 @@ impl Parameters {
         let (batch_bytes, window_bytes) = (one_of(BYTES, random), one_of(BYTES, random));
         let catch_up_rounds = one_of(ROUNDS, random);
         let leader_contact = random.random_ratio(3, 4);
+        let leases = leader_contact && random.random();
         Parameters {
             servers,
+            leases: leases.then(|| ClockParameters::draw(random)),
             voters: if random.random() { servers } else { random.random_range(1..=servers) },
             batch,
             window,
@@ -149,6 +155,7 @@ impl Parameters {
             voters: servers,
             pre_vote: true,
             leader_contact: true,
+            leases: None,
             check_quorum: true,
             batch: 2,
             window: 4,
@@ -173,6 +180,7 @@ impl Parameters {
             Property::CutOffRaisesNoTerm,
             Property::LeaderHasMajority,
             Property::CaughtUpInTime,
+            Property::LeaseExcludesLeaders,
             Property::PromotedWhenCaughtUp,
         ];
         let always = |property: &Property| !needs_a_rule.contains(property);
@@ -205,6 +213,7 @@ impl Parameters {
             chunks: 7,
             kept_entries: self.kept_entries,
             reads: 7,
+            leases: self.leases.is_some(),
             follower_reads: 7,
             snapshot_bytes: None,
             snapshot_failures: false,
@@ -226,13 +235,17 @@ impl fmt::Display for Parameters {
         };
         write!(
             f,
-            "{} servers, {} of them voters at first, pre-vote {}, leader contact {}, check-quorum {}, \
-             batch {}{}, window {}{}, {} catch-up rounds, {} memory, snapshots {}, \
+            "{} servers, {} of them voters at first, pre-vote {}, leader contact {}, leases {}, \
+             check-quorum {}, batch {}{}, window {}{}, {} catch-up rounds, {} memory, snapshots {}, \
              {} entries kept, chunks of {} bytes, {} disks, {}{}",
             self.servers,
             self.voters,
             on(self.pre_vote),
             on(self.leader_contact),
+            self.leases.map_or("off".to_string(), |clocks| {
+                let ClockParameters { timeout, drift, .. } = clocks;
+                format!("by clocks within {drift}/1000 and a timeout of {timeout} actions")
+            }),
             on(self.check_quorum),
             self.batch,
             in_bytes(self.batch_bytes),

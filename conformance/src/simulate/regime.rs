@@ -28,10 +28,11 @@ pub(super) enum Class {
     DiskStalls,
     TakeSnapshot,
     CompleteSnapshot,
+    Wait,
 }
 
 impl Class {
-    pub(super) const ALL: [Class; 19] = [
+    pub(super) const ALL: [Class; 20] = [
         Class::Deliver,
         Class::Duplicate,
         Class::Drop,
@@ -51,6 +52,7 @@ impl Class {
         Class::DiskStalls,
         Class::TakeSnapshot,
         Class::CompleteSnapshot,
+        Class::Wait,
     ];
 }
 
@@ -96,16 +98,16 @@ pub(super) enum Partition {
 }
 
 /// Weights in the order of [`Class::ALL`].
-const CALM: [u32; 19] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 2, 1, 0, 2, 15, 1, 2, 0, 6, 10];
-const LOSSY: [u32; 19] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 12, 24, 0, 2, 10, 1, 2, 0, 6, 10];
-const SLOW_DISKS: [u32; 19] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 4, 6, 1, 2, 15, 1, 2, 3, 6, 2];
-const CRASHING: [u32; 19] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 3, 3, 2, 6, 15, 1, 2, 1, 6, 6];
-const ELECTIONS: [u32; 19] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 3, 2, 1, 2, 10, 4, 4, 1, 5, 6];
-const CONTEST: [u32; 19] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 2, 2, 1, 4, 20, 4, 4, 2, 6, 4];
-const STORM: [u32; 19] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 3, 3, 2, 5, 12, 3, 4, 2, 6, 6];
+const CALM: [u32; 20] = [100, 0, 0, 60, 8, 1, 1, 1, 5, 2, 1, 0, 2, 15, 1, 2, 0, 6, 10, 1];
+const LOSSY: [u32; 20] = [100, 15, 20, 50, 10, 2, 2, 2, 5, 12, 24, 0, 2, 10, 1, 2, 0, 6, 10, 1];
+const SLOW_DISKS: [u32; 20] = [100, 2, 2, 8, 8, 2, 2, 1, 6, 4, 6, 1, 2, 15, 1, 2, 3, 6, 2, 1];
+const CRASHING: [u32; 20] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 3, 3, 2, 6, 15, 1, 2, 1, 6, 6, 2];
+const ELECTIONS: [u32; 20] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 3, 2, 1, 2, 10, 4, 4, 1, 5, 6, 4];
+const CONTEST: [u32; 20] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 2, 2, 1, 4, 20, 4, 4, 2, 6, 4, 3];
+const STORM: [u32; 20] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 3, 3, 2, 5, 12, 3, 4, 2, 6, 6, 2];
 
 impl Regime {
-    fn of(weights: [u32; 19], order: Order, partition: Partition) -> Regime {
+    fn of(weights: [u32; 20], order: Order, partition: Partition) -> Regime {
         Regime { weights, total: weights.iter().sum(), order, partition }
     }
 

@@ -142,8 +142,9 @@ impl Schedule {
             Class::Heartbeat => self
                 .server(|server| cluster.is_leader(server), |rates| rates.heartbeat)
                 .map(Action::HeartbeatTimeout),
+            Class::Wait => self.wait(cluster),
             Class::ContactExpires => self
-                .server(|server| cluster.has_leader_contact(server), |rates| rates.contact)
+                .server(|server| cluster.contact_may_expire(server), |rates| rates.contact)
                 .map(Action::LeaderContactExpired),
             Class::Election => self
                 .server(|server| cluster.may_time_out(server), |rates| rates.election)
@@ -162,6 +163,12 @@ impl Schedule {
                 .server(|server| cluster.is_handing_over(server), |rates| rates.election)
                 .map(Action::TransferExpired),
         }
+    }
+
+    /// Time matters to leases only.
+    fn wait(&mut self, cluster: &SimulatedCluster) -> Option<Action> {
+        let timeout = cluster.parameters().leases?.timeout;
+        Some(Action::Wait { actions: self.random.random_range(1..=timeout) })
     }
 
     /// One of the servers of which `applies` is true, by their rates.

@@ -24,6 +24,10 @@ pub(super) struct Taken<'a> {
     pub(super) was_taking: bool,
     /// How many reads its round of questions under way counted for before (rule C3).
     pub(super) in_round: usize,
+    /// Whether it had a lease before (rule C4).
+    pub(super) had_lease: bool,
+    /// Whether it has one afterwards.
+    pub(super) has_lease: bool,
     pub(super) input: &'a Input,
     pub(super) outputs: &'a [Output],
     /// What its state machine came to by each snapshot that it was restored from, and each entry that

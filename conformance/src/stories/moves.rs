@@ -64,6 +64,11 @@ impl Director {
         self.happen(ServerId(server), Input::Read { read: ReadId(read) })
     }
 
+    /// The time of a leader's round of questions is up (rule C4).
+    pub fn lease_expires(&mut self, leader: u64, round: u64) -> Result<(), StoryError> {
+        self.timer(leader, Input::LeaseExpired { round })
+    }
+
     /// The owner of a server asks for a snapshot of what is applied up to an index; the server may
     /// refuse it.
     pub fn take_snapshot(&mut self, server: u64, index: u64) -> Result<(), StoryError> {

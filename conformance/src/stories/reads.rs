@@ -1,16 +1,19 @@
-//! Reads without a log write (rules C3, C5).
+//! Reads without a log write (rules C3 to C5).
 
 use super::{Director, Story, StoryError};
 
 /// One story for each thing that a read may have to wait for.
 pub(super) fn all() -> Result<Vec<Story>, StoryError> {
-    Ok(vec![refused()?, asked_again()?, own_term()?])
+    Ok(vec![refused()?, asked_again()?, own_term()?, lease()?])
 }
 
 /// S1 leads three servers in term 1, and all have applied its no-op and a command.
 fn three(name: &str, about: &str, reads: &str) -> Result<Director, StoryError> {
     let scope = format!("servers = 3\nterms = 2\nlog = 4\n{reads}");
-    let mut cluster = Director::new(name, about, &scope)?;
+    led_by_s1(Director::new(name, about, &scope)?)
+}
+
+fn led_by_s1(mut cluster: Director) -> Result<Director, StoryError> {
     cluster.elect(1, &[2])?;
     cluster.settle()?;
     cluster.propose(1, "x=1")?;
@@ -63,6 +66,32 @@ fn asked_again() -> Result<Story, StoryError> {
     cluster.read(3, 1)?;
     cluster.settle()?;
     cluster.announce_commit(2)?;
+    Ok(cluster.finish())
+}
+
+fn lease() -> Result<Story, StoryError> {
+    let about = "S1 has a lease by a round of questions, and answers two reads at once, one of them for S3. \
+                 Then it is cut off. The time of the round is up before contact ends at the others, which \
+                 elect S2. S1 still takes itself for the leader, but has no lease: the next read waits.";
+    let scope = "servers = 3\nterms = 2\nlog = 4\nleader-contact = true\nleases = true\nreads = 3\n\
+                 follower-reads = 1";
+    let mut cluster = Director::new("read-by-lease", about, scope)?;
+    // Who starts is in contact.
+    (1..=3).try_for_each(|server| cluster.contact_expires(server))?;
+    // The commit is announced with a heartbeat, and the heartbeat begins a round.
+    let mut cluster = led_by_s1(cluster)?;
+    cluster.read(1, 1)?;
+    cluster.read(3, 2)?;
+    cluster.settle()?;
+    cluster.cut_off(1);
+    cluster.lease_expires(1, 1)?;
+    cluster.contact_expires(2)?;
+    cluster.contact_expires(3)?;
+    cluster.elect(2, &[3])?;
+    cluster.settle()?;
+    cluster.propose(2, "x=2")?;
+    cluster.settle()?;
+    cluster.read(1, 3)?;
     Ok(cluster.finish())
 }
 

@@ -76,3 +76,17 @@ fn read_own_term() {
     assert_ne!(confirmed, answered);
     assert_one_log(&story, &[1, 2]);
 }
+
+#[test]
+fn read_by_lease() {
+    let story = story("read-by-lease");
+    // One read at once, in the step that asks for it; the last of three waits and is not answered.
+    assert_eq!(answers(&story, 1), [(ready(1, 2), LogIndex(2))]);
+    assert_eq!(answers(&story, 3), [(ready(2, 2), LogIndex(2))]);
+    let asked = steps(&story, 1).filter(|step| matches!(step.input, Input::Read { .. }));
+    let outputs: Vec<_> = asked.map(|step| step.outputs.clone()).collect();
+    assert_eq!(outputs[0], [ready(1, 2)]);
+    assert!(leads(last(&story, 1)) && leads(last(&story, 2)));
+    // S2 has committed what the last read would have missed.
+    assert_eq!(last(&story, 2).commit_index, LogIndex(4));
+}

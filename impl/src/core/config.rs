@@ -21,6 +21,10 @@ pub struct Config {
     pub pre_vote: bool,
     /// In contact with a leader, ignore requests for votes (rule E8). On unless changed.
     pub leader_contact: bool,
+    /// A leader answers reads at once while it has a lease (rule C4). Off unless changed: it is correct
+    /// only if the driver keeps to what the crate's documentation says of clocks, at every server of the
+    /// cluster, so all have it on or none. Needs `leader_contact`.
+    pub leases: bool,
     /// A leader without a majority steps down (rule E9). On unless changed.
     pub check_quorum: bool,
     /// In how many rounds a learner must catch up before it may become a voter (rule M5); 10 unless
@@ -93,6 +97,7 @@ impl Config {
             incarnation: 0,
             pre_vote: true,
             leader_contact: true,
+            leases: false,
             check_quorum: true,
             catch_up_rounds: 10,
             kept_entries: 1024,
@@ -118,6 +123,9 @@ impl Config {
             if let Some(server) = bootstrap.voters.intersection(&bootstrap.learners).next() {
                 return Err(ConfigError::LearnerIsVoter { server: *server });
             }
+        }
+        if self.leases && !self.leader_contact {
+            return Err(ConfigError::LeasesWithoutContact);
         }
         let limits = &self.limits;
         let at_least_one = [
@@ -152,6 +160,9 @@ pub enum ConfigError {
         /// The server.
         server: ServerId,
     },
+    /// Leases, without what followers promise by.
+    #[error("leases is set, but leader_contact is not: set both, or leave leases out")]
+    LeasesWithoutContact,
     /// A limit that lets nothing through.
     #[error("the limit {name} is 0: set it to at least 1")]
     ZeroLimit {

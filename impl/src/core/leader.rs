@@ -74,7 +74,7 @@ impl<S: LogStore> Raft<S> {
             progress.heartbeat(sender);
             Ok(())
         })?;
-        self.ask_who_confirms(outputs);
+        self.renew_lease(outputs);
         self.tell_to_campaign(outputs);
         Ok(())
     }

@@ -108,6 +108,7 @@ impl<S: LogStore> Raft<S> {
             leader.unsettled.push_proposed(&entries);
         }
         self.append(entries, outputs);
+        self.configuration_ends_lease();
         // E9: who has only just become a member counts as heard in the quorum check that is next.
         let new = self.follow_members(index, self.config.check_quorum);
         self.for_each_follower(outputs, |progress, sender| match progress.mode {

@@ -16,6 +16,7 @@ mod follower;
 mod install;
 mod invariants;
 mod leader;
+mod lease;
 mod log;
 mod membership;
 mod notices;
@@ -95,7 +96,7 @@ impl<S: LogStore> Raft<S> {
         let start = start::read(&config, &mut store)?;
         let disk = start.disk();
         let Start { hard_state, log, configurations, snapshots, .. } = start;
-        let covered = snapshots.last().index;
+        let (covered, leases) = (snapshots.last().index, config.leases);
         Ok(Raft {
             config,
             configurations,
@@ -107,7 +108,7 @@ impl<S: LogStore> Raft<S> {
             commit_index: covered,
             applied_index: covered,
             unexecuted_bytes: 0,
-            role: Role::Follower(Follower::default()),
+            role: Self::first_role(leases),
             unanswered_reads: None,
             told: Standing::at_start(hard_state.term),
             stopped: false,
@@ -131,6 +132,7 @@ impl<S: LogStore> Raft<S> {
                 self.unexecuted_bytes = 0;
                 return Ok(());
             }
+            Input::Read { read } if self.answer_at_once(read, outputs) => return Ok(()),
             _ => self.screen(&input)?,
         }
         let mark = outputs.mark();
@@ -156,6 +158,7 @@ impl<S: LogStore> Raft<S> {
                 return self.change_membership(change, *expected, outputs);
             }
             Input::TransferLeadership { to } => self.transfer_leadership(*to, outputs),
+            Input::LeaseExpired { round } => self.lease_expired(*round),
             Input::TransferExpired => self.transfer_expired(outputs),
             Input::Read { read } => self.read(*read, outputs),
             Input::ElectionTimeout => self.election_timeout(outputs),
@@ -216,6 +219,7 @@ impl<S: LogStore> Raft<S> {
         self.commit_index = self.snapshots.last().index;
         self.applied_index = self.commit_index;
         self.unexecuted_bytes = 0;
+        self.role = Self::first_role(self.config.leases);
         self.told = self.standing();
         self.stopped = false;
         Ok(())

@@ -1,6 +1,7 @@
 //! Reads without a log write (rules C3, C5).
 
 use super::Raft;
+use super::lease::{begin_round, round_is_under_way, take_lease};
 use super::outputs::Outputs;
 use super::quorum::is_quorum;
 use super::role::{Follower, Leader, Role};
@@ -46,10 +47,13 @@ impl<S: LogStore> Raft<S> {
 
     /// C3: a round counts for the reads that came before it. One is under way at a time.
     fn begin_read_round(&mut self, outputs: &mut Outputs) {
+        if self.may_answer_at_once() {
+            return; // At the end of the step.
+        }
         let Role::Leader(Leader { reads, .. }) = &mut self.role else { return };
         if reads.waiting.is_empty() && !reads.next.is_empty() {
             mem::swap(&mut reads.waiting, &mut reads.next);
-            reads.round += 1;
+            begin_round(reads);
             self.ask_who_confirms(outputs);
         }
     }
@@ -57,7 +61,7 @@ impl<S: LogStore> Raft<S> {
     /// C3: asks whoever has not answered in the round under way.
     pub(super) fn ask_who_confirms(&self, outputs: &mut Outputs) {
         let Role::Leader(Leader { reads, followers, .. }) = &self.role else { return };
-        if reads.waiting.is_empty() {
+        if !round_is_under_way(reads, self.config.leases) {
             return;
         }
         let (term, round) = (self.hard_state.term, reads.round);
@@ -84,43 +88,73 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn leadership_confirmed(&mut self, follower: ServerId, round: u64) {
         if let Role::Leader(Leader { reads, .. }) = &mut self.role
             && reads.round == round
-            && !reads.waiting.is_empty()
+            && round_is_under_way(reads, self.config.leases)
         {
             reads.confirmed_by.insert(follower);
         }
     }
 
-    /// C3: answers what waits for the round under way, when a quorum has confirmed this leader and it
-    /// has committed an entry of its own term; and begins the next round.
+    /// C3, C4: takes the lease that a quorum's answers give, answers the reads that may be answered, and
+    /// begins the next round.
     #[inline]
     pub(super) fn answer_reads(&mut self, outputs: &mut Outputs) {
         if let Role::Leader(Leader { reads, .. }) = &self.role
-            && !reads.waiting.is_empty()
+            && (round_is_under_way(reads, self.config.leases) || !reads.next.is_empty())
         {
             self.answer_waiting_reads(outputs);
         }
     }
 
     fn answer_waiting_reads(&mut self, outputs: &mut Outputs) {
-        let (term, index) = (self.hard_state.term, self.commit_index);
-        while self.own_term_is_committed()
-            && let Role::Leader(Leader { reads, .. }) = &mut self.role
-            && !reads.waiting.is_empty()
-            && is_quorum(self.configurations.newest(), |server| {
-                server == self.config.id || reads.confirmed_by.contains(&server)
-            })
-        {
-            reads.confirmed_by.clear();
-            for WaitingRead { read, asked_by } in reads.waiting.drain(..) {
-                outputs.push(match asked_by {
-                    None => Output::ReadReady { read, index },
-                    Some(to) => {
-                        Output::Send { to, message: Message::ReadIndexReply { term, read, index } }
-                    }
-                });
+        loop {
+            let confirmed = self.is_confirmed();
+            let knows_all = self.own_term_is_committed();
+            let Role::Leader(Leader { reads, .. }) = &mut self.role else { return };
+            if confirmed && self.config.leases {
+                take_lease(reads);
+            }
+            let at_once = knows_all && reads.lease.round.is_some();
+            if !(at_once || knows_all && confirmed) {
+                return;
+            }
+            let mut answered = mem::take(&mut reads.waiting);
+            if at_once {
+                answered.append(&mut reads.next);
+            }
+            if answered.is_empty() {
+                return;
+            }
+            if confirmed {
+                reads.confirmed_by.clear();
+            }
+            self.answer(&answered, outputs);
+            answered.clear();
+            if let Role::Leader(Leader { reads, .. }) = &mut self.role {
+                reads.waiting = answered; // Its memory is used again.
             }
             self.begin_read_round(outputs);
         }
+    }
+
+    fn answer(&self, reads: &[WaitingRead], outputs: &mut Outputs) {
+        let (term, index) = (self.hard_state.term, self.commit_index);
+        for WaitingRead { read, asked_by } in reads.iter().copied() {
+            outputs.push(match asked_by {
+                None => Output::ReadReady { read, index },
+                Some(to) => {
+                    Output::Send { to, message: Message::ReadIndexReply { term, read, index } }
+                }
+            });
+        }
+    }
+
+    /// C3: whether a quorum has answered in the round under way, this leader counted.
+    fn is_confirmed(&self) -> bool {
+        let Role::Leader(Leader { reads, .. }) = &self.role else { return false };
+        round_is_under_way(reads, self.config.leases)
+            && is_quorum(self.configurations.newest(), |server| {
+                server == self.config.id || reads.confirmed_by.contains(&server)
+            })
     }
 
     /// C5: the leader's answer, for the driver, who knows whether anybody waits for it.

@@ -45,7 +45,7 @@ impl<S: LogStore> Raft<S> {
     /// E6: a follower in a later term, whose vote is free.
     fn adopt_later_term(&mut self, term: Term) {
         self.hard_state = HardState { term, vote: None };
-        self.become_follower();
+        self.follow_in_later_term();
     }
 
     fn receive_in_term(

@@ -36,6 +36,7 @@ impl<S: LogStore> Raft<S> {
         let progress = leader.followers.iter().find(|progress| progress.id == to);
         if progress.is_some_and(|progress| progress.match_index == last_index) {
             self.send(to, Message::TimeoutNow { term: self.hard_state.term }, outputs);
+            self.give_up_lease();
         }
     }
 

@@ -195,6 +195,7 @@ fn input() -> impl Strategy<Value = Input> {
         2 => vec(0_usize..300, 0..5).prop_map(|sizes| crate::support::propose(&sizes)),
         3 => index().prop_map(|index| Input::TakeSnapshot { index }),
         2 => number().prop_map(|read| Input::Read { read: ReadId(read) }),
+        1 => number().prop_map(|round| Input::LeaseExpired { round }),
         1 => index().prop_map(|index| Input::Executed { index }),
         1 => (term(), option::of(0_u64..4)).prop_map(|(term, vote)| {
             Input::HardStateWritten { incarnation: 0, term, vote: vote.map(ServerId) }
@@ -221,6 +222,7 @@ fn config() -> impl Strategy<Value = Config> {
         config.catch_up_rounds = limits.0 - 1;
         config.kept_entries = limits.1 - 1;
         (config.pre_vote, config.leader_contact, config.check_quorum) = switches;
+        config.leases = config.leader_contact && limits.0 == 3;
         config.limits.batch_entries = limits.0;
         config.limits.window_entries = limits.1;
         config.limits.batch_bytes = limits.2;

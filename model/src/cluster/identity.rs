@@ -24,9 +24,12 @@ pub(super) fn keys(tables: &Tables, history: &History, state: &State, step: u64)
         let hashes = |number: &StateNumber| tables.states[*number as usize].hashes[place];
         let servers = state.servers.iter().map(hashes).fold(0, u128::wrapping_add);
         let changes = u128::from(renaming.changes_made(state.counts.changes));
-        let reads = match &state.reads[..] {
-            [] => 0,
-            reads => wide_hash(&renaming.open_reads(reads)),
+        let reads = match (&state.reads[..], &state.promises[..]) {
+            ([], []) => 0,
+            (reads, []) => wide_hash(&renaming.open_reads(reads)),
+            (reads, promises) => {
+                wide_hash(&(renaming.open_reads(reads), renaming.promises(promises)))
+            }
         };
         (mix(servers, history[place]), changes, reads)
     });

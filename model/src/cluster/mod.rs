@@ -14,6 +14,7 @@ mod hashes;
 mod histories;
 mod identity;
 mod numbers;
+mod promises;
 mod queries;
 mod rank;
 mod reads;

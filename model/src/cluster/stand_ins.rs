@@ -302,6 +302,7 @@ impl<'a> StandIns<'a> {
         let Disk { snapshot, receiving, .. } = state.disk.clone();
         let disk = Disk { term, vote: None, log: state.log.clone(), snapshot, receiving };
         let mut follower = self.tables.server(state.id).recover(disk, state.incarnation);
+        follower.role = Role::FOLLOWER;
         follower.configuration = Arc::clone(&state.configuration);
         follower.configuration_index = state.configuration_index;
         if !self.may_ever_vote(state.id) {

@@ -2,6 +2,7 @@
 
 use super::bounds::Counts;
 use super::numbers::{HistoryNumber, MessageNumber, StateNumber};
+use super::promises::Promises;
 use super::reads::OpenReads;
 use crate::properties::{GoalSet, Judged, PropertySet};
 use smallvec::SmallVec;
@@ -17,6 +18,8 @@ pub struct State {
     pub(super) history: HistoryNumber,
     /// The reads that are under way, in the order in which they began.
     pub(super) reads: OpenReads,
+    /// What servers have promised to leaders whose leases that still concerns (rule C4).
+    pub(super) promises: Promises,
     /// What has happened of what may happen only so often.
     pub(super) counts: Counts,
     /// Properties broken by the state or by the step that led to it.

@@ -6,6 +6,7 @@
 //! its canonical key, the least over all permutations, costs a few additions. The servers' part
 //! is compared first, the messages' only between permutations that tie.
 
+use super::promises::Promise;
 use super::reads::OpenRead;
 use crate::properties::Committed;
 use crate::server::{Log, ReceivedPart, Role, ServerState, StoredSnapshot, Write, renamed};
@@ -169,6 +170,7 @@ impl Renaming {
             confirmed_by: self.set(&reads.confirmed_by),
             waiting: list(&reads.waiting),
             next: list(&reads.next),
+            lease: reads.lease,
         }
     }
 
@@ -177,6 +179,18 @@ impl Renaming {
         let rename = |place: u8| self.id(ServerId(u64::from(place) + 1)).0 as u8 - 1;
         let renamed = reads.iter().map(|read| OpenRead { server: rename(read.server), ..*read });
         let mut renamed: Vec<OpenRead> = renamed.collect();
+        renamed.sort_unstable();
+        renamed
+    }
+
+    /// What servers have promised, in an order that does not depend on their names before.
+    pub(super) fn promises(&self, promises: &[Promise]) -> Vec<Promise> {
+        let rename = |place: u8| self.id(ServerId(u64::from(place) + 1)).0 as u8 - 1;
+        let renamed = promises.iter().map(|promise| {
+            let server = rename(promise.server);
+            Promise { server, ..*promise }
+        });
+        let mut renamed: Vec<Promise> = renamed.collect();
         renamed.sort_unstable();
         renamed
     }

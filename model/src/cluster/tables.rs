@@ -7,6 +7,7 @@
 use super::hashes::wide_hash;
 use super::histories::{Commits, commits};
 use super::numbers::{MessageNumber, StateNumber, next_number, place};
+use super::promises::{self, Question};
 use super::rank::Rank;
 use super::reads::{ReadEvent, read_events};
 use super::symmetry::Renaming;
@@ -46,6 +47,8 @@ pub(super) struct Move {
     pub(super) commits: Commits,
     /// What becomes of reads.
     pub(super) reads: SmallVec<[ReadEvent; 1]>,
+    /// The question of a leader that it answers (rule C4).
+    pub(super) confirms: Option<Question>,
     /// Whether it changes the server, sends something, serves a read, or breaks a property.
     pub(super) has_effect: bool,
     /// Whether it stays within the bounds of the scope.
@@ -211,6 +214,7 @@ impl Tables {
             after: self.number_state(turn.after()),
             has_effect: *turn.after() != before || does_something,
             reads,
+            confirms: promises::confirms(self.server(before.id), &turn),
             within_bounds,
             sent,
             verdict,

@@ -5,7 +5,7 @@ use super::histories::Histories;
 use super::identity::{Keys, keys};
 use super::numbers::{StateNumber, place};
 use super::tables::Move;
-use super::{Action, Cluster, Known, State, reads};
+use super::{Action, Cluster, Known, State, promises, reads};
 use crate::actor::actor_system;
 use crate::properties::{GoalSet, PropertySet, StepVerdict, stateright_properties};
 use kontiki_specs::{Input, Property};
@@ -26,6 +26,10 @@ impl Cluster {
         let committed = histories.get(state.history).committed.len() as u64;
         let linearizable = reads::note(&mut next.reads, server, &made.reads, committed);
         next.servers[server] = made.after;
+        promises::note(&mut next.promises, server, made.confirms);
+        promises::forget_kept(&mut next.promises, |promise| {
+            next.servers.iter().any(|server| promise.binds(&tables.states[*server as usize].state))
+        });
         let after = &mut tables.states[made.after as usize];
         after.reached = true;
         next.history =
@@ -84,6 +88,7 @@ impl Model for Cluster {
             messages: SmallVec::new(),
             history: Histories::START,
             reads: Default::default(),
+            promises: Default::default(),
             counts: Default::default(),
             broken: PropertySet::EMPTY,
             goals: GoalSet::EMPTY,
@@ -109,10 +114,12 @@ impl Model for Cluster {
             }
         }
         for (server, number) in (0_u8..).zip(&state.servers) {
+            let bound = self.is_bound(tables, state, server);
             for (event, (input, made)) in (0_u8..).zip(tables.events(*number)) {
                 let allowed = || {
                     asks_again(state, usize::from(server), input)
                         || self.bounds.allow(state.counts, input)
+                            && !(bound && *input == Input::LeaderContactExpired)
                 };
                 if made.has_effect && made.within_bounds && allowed() {
                     actions.push(Action::Event { server, event });

@@ -54,7 +54,8 @@ pub fn describe(server: &ServerState) -> String {
 
 pub(crate) fn role(role: &Role) -> String {
     match role {
-        Role::Follower { leader: None, .. } => "follower".to_string(),
+        Role::Follower { leader: None, leader_contact: false } => "follower".to_string(),
+        Role::Follower { leader: None, leader_contact: true } => "follower in contact".to_string(),
         Role::Follower { leader: Some(leader), leader_contact: false } => {
             format!("follower of {leader}")
         }

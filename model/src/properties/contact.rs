@@ -49,7 +49,8 @@ impl Judged<'_> {
     }
 
     /// E8: contact is had from a leader of the current term, and lasts until it expires, the
-    /// server seeks election itself, or the term ends.
+    /// server seeks election itself, or the term ends. C4: with leases neither a later term ends it nor a
+    /// crash.
     fn contact_is_remembered(&self) -> bool {
         let heard = self.delivered().is_some_and(|(_, message)| {
             let leads = matches!(
@@ -62,9 +63,14 @@ impl Judged<'_> {
         });
         // Who may not campaign does nothing on an election timeout.
         let seeks = *self.input == Input::ElectionTimeout && self.after != self.before;
-        let ended = matches!(self.input, Input::LeaderContactExpired | Input::Restart { .. });
-        let same_term = self.after.term == self.before.term;
-        let kept = in_contact(self.before) && same_term && !seeks && !ended;
+        let leases = self.server.options.leases;
+        if matches!(self.input, Input::Restart { .. }) {
+            return in_contact(self.after) == leases;
+        }
+        let ended = *self.input == Input::LeaderContactExpired;
+        let follows_on = leases && matches!(self.after.role, Role::Follower { .. });
+        let same_promise = self.after.term == self.before.term || follows_on;
+        let kept = in_contact(self.before) && same_promise && !seeks && !ended;
         let timed = self.resets_contact() == heard;
         !self.server.options.leader_contact || (in_contact(self.after) == (heard || kept) && timed)
     }

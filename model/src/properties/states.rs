@@ -38,6 +38,7 @@ pub fn judge_state(cluster: &ClusterView<'_>) -> (PropertySet, GoalSet) {
     broken.insert_if(!cluster.state_machines_agree(), P::StateMachineSafety);
     broken.insert_if(!cluster.committed_is_durable(), P::CommittedIsDurable);
     broken.insert_if(!cluster.stalled_disks_follow(), P::StalledDiskFollows);
+    broken.insert_if(!cluster.leases_exclude_leaders(), P::LeaseExcludesLeaders);
     cluster.judge_membership(&mut broken);
     cluster.judge_snapshots(&mut broken);
     (broken, cluster.goals())
@@ -56,6 +57,13 @@ impl ClusterView<'_> {
     fn stalled_disks_follow(&self) -> bool {
         let follows = |server: &ServerState| matches!(server.role, Role::Follower { .. });
         self.servers.iter().all(|server| !server.disk_stalls || follows(server))
+    }
+
+    /// C4: who has a lease is the only one that may commit anything.
+    fn leases_exclude_leaders(&self) -> bool {
+        let has_lease = |leader: &&ServerState| matches!(&leader.role, Role::Leader { reads, .. } if reads.lease.round.is_some());
+        let holders = self.leaders().filter(has_lease);
+        holders.into_iter().all(|holder| self.leaders().all(|other| other.term <= holder.term))
     }
 
     /// At most one leader a term.

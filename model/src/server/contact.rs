@@ -1,7 +1,7 @@
 //! Contact: rules E8 (dissertation §4.2.3) and E9 (dissertation §6.2).
 
 use super::step::Step;
-use super::{Mutation, Role};
+use super::{Mutation, RaftServer, Role};
 use kontiki_specs::{Message, ServerId};
 use std::collections::BTreeSet;
 
@@ -66,5 +66,13 @@ impl Step<'_> {
     /// E9, M1, M5: whether a leader that has heard from these may go on.
     pub(super) fn majority_is_present(&self, present: &BTreeSet<ServerId>) -> bool {
         self.broken_quorum_check(present).unwrap_or_else(|| self.is_quorum(present))
+    }
+}
+
+impl RaftServer {
+    /// C4: a server that starts has forgotten whom it has made promises to. With leases it acts as one that
+    /// has just heard from a leader.
+    pub(super) fn starts_in_contact(&self) -> bool {
+        self.options.leases && self.mutation != Some(Mutation::RestartForgetsPromise)
     }
 }

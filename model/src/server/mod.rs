@@ -13,6 +13,7 @@ mod disk;
 mod election;
 mod install;
 mod learners;
+mod lease;
 mod log;
 mod membership;
 mod mutation;
@@ -60,6 +61,8 @@ pub struct Options {
     pub pre_vote: bool,
     /// Rule E8.
     pub leader_contact: bool,
+    /// Rule C4.
+    pub leases: bool,
     /// Rule E9.
     pub check_quorum: bool,
     /// The most entries in one message; at least 1.
@@ -107,6 +110,7 @@ impl RaftServer {
             Input::TransferExpired => step.transfer_expired(),
             Input::Propose { commands } => step.propose(commands),
             Input::Read { read } => step.read(*read),
+            Input::LeaseExpired { round } => step.lease_expired(*round),
             Input::ChangeMembership { change, expected } => {
                 step.change_membership(change, *expected);
             }

@@ -205,6 +205,20 @@ mutations! {
     ReadConfirmedByOneHalf = "read-confirmed-by-one-half",
     /// Breaks C3.
     ReadConfirmedByLearner = "read-confirmed-by-learner",
+    /// Breaks C4, in the environment.
+    LeaseOutlivesPromise = "lease-outlives-promise",
+    /// Breaks C4, in the environment.
+    LeaseFromAnswer = "lease-from-answer",
+    /// Breaks C4.
+    ExpiredRoundGivesLease = "expired-round-gives-lease",
+    /// Breaks C4, when another is told to campaign.
+    LeaseSurvivesTransfer = "lease-survives-transfer",
+    /// Breaks C4, when the configuration changes.
+    LeaseSurvivesChange = "lease-survives-change",
+    /// Breaks C4, at a server that starts again.
+    RestartForgetsPromise = "restart-forgets-promise",
+    /// Breaks C4, at a follower that learns of a later term.
+    LaterTermForgetsPromise = "later-term-forgets-promise",
     /// Breaks C5.
     FollowerReadsAtOnce = "follower-reads-at-once",
     /// Breaks C5.

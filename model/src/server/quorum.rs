@@ -82,6 +82,7 @@ mod tests {
             options: Options {
                 pre_vote: false,
                 leader_contact: false,
+                leases: false,
                 check_quorum: false,
                 batch: 1,
                 batch_bytes: u64::MAX,

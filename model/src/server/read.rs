@@ -2,9 +2,7 @@
 
 use super::step::Step;
 use super::{Mutation, RaftServer, Role, ServerState};
-use kontiki_specs::{
-    LogIndex, Message, Output, ReadId, Refusal, ServerId, WaitingRead, WaitingReads,
-};
+use kontiki_specs::{LogIndex, Message, Output, ReadId, Refusal, ServerId, WaitingRead};
 
 impl Step<'_> {
     /// C3: at a leader, reads wait until a majority has confirmed that it leads. C5: any other server
@@ -42,25 +40,36 @@ impl Step<'_> {
         self.begin_read_round();
     }
 
-    /// C3: a round of questions begins. It counts for the reads that came before it; those that come
-    /// while it is under way share the next. The number is the leader's own: a number that callers choose
-    /// may come twice, and answers to the first question would be taken for answers to the second.
+    /// C3: a round counts for the reads that came before it; those that come while it is under way share
+    /// the next. Reads that are answered at once need none (C4).
     fn begin_read_round(&mut self) {
+        let at_once = self.may_answer_at_once();
+        let Role::Leader { reads, .. } = &mut self.state.role else { return };
+        if !at_once && reads.waiting.is_empty() && !reads.next.is_empty() {
+            reads.waiting = std::mem::take(&mut reads.next);
+            self.begin_round();
+        }
+    }
+
+    /// C3: a round of questions begins. The number is the leader's own: a number that callers choose
+    /// may come twice, and answers to the first question would be taken for answers to the second.
+    pub(super) fn begin_round(&mut self) {
         let by_callers_key = self.mutated(Mutation::ReadRoundByCallersKey);
         let Role::Leader { reads, .. } = &mut self.state.role else { return };
-        if !reads.waiting.is_empty() || reads.next.is_empty() {
-            return;
-        }
-        reads.waiting = std::mem::take(&mut reads.next);
-        reads.round = if by_callers_key { reads.waiting[0].read.0 } else { reads.round + 1 };
+        reads.round = match reads.waiting.first() {
+            Some(first) if by_callers_key => first.read.0,
+            _ => reads.round + 1,
+        };
+        reads.confirmed_by.clear();
         self.ask_who_confirms();
     }
 
     /// C3: asks everybody that the leader replicates to and that has not answered in the round under
     /// way. With every heartbeat the question is repeated.
     pub(super) fn ask_who_confirms(&mut self) {
+        let under_way = self.state.round_is_under_way(&self.server.options);
         let Role::Leader { reads, progress, .. } = &self.state.role else { return };
-        if reads.waiting.is_empty() {
+        if !under_way {
             return;
         }
         let (term, round) = (self.state.term, reads.round);
@@ -83,8 +92,9 @@ impl Step<'_> {
 
     /// C3: an answer counts in the round that it was asked for in.
     pub(super) fn leadership_confirmed(&mut self, follower: ServerId, round: u64) {
+        let under_way = self.state.round_is_under_way(&self.server.options);
         if let Role::Leader { reads, .. } = &mut self.state.role
-            && !reads.waiting.is_empty()
+            && under_way
             && reads.round == round
         {
             reads.confirmed_by.insert(follower);
@@ -92,35 +102,65 @@ impl Step<'_> {
     }
 
     /// C3: the reads that wait for the round under way are answered when a majority has confirmed the
-    /// leader, and the leader has committed an entry of its own term: before, more may be committed
-    /// than it knows. Then the next round begins. No entry is written.
+    /// leader, and the leader has committed an entry of its own term. Then the next round begins. No
+    /// entry is written. C4: with a lease, all reads are answered.
     pub(super) fn answer_reads(&mut self) {
-        while self.may_answer_reads() {
-            let index = self.state.commit_index;
-            let Role::Leader { reads, .. } = &mut self.state.role else { return };
-            reads.confirmed_by.clear();
-            for WaitingRead { read, asked_by } in std::mem::take(&mut reads.waiting) {
-                match asked_by {
-                    None => self.output(Output::ReadReady { read, index }),
-                    Some(follower) => {
-                        let term = self.state.term;
-                        self.send(follower, Message::ReadIndexReply { term, read, index });
-                    }
-                }
+        self.end_lease_with_change();
+        loop {
+            let confirmed = self.is_confirmed();
+            if confirmed {
+                self.take_lease();
+            }
+            let answered = self.reads_to_answer(confirmed);
+            if answered.is_empty() {
+                return;
+            }
+            for read in answered {
+                self.answer_read(read);
             }
             self.begin_read_round();
         }
     }
 
-    fn may_answer_reads(&self) -> bool {
-        let Role::Leader { reads, .. } = &self.state.role else { return false };
-        let own_term =
-            self.state.has_committed_in_term() || self.mutated(Mutation::ReadBeforeOwnTermCommit);
-        !reads.waiting.is_empty() && own_term && self.is_confirmed(reads)
+    /// C3, C4: takes out the reads that may be answered now.
+    fn reads_to_answer(&mut self, confirmed: bool) -> Vec<WaitingRead> {
+        let (at_once, knows) = (self.may_answer_at_once(), self.knows_what_is_committed());
+        let Role::Leader { reads, .. } = &mut self.state.role else { return Vec::new() };
+        let mut answered = Vec::new();
+        if at_once || confirmed && knows {
+            answered.append(&mut reads.waiting);
+        }
+        if at_once {
+            answered.append(&mut reads.next);
+        }
+        if confirmed && !answered.is_empty() {
+            reads.confirmed_by.clear();
+        }
+        answered
+    }
+
+    fn answer_read(&mut self, WaitingRead { read, asked_by }: WaitingRead) {
+        let index = self.state.commit_index;
+        match asked_by {
+            None => self.output(Output::ReadReady { read, index }),
+            Some(follower) => {
+                let term = self.state.term;
+                self.send(follower, Message::ReadIndexReply { term, read, index });
+            }
+        }
+    }
+
+    /// C3: before a leader has committed an entry of its own term, more may be committed than it knows.
+    pub(super) fn knows_what_is_committed(&self) -> bool {
+        self.state.has_committed_in_term() || self.mutated(Mutation::ReadBeforeOwnTermCommit)
     }
 
     /// C3, M1, M5: whether a quorum, the leader counted, has answered in the round under way.
-    fn is_confirmed(&self, reads: &WaitingReads) -> bool {
+    fn is_confirmed(&self) -> bool {
+        let Role::Leader { reads, .. } = &self.state.role else { return false };
+        if !self.state.round_is_under_way(&self.server.options) {
+            return false;
+        }
         let mut servers = reads.confirmed_by.clone();
         servers.insert(self.state.id);
         self.broken_confirmation(&servers).unwrap_or_else(|| self.is_quorum(&servers))

@@ -71,7 +71,7 @@ impl Step<'_> {
                 self.send_entries(follower);
             }
         }
-        self.ask_who_confirms();
+        self.renew_lease();
         self.tell_to_campaign();
     }
 

@@ -212,7 +212,7 @@ impl ServerState {
             snapshot: disk.snapshot.clone(),
             taking: None,
             receiving: disk.receiving.clone(),
-            role: Role::FOLLOWER,
+            role: Role::Follower { leader: None, leader_contact: server.starts_in_contact() },
             disk,
             writes: Vec::new(),
             disk_stalls: false,

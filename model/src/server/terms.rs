@@ -31,7 +31,8 @@ impl Step<'_> {
         if !self.mutated(Mutation::KeepVoteInNewTerm) {
             self.state.vote = None;
         }
-        self.state.role = Role::FOLLOWER;
+        let leader_contact = self.keeps_promise(); // C4
+        self.state.role = Role::Follower { leader: None, leader_contact };
     }
 
     /// E6: a request of an earlier term is answered with the current one, so that its sender, a

@@ -33,7 +33,9 @@ impl Step<'_> {
         let holds_all =
             progress.get(to).is_some_and(|known| known.match_index == self.state.log.last_index());
         if holds_all || self.mutated(Mutation::TransferBeforeCaughtUp) {
-            self.send(*to, Message::TimeoutNow { term: self.state.term });
+            let to = *to;
+            self.send(to, Message::TimeoutNow { term: self.state.term });
+            self.give_up_lease();
         }
     }
 

@@ -60,6 +60,11 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
         let help = "set disk = \"asynchronous\", or leave `disk-stalls` out";
         return Err(ScopeFlaw::new(what, help).at("disk-stalls"));
     }
+    if scope.leases && !(scope.leader_contact && reads(scope)) {
+        let what = "`leases` is set, but a lease needs leader contact, and reads to be of use";
+        let help = "set leader-contact = true and reads = 1 or more, or leave `leases` out";
+        return Err(ScopeFlaw::new(what, help).at("leases"));
+    }
     if scope.snapshot_failures && (scope.disk == Disk::Synchronous || scope.snapshots == 0) {
         let what = "`snapshot-failures` is set, but no snapshot is ever under way";
         let help = "set disk = \"asynchronous\" and snapshots = 1 or more, or leave `snapshot-failures` out";
@@ -217,6 +222,7 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
             (scope.snapshots > 0, "snapshots = 1 or more")
         }
         Property::LinearizableReads => (reads(scope), READS_ASKED),
+        Property::LeaseExcludesLeaders => (scope.leases, "leases = true"),
         Property::CaughtUpInTime => (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more"),
         _ => return None,
     };
@@ -281,6 +287,16 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         | Goal::SnapshotSuperseded => (scope.snapshots > 0, "snapshots = 1 or more"),
         Goal::ReadServed | Goal::ReadRefused | Goal::ReadWaitsForOwnTerm => {
             (reads(scope), READS_ASKED)
+        }
+        Goal::LeaseRead
+        | Goal::LeaseEndsWithChange
+        | Goal::ExpiredRoundConfirmed
+        | Goal::PromiseOutlivesTerm => (scope.leases, "leases = true"),
+        Goal::PromiseOutlivesRestart => {
+            (scope.leases && crashes, "leases = true and restarts = 1 or more")
+        }
+        Goal::LeaseGivenUp => {
+            (scope.leases && scope.transfers > 0, "leases = true and transfers = 1 or more")
         }
         Goal::FollowerReadServed => (scope.follower_reads > 0, "follower-reads = 1 or more"),
         Goal::ReadsShareRound => {

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{Trace, TraceHeader, TraceStep};
 use kontiki_specs::{
-    AppendOutcome, CatchUp, Configuration, Entry, FollowerProgress, Input, LogIndex, LogPosition,
-    MembershipChange, Message, Observation, Output, Payload, Property, ReadId, Receiving, Refusal,
-    ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId, Term, WaitingRead,
-    WaitingReads,
+    AppendOutcome, CatchUp, Configuration, Entry, FollowerProgress, Input, Lease, LogIndex,
+    LogPosition, MembershipChange, Message, Observation, Output, Payload, Property, ReadId,
+    Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot, SnapshotId,
+    Term, WaitingRead, WaitingReads,
 };
 use quickcheck::{Arbitrary, Gen};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +75,7 @@ fn any_scope(g: &mut Gen) -> Scope {
         snapshots: u64::arbitrary(g) % 8,
         chunks: 1 + u64::arbitrary(g) % 7,
         kept_entries: u64::arbitrary(g) % 16,
+        leases: false,
         reads: u64::arbitrary(g) % 8,
         follower_reads: u64::arbitrary(g) % 8,
         snapshot_bytes: Option::<u32>::arbitrary(g).map(|bytes| 1 + u64::from(bytes)),
@@ -214,7 +215,8 @@ fn any_outcome(g: &mut Gen) -> AppendOutcome {
 }
 
 fn any_input(g: &mut Gen) -> Input {
-    match u8::arbitrary(g) % 20 {
+    match u8::arbitrary(g) % 21 {
+        19 => Input::LeaseExpired { round: u64::arbitrary(g) },
         18 => Input::Read { read: any_read(g) },
         17 => Input::SnapshotFailed { incarnation: u64::arbitrary(g), last: any_position(g) },
         16 => Input::Executed { index: any_index(g) },
@@ -386,6 +388,11 @@ fn any_observation(g: &mut Gen) -> Observation {
                 confirmed_by: any_servers(g),
                 waiting: few(g, any_waiting_read),
                 next: few(g, any_waiting_read),
+                lease: Lease {
+                    round: Option::<u64>::arbitrary(g),
+                    over: u64::arbitrary(g),
+                    given_up: bool::arbitrary(g),
+                },
             };
             RoleObservation::Leader { progress, heard, transfer: any_vote(g), reads }
         }

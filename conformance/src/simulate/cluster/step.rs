@@ -5,7 +5,7 @@ use crate::divergence::{Divergence, Occasion};
 use crate::implementation::Failure;
 use crate::simulate::problem::{Invariant, Problem};
 use crate::simulate::taken::{Taken, heirs};
-use kontiki_model::server::Role;
+use kontiki_model::server::{Role, ServerState};
 use kontiki_specs::trace::TraceStep;
 use kontiki_specs::{Input, Output, ServerId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +14,14 @@ impl SimulatedCluster {
     /// One server takes one input, if it is up, and everything is compared and checked.
     pub(super) fn step(&mut self, server: ServerId, input: Input) -> Result<(), Box<Problem>> {
         let Some(at) = place(server) else { return Ok(()) };
+        if self.up(server).is_none() {
+            return Ok(());
+        }
+        // C4: first of all the driver says what the clock says.
+        let over = self.clocks.as_mut().map(|clocks| clocks.rounds_over(at)).unwrap_or_default();
+        for round in over {
+            self.step(server, Input::LeaseExpired { round })?;
+        }
         let Some(one) = self.servers.get_mut(at).filter(|one| one.up) else { return Ok(()) };
         self.steps += 1;
         let raft = one.implementation.raft();
@@ -24,6 +32,7 @@ impl SimulatedCluster {
         let received =
             before.receiving.as_ref().map(|part| (part.snapshot.id, part.bytes.len() as u64));
         let was_taking = before.taking.is_some();
+        let had_lease = has_lease(before);
         let in_round = match &before.role {
             Role::Leader { reads, .. } => reads.waiting.len(),
             _ => 0,
@@ -64,11 +73,16 @@ impl SimulatedCluster {
             received,
             was_taking,
             in_round,
+            had_lease,
+            has_lease: has_lease(one.shadow.state()),
             input: &input,
             outputs: &outputs,
             contents: &contents,
         };
         self.exercised.note(&taken, one.implementation.raft());
+        if let Some(clocks) = &mut self.clocks {
+            clocks.note(at, &input, &outputs);
+        }
         for output in &outputs {
             if let Output::WriteEntries { first_index, .. } = output {
                 let truncates = self.invariants.would_truncate(at, *first_index);
@@ -108,6 +122,10 @@ impl SimulatedCluster {
         }
         Ok(())
     }
+}
+
+fn has_lease(state: &ServerState) -> bool {
+    matches!(&state.role, Role::Leader { reads, .. } if reads.lease.round.is_some())
 }
 
 impl SimulatedServer {

@@ -66,6 +66,15 @@ impl SimulatedCluster {
         self.up(server).is_some_and(|one| one.implementation.raft().has_leader_contact())
     }
 
+    /// Whether time allows a server's contact to end (rule C4).
+    pub fn contact_may_expire(&self, server: ServerId) -> bool {
+        let is_over = match (&self.clocks, place(server)) {
+            (Some(clocks), Some(at)) => clocks.contact_is_over(at),
+            _ => true,
+        };
+        is_over && self.has_leader_contact(server)
+    }
+
     /// Whether time allows an election timeout: the server is up, does not lead, and is not in
     /// contact with a leader (rule E8).
     pub fn may_time_out(&self, server: ServerId) -> bool {

@@ -35,6 +35,8 @@ fn broken(servers: &[Implementation], steps: &[(usize, Output)]) -> Option<Invar
             received: None,
             was_taking: false,
             in_round: 0,
+            had_lease: false,
+            has_lease: false,
             input: &Input::HeartbeatTimeout,
             outputs: std::slice::from_ref(output),
             contents: &[Content::default()],
