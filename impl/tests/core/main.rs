@@ -11,6 +11,7 @@ mod any_input;
 mod cluster;
 mod heartbeats;
 mod install;
+mod leases;
 mod limits;
 mod membership;
 mod nonsense;
