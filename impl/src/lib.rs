@@ -222,6 +222,7 @@ pub use bytes;
 
 pub mod core;
 mod recorder;
+pub mod sessions;
 pub mod storage;
 
 pub use recorder::{Recorder, RecorderError};
@@ -229,6 +230,7 @@ pub use recorder::{Recorder, RecorderError};
 pub use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
     LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output, Payload,
-    ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId, Snapshot,
-    SnapshotId, Term, WaitingRead, WaitingReads,
+    ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId,
+    SessionCommand, SessionCommandError, SessionId, Snapshot, SnapshotId, Term, WaitingRead,
+    WaitingReads,
 };

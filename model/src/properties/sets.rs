@@ -73,5 +73,5 @@ set_of! {
 
 set_of! {
     /// A set of goals, of those that are reached as a rule.
-    GoalSet(u64) of Goal
+    GoalSet(u128) of Goal
 }
