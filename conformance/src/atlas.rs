@@ -178,7 +178,7 @@ fn out_of_place(state: &ServerState, scope: &Scope) -> Vec<Input> {
         ]);
     }
     if scope.snapshot_failures {
-        let last = state.taking.as_ref().map(|taking| taking.id.last).unwrap_or_default();
+        let last = state.taking.as_ref().map(|taking| taking.about.id.last).unwrap_or_default();
         let earlier = incarnation.wrapping_sub(1);
         inputs.extend([
             Input::SnapshotFailed { incarnation: earlier, last },

@@ -1,11 +1,13 @@
 //! The implementation as the comparison drives it: a server and its disk.
 
 use crate::consecutive::disorder;
+use crate::sessions::SessionDriver;
 use bytes::Bytes;
 use kontiki::core::{
     Config, Limits, Outputs, Raft, Rejection, StartError, StepError, completion, snapshot_taken,
 };
 use kontiki::storage::{MemoryStore, StoreError};
+use kontiki_model::server::ServerState;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
     Entries, Entry, Input, LogIndex, LogPosition, Observation, Output, ServerId, Snapshot,
@@ -26,6 +28,8 @@ pub struct Implementation {
     /// The snapshot that is being taken, if one is.
     taking: Option<Taking>,
     habit: DiskHabit,
+    /// Its sessions, where the scope has any and no driver of another kind keeps them.
+    sessions: Option<SessionDriver>,
 }
 
 /// What the disk of a server does besides keeping what it is told to.
@@ -149,7 +153,21 @@ impl Implementation {
             writes: VecDeque::new(),
             taking: None,
             habit: DiskHabit::default(),
+            sessions: None,
         })
+    }
+
+    /// The same server, just started, with sessions if the scope has any (rule C2).
+    #[must_use]
+    pub fn with_sessions_of(self, scope: &Scope) -> Implementation {
+        let sessions = (scope.sessions > 0).then(|| SessionDriver::start(&self.raft));
+        Implementation { sessions, ..self }
+    }
+
+    /// How its sessions differ from those of the model's server, if they do.
+    pub fn difference_in_sessions(&self, model: &ServerState) -> Option<Failure> {
+        let difference = self.sessions.as_ref()?.difference(model)?;
+        Some(Failure::Broken(format!("sessions differ: {difference}")))
     }
 
     /// The same server with another disk.
@@ -207,7 +225,36 @@ impl Implementation {
                 _ => {}
             }
         }
+        self.keep_sessions(input, &outputs);
         Ok(outputs)
+    }
+
+    /// C2: the sessions go on by what the core has put out.
+    fn keep_sessions(&mut self, input: &Input, outputs: &[Output]) {
+        let Some(mut sessions) = self.sessions.take() else { return };
+        if matches!(input, Input::Restart { .. }) {
+            sessions = SessionDriver::start(&self.raft);
+        }
+        for output in outputs {
+            if let Some(bytes) = sessions.carry_out(output, || self.received()) {
+                self.fill_snapshot(bytes);
+            }
+        }
+        sessions
+            .forget_before(self.raft.snapshot().map_or(LogIndex::ZERO, |own| own.id.last.index));
+        self.sessions = Some(sessions);
+    }
+
+    /// The bytes of another server's snapshot, those on their way to disk included.
+    fn received(&self) -> Vec<u8> {
+        let mut bytes = self.raft.store().received_bytes().unwrap_or_default().to_vec();
+        for write in &self.writes {
+            if let Output::WriteChunk { offset, data, .. } = write {
+                bytes.truncate(usize::try_from(*offset).unwrap_or(usize::MAX));
+                bytes.extend_from_slice(data);
+            }
+        }
+        bytes
     }
 
     /// The state machine gives the bytes of the snapshot that is being taken. Without one they are

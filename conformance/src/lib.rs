@@ -15,6 +15,7 @@ pub mod premise;
 pub mod record;
 pub mod recorded;
 pub mod replay;
+mod sessions;
 pub mod shadow;
 pub mod simulate;
 pub mod stories;

@@ -72,6 +72,7 @@ pub fn replay(atlas: &Atlas, memory: Memory) -> Result<ReplayReport, StartError>
     };
     for server in atlas.servers() {
         let implementation = Implementation::boot(config(atlas.scope(), server.id, memory))?;
+        let implementation = implementation.with_sessions_of(atlas.scope());
         replay.arrive(server.boot(), implementation, None);
     }
     let mut next = 0;
@@ -173,6 +174,11 @@ impl Replay<'_> {
                     self.report.rejected += 1;
                     break;
                 }
+                if let Some(failure) = implementation.difference_in_sessions(&after) {
+                    let at = Occasion::Input(input);
+                    let found = Reaction::Failed(failure);
+                    return Err(self.divergence(node, taken, at, expected, found));
+                }
                 taken.push(input);
                 model = after;
                 self.compare_crashes(node, &taken, &model, &implementation)?;
@@ -197,14 +203,19 @@ impl Replay<'_> {
         }
         for (done, torn, disk) in implementation.disks_after_crash() {
             self.report.crashes += 1;
-            let expected = Reaction::Took {
-                outputs: Vec::new(),
-                observation: Box::new(self.recovered(model, done, torn).observe()),
-            };
+            let after = self.recovered(model, done, torn);
+            let outputs = Vec::new();
+            let expected = Reaction::Took { outputs, observation: Box::new(after.observe()) };
             let mut config = config(self.atlas.scope(), model.id, self.memory);
             config.incarnation = model.incarnation;
             let found = match Implementation::recover(config, disk) {
-                Ok(recovered) => observed(&recovered, Vec::new()),
+                Ok(recovered) => {
+                    let recovered = recovered.with_sessions_of(self.atlas.scope());
+                    match recovered.difference_in_sessions(&after) {
+                        Some(failure) => Reaction::Failed(failure),
+                        None => observed(&recovered, Vec::new()),
+                    }
+                }
                 Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
             };
             if expected != found {

@@ -68,6 +68,9 @@ impl Shadow {
             let found = crate::divergence::observed(implementation, outputs.clone());
             return Err(self.difference(input, found));
         }
+        if let Some(failure) = implementation.difference_in_sessions(&after) {
+            return Err(self.difference(input, Reaction::Failed(failure)));
+        }
         self.state = after;
         self.forget();
         Ok(())
@@ -79,6 +82,7 @@ impl Shadow {
         if self.steps.is_multiple_of(STEPS_BETWEEN_WHOLE_LOGS) {
             self.state.log.forget();
             self.state.disk.log.forget();
+            self.state.forget_outcomes();
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use kontiki_model::actor::servers;
 use kontiki_model::path::{Moment, Story};
 use kontiki_model::server::{
-    Disk, Log, Mutation, ReceivedPart, Role, ServerState, StoredSnapshot, Write,
+    Disk, Log, Mutation, ReceivedPart, Role, ServerState, StoredSnapshot, Taking, Write,
 };
 use kontiki_specs::scope::{self, Scope};
 use kontiki_specs::trace::{Trace, TraceStep};
@@ -155,6 +155,7 @@ fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
         durable_index: shown.durable_index,
         commit_index: shown.commit_index,
         applied_index: shown.applied_index,
+        state_machine: Arc::default(), // A trace does not tell.
         unexecuted_bytes: shown.unexecuted_bytes,
         bytes_since_snapshot: shown.bytes_since_snapshot,
         role: role(&shown.role),
@@ -169,15 +170,18 @@ fn after(before: &ServerState, step: &TraceStep) -> Option<ServerState> {
 }
 
 /// The snapshot that is being taken.
-fn taking(before: &ServerState, step: &TraceStep) -> Option<Snapshot> {
+fn taking(before: &ServerState, step: &TraceStep) -> Option<Taking> {
     let last = step.observation.taking?;
     let begun = step.outputs.iter().find_map(|output| match output {
-        Output::TakeSnapshot { configuration, configuration_position, .. } => Some(Snapshot {
-            id: SnapshotId { last, taken_by: step.server },
-            configuration: (**configuration).clone(),
-            configuration_position: *configuration_position,
-            size: 0,
-        }),
+        Output::TakeSnapshot { configuration, configuration_position, .. } => {
+            let about = Snapshot {
+                id: SnapshotId { last, taken_by: step.server },
+                configuration: (**configuration).clone(),
+                configuration_position: *configuration_position,
+                size: 0,
+            };
+            Some(Taking { about, state_machine: Arc::default() })
+        }
         _ => None,
     });
     begun.or_else(|| before.taking.clone())
@@ -227,7 +231,7 @@ fn log(before: &ServerState, base: LogPosition, shown: &[Entry]) -> Option<Log> 
 
 fn stored(about: &Snapshot, log: &Log) -> StoredSnapshot {
     let executed = Arc::new(log.up_to(about.id.last.index).to_vec());
-    StoredSnapshot { about: about.clone(), executed }
+    StoredSnapshot { about: about.clone(), executed, state_machine: Arc::default() }
 }
 
 fn without_gaps(entries: Vec<Entry>) -> Option<Vec<Entry>> {

@@ -153,6 +153,13 @@ fn bounds(scope: &Scope) -> String {
         say(true, format!("a snapshot due after {bytes} bytes"));
     }
     say(scope.snapshot_failures, "snapshots that fail".to_string());
+    if scope.sessions > 0 {
+        let (sessions, open) = (several(scope.sessions, "session"), scope.most_sessions);
+        let numbers = several(scope.session_commands, "sequence number");
+        let answers = several(scope.most_answers, "answer");
+        say(true, format!("{sessions} of {numbers}, at most {open} open with {answers}"));
+        say(scope.session_ends, "clients that end sessions".to_string());
+    }
     say(scope.pre_vote, "pre-vote".to_string());
     say(scope.leader_contact, "leader contact".to_string());
     say(scope.check_quorum, "check-quorum".to_string());

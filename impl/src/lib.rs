@@ -233,6 +233,7 @@ pub use bytes;
 
 pub mod core;
 mod recorder;
+pub mod sessions;
 pub mod storage;
 
 pub use recorder::{Recorder, RecorderError};
@@ -241,5 +242,6 @@ pub use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
     Lease, LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output,
     Payload, ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId,
-    Snapshot, SnapshotId, Term, WaitingRead, WaitingReads,
+    SessionCommand, SessionCommandError, SessionId, Snapshot, SnapshotId, Term, WaitingRead,
+    WaitingReads,
 };

@@ -54,6 +54,7 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         catch_up_rounds: scope.catch_up_rounds,
         kept_entries: scope.kept_entries,
         snapshot_bytes: scope.snapshot_bytes,
+        sessions: scope.sessions > 0,
     };
     (1..=scope.servers)
         .map(ServerId)

@@ -5,14 +5,15 @@
 //! leader contact lasts (E8). What else a follower's contact has to outlast is a matter of the whole
 //! cluster (C4, `cluster::promises`).
 
-use crate::server::{RaftServer, Role, ServerState, size_of};
+use crate::server::{RaftServer, Role, ServerState};
 use bytes::Bytes;
 use kontiki_specs::scope::{Disk, Scope};
 use kontiki_specs::{
-    Input, LogIndex, LogPosition, MembershipChange, Message, Output, ReadId, ServerId, Term,
-    WaitingRead,
+    Entry, Input, LogIndex, LogPosition, MembershipChange, Message, Output, Payload, ReadId,
+    ServerId, SessionCommand, SessionId, Term, WaitingRead,
 };
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// The command that clients propose.
@@ -62,12 +63,29 @@ pub struct Environment {
     pub read_rounds: u64,
     /// Whether leaders may have leases.
     pub leases: bool,
+    /// What clients do with sessions, where there are any (rule C2).
+    pub sessions: Option<ClientSessions>,
     /// Whether state machines are handed so much at a time only, and so say when they have executed
     /// it. Those that are handed everything need not.
     pub executes: bool,
     /// Whether operators may ask for transfers of leadership, and to whom: any server. How often
     /// is counted for the cluster.
     pub may_transfer_to: Arc<[ServerId]>,
+}
+
+/// What clients do with sessions (rule C2).
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSessions {
+    /// How many they open, as far as a leader's log tells.
+    pub sessions: u64,
+    /// How many sequence numbers they use in each.
+    pub commands: u64,
+    /// How many may be open.
+    pub most_sessions: NonZeroU64,
+    /// How many answers may be remembered for one.
+    pub most_answers: NonZeroU64,
+    /// Whether they end sessions.
+    pub ends: bool,
 }
 
 /// What one event made of a server: its new state, and every step on the way. There is more than
@@ -130,6 +148,7 @@ impl Environment {
                 + scope.follower_reads
                 + u64::from(scope.leases && scope.heartbeats),
             leases: scope.leases,
+            sessions: ClientSessions::of(scope),
             snapshot_failures: scope.snapshot_failures,
             chunks: scope.chunks,
             executes: scope.apply_bytes.is_some(),
@@ -152,7 +171,7 @@ impl Environment {
         if self.snapshot_failures
             && let Some(taking) = &state.taking
         {
-            let (incarnation, last) = (state.incarnation, taking.id.last);
+            let (incarnation, last) = (state.incarnation, taking.about.id.last);
             events.push(Input::SnapshotFailed { incarnation, last });
         }
         if self.snapshots && state.taking.is_none() {
@@ -184,7 +203,11 @@ impl Environment {
         events.extend(self.reads(state));
         events.extend(self.leases_expire(state));
         let room = self.log_limit.0.saturating_sub(state.log.last_index().0);
-        events.extend(self.proposals(room.min(server.options.batch)));
+        match self.sessions {
+            None => events.extend(self.proposals(room.min(server.options.batch))),
+            Some(clients) if room > 0 => events.extend(clients.proposals(state)),
+            Some(_) => {}
+        }
         if room > 0 && state.is_leader() {
             for expected in [None, Some(another_configuration(state))] {
                 events.extend(
@@ -268,6 +291,53 @@ impl Environment {
     }
 }
 
+impl ClientSessions {
+    fn of(scope: &Scope) -> Option<Self> {
+        Some(ClientSessions {
+            sessions: scope.sessions,
+            commands: scope.session_commands,
+            most_sessions: NonZeroU64::new(scope.most_sessions)?,
+            most_answers: NonZeroU64::new(scope.most_answers)?,
+            ends: scope.session_ends,
+        })
+        .filter(|clients| clients.sessions > 0)
+    }
+
+    /// What clients may propose to a leader: all that a client may say, whatever it was answered before,
+    /// in each session that the leader's log knows to have been opened. Each command may come any number
+    /// of times and in any order. A client that says that it does not wait for an answer which it does
+    /// not have only deceives itself.
+    fn proposals(self, leader: &ServerState) -> Vec<Input> {
+        if !leader.is_leader() {
+            return Vec::new();
+        }
+        let ClientSessions { most_sessions, most_answers, .. } = self;
+        let opened: Vec<SessionId> = leader.log.entries().iter().filter_map(opens).collect();
+        let mut commands = Vec::new();
+        if (opened.len() as u64) < self.sessions {
+            commands.push(SessionCommand::Open { most_sessions, most_answers });
+        }
+        for session in opened {
+            for sequence in (1..=self.commands).filter_map(NonZeroU64::new) {
+                commands.extend((1..=sequence.get()).map(|answered_below| {
+                    let command = Bytes::new();
+                    SessionCommand::InSession { session, sequence, answered_below, command }
+                }));
+            }
+            commands.extend(self.ends.then_some(SessionCommand::End { session }));
+        }
+        let propose = |command: SessionCommand| Input::Propose { commands: vec![command.encode()] };
+        commands.into_iter().map(propose).collect()
+    }
+}
+
+/// The session that an entry opens, if it opens one.
+fn opens(entry: &Entry) -> Option<SessionId> {
+    let Payload::Command(bytes) = &entry.payload else { return None };
+    let opens = matches!(SessionCommand::decode(bytes), Ok(SessionCommand::Open { .. }));
+    opens.then_some(SessionId(entry.index))
+}
+
 /// The input that says that the state machine has executed all that it was handed, if anything is
 /// left to say.
 pub fn executed(state: &ServerState) -> Option<Input> {
@@ -276,8 +346,9 @@ pub fn executed(state: &ServerState) -> Option<Input> {
 
 /// The input that says that the snapshot that is being taken is on disk.
 pub fn snapshot_completion(state: &ServerState) -> Option<Input> {
-    let last = state.taking.as_ref()?.id.last;
-    let size = size_of(state.id, state.log.up_to(last.index));
+    let taking = state.taking.as_ref()?;
+    let last = taking.about.id.last;
+    let size = taking.size(state.log.up_to(last.index));
     Some(Input::SnapshotTaken { incarnation: state.incarnation, last, size })
 }
 

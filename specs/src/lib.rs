@@ -22,6 +22,7 @@ mod properties;
 mod reductions;
 mod rules;
 pub mod scope;
+mod session;
 mod simulations;
 mod snapshot;
 pub mod spelling;
@@ -44,5 +45,8 @@ pub use output::{Output, Refusal, RoleKind};
 pub use properties::{Goal, Property};
 pub use reductions::{ReductionScopes, ReductionScopesError, reduction_scopes};
 pub use rules::{RULES, rule_titles};
+pub use session::{
+    CommandOutcome, OpenSession, OpenSessions, SessionCommand, SessionCommandError, SessionId,
+};
 pub use simulations::{SimulationRecord, simulation_records};
 pub use snapshot::{Snapshot, SnapshotId};

@@ -105,6 +105,12 @@ named! {
         LinearizableReads = "linearizable-reads",
         /// While a leader has a lease, no server leads in a later term.
         LeaseExcludesLeaders = "lease-excludes-leaders",
+        /// No command of a session is executed twice.
+        ExecutedOnce = "executed-once",
+        /// All answers to the copies of a command of a session are those of the copy that was executed, and what a session that has ended is told once is told for good.
+        SameAnswer = "same-answer",
+        /// A session lasts until its client or a limit ends it, and an answer is remembered until its client says that it does not wait for it.
+        SessionLasts = "session-lasts",
         /// From every state, every majority can elect a leader, commit what its log holds, complete a change of membership, commit a new command, and hand leadership over.
         Recovery = "recovery",
     }
@@ -237,5 +243,19 @@ named! {
         PromiseOutlivesTerm = "promise-outlives-term",
         /// A server that has started again ignores a request for its vote before it has heard from a leader of its term.
         PromiseOutlivesRestart = "promise-outlives-restart",
+        /// A client opens a session.
+        SessionOpened = "session-opened",
+        /// A copy of a command gets the answer of the command.
+        RetryAnswered = "retry-answered",
+        /// As retry-answered, and the copy came to the leader of a later term.
+        RetryAnsweredByAnother = "retry-answered-by-another",
+        /// A copy of a command comes when its client does not wait for the answer any more.
+        AnswerForgotten = "answer-forgotten",
+        /// A session ends because as many others may be open and one more is opened.
+        SessionDisplaced = "session-displaced",
+        /// A session ends because one more of its answers would have to be remembered.
+        SessionOverfull = "session-overfull",
+        /// A server takes over, from a snapshot, a session with an answer that is remembered.
+        SessionsRestored = "sessions-restored",
     }
 }

@@ -190,6 +190,25 @@ pub struct Scope {
     /// Each has a number of its own.
     #[serde(default)]
     pub follower_reads: u64,
+    /// How many sessions clients open in all, 0 to 7 (rule C2): no leader is asked for another whose
+    /// log has so many. With sessions, clients propose nothing but commands of sessions.
+    #[serde(default)]
+    pub sessions: u64,
+    /// How many sequence numbers clients use in a session, 1 to 7; 1 unless the file says otherwise.
+    /// More only where there are sessions.
+    #[serde(default = "one")]
+    pub session_commands: u64,
+    /// How many sessions may be open, 1 to 7; 1 unless the file says otherwise. More only where there
+    /// are sessions.
+    #[serde(default = "one")]
+    pub most_sessions: u64,
+    /// How many answers may be remembered for a session, 1 to 7; 1 unless the file says otherwise. More
+    /// only where there are sessions.
+    #[serde(default = "one")]
+    pub most_answers: u64,
+    /// Whether clients end sessions.
+    #[serde(default)]
+    pub session_ends: bool,
     /// After how many bytes of entries the servers say that a snapshot is due, 1 or more (rule S1). If
     /// the file does not say, they never do.
     #[serde(default, skip_serializing_if = "Option::is_none")]

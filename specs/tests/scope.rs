@@ -49,6 +49,9 @@ fn five_lines_are_a_scope() {
         Property::NothingLetGoUncovered,
         Property::LinearizableReads,
         Property::LeaseExcludesLeaders,
+        Property::ExecutedOnce,
+        Property::SameAnswer,
+        Property::SessionLasts,
     ];
     let properties: BTreeSet<_> =
         Property::ALL.iter().copied().filter(|property| !inapplicable.contains(property)).collect();
@@ -82,6 +85,11 @@ fn five_lines_are_a_scope() {
         reads: 0,
         leases: false,
         follower_reads: 0,
+        sessions: 0,
+        session_commands: 1,
+        most_sessions: 1,
+        most_answers: 1,
+        session_ends: false,
         snapshot_bytes: None,
         snapshot_failures: false,
         properties,
@@ -98,7 +106,7 @@ fn every_key_is_read() {
     let text = "description = \"Größe: 小さい\"\nsuite = \"deep\"\nservers = 4\nvoters = 3\nterms = 15\n\
         log = 0x2\ncommands = 0\nbatch = 15\nwindow = 3\nbatch-bytes = 88\n\
         window-bytes = 0x100_0000_0000\napply-bytes = 99\nrestarts = 7\ndisk = \"asynchronous\"\ndisk-stalls = true\npre-vote = true\nleader-contact = true\n\
-        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 1\nleases = true\nreads = 4\nfollower-reads = 1\nsnapshot-bytes = 77\nsnapshot-failures = true\n\
+        check-quorum = true\nheartbeats = false\ncatch-up-rounds = 2\ntransfers = 7\nsnapshots = 6\nchunks = 3\nkept-entries = 1\nleases = true\nreads = 4\nfollower-reads = 1\nsessions = 5\nsession-commands = 6\nmost-sessions = 4\nmost-answers = 7\nsession-ends = true\nsnapshot-bytes = 77\nsnapshot-failures = true\n\
         changes = [\"add-learner 4\", \"replace 1  2 learners 3 4\"]\nproperties = [\n  \"undisturbed-leader\",\n  \"log-matching\",\n]\n\
         sometimes = [\"write-lost\"]\nunique-states = 10_085_740\nlocal-transitions = 8991\nturned-away = 903\n";
     let scope = Scope::parse("all", "all.toml", text).unwrap();
@@ -138,6 +146,11 @@ fn every_key_is_read() {
         reads: 4,
         leases: true,
         follower_reads: 1,
+        sessions: 5,
+        session_commands: 6,
+        most_sessions: 4,
+        most_answers: 7,
+        session_ends: true,
         snapshot_bytes: Some(77),
         snapshot_failures: true,
         properties: BTreeSet::from([Property::UndisturbedLeader, Property::LogMatching]),
@@ -151,7 +164,7 @@ fn every_key_is_read() {
 
 #[test]
 fn without_a_list_all_that_applies_is_checked() {
-    let rules = "pre-vote = true\ncheck-quorum = true\ncatch-up-rounds = 1\nsnapshots = 1\nreads = 1\n\
+    let rules = "pre-vote = true\ncheck-quorum = true\ncatch-up-rounds = 1\nsnapshots = 1\nreads = 1\nsessions = 1\n\
         disk = \"asynchronous\"\ndisk-stalls = true\nleader-contact = true\nleases = true\n";
     let text = format!("{BOUNDS}{rules}changes = [\"remove 3\"]\n");
     let scope = Scope::parse("all", "all.toml", &text).unwrap();

@@ -80,7 +80,11 @@ impl StateMachine {
         let content = self.recent.get(place)?.to_string();
         let LogPosition { index, term } = about.id.last;
         let entry = Entry { index, term, payload: Payload::Command(Bytes::from(content)) };
-        let stored = StoredSnapshot { about: about.clone(), executed: Arc::new(vec![entry]) };
+        let stored = StoredSnapshot {
+            about: about.clone(),
+            executed: Arc::new(vec![entry]),
+            state_machine: Arc::default(),
+        };
         Some(stored.chunk(0, 1))
     }
 

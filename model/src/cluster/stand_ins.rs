@@ -390,7 +390,8 @@ fn compacted(state: &ServerState) -> ServerState {
         size: 1,
     };
     let executed = Arc::new(state.log.up_to(last.index).to_vec());
-    compacted.snapshot = Some(StoredSnapshot { about, executed });
+    let state_machine = Arc::clone(&state.state_machine);
+    compacted.snapshot = Some(StoredSnapshot { about, executed, state_machine });
     compacted.log.let_go(last.index);
     compacted.taking = None;
     compacted.receiving.take_if(|part| part.snapshot.id.last.index <= last.index);

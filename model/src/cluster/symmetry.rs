@@ -9,7 +9,7 @@
 use super::promises::Promise;
 use super::reads::OpenRead;
 use crate::properties::Committed;
-use crate::server::{Log, ReceivedPart, Role, ServerState, StoredSnapshot, Write, renamed};
+use crate::server::{Log, ReceivedPart, Role, ServerState, StoredSnapshot, Taking, Write, renamed};
 use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::{
@@ -135,7 +135,11 @@ impl Renaming {
 
     fn stored(&self, stored: &StoredSnapshot) -> StoredSnapshot {
         let executed = stored.executed.iter().map(|entry| self.entry(entry)).collect();
-        StoredSnapshot { about: self.snapshot(&stored.about), executed: Arc::new(executed) }
+        StoredSnapshot {
+            about: self.snapshot(&stored.about),
+            executed: Arc::new(executed),
+            state_machine: Arc::clone(&stored.state_machine),
+        }
     }
 
     fn received(&self, part: &ReceivedPart) -> ReceivedPart {
@@ -226,7 +230,10 @@ impl Renaming {
         renamed.disk.vote = state.disk.vote.map(|vote| self.id(vote));
         renamed.log = self.log(&state.log);
         renamed.disk.log = self.log(&state.disk.log);
-        renamed.taking = state.taking.as_ref().map(|taking| self.snapshot(taking));
+        renamed.taking = state.taking.as_ref().map(|taking| Taking {
+            about: self.snapshot(&taking.about),
+            state_machine: Arc::clone(&taking.state_machine),
+        });
         renamed.snapshot = state.snapshot.as_ref().map(|stored| self.stored(stored));
         renamed.disk.snapshot = state.disk.snapshot.as_ref().map(|stored| self.stored(stored));
         renamed.receiving = state.receiving.as_ref().map(|part| self.received(part));

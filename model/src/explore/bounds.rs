@@ -44,6 +44,13 @@ pub(super) fn bounds(scope: &Scope) -> Vec<String> {
     note(scope.kept_entries > 0, format!("covered entries kept: {}", scope.kept_entries));
     note(scope.reads > 0, counted(scope.reads, "read"));
     note(scope.follower_reads > 0, counted(scope.follower_reads, "follower read"));
+    if scope.sessions > 0 {
+        let (numbers, open) = (scope.session_commands, scope.most_sessions);
+        note(true, format!("{} of {numbers} numbers", counted(scope.sessions, "session")));
+        note(true, format!("{open} of them open"));
+        note(true, format!("{} remembered", counted(scope.most_answers, "answer")));
+        note(scope.session_ends, "sessions ended by clients".to_string());
+    }
     all
 }
 

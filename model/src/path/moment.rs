@@ -1,6 +1,6 @@
 //! One event at one server, and all that comes of it there.
 
-use super::words::differences;
+use super::words::{differences, said};
 use crate::server::ServerState;
 use kontiki_specs::{Input, Output, ServerId};
 
@@ -22,6 +22,7 @@ impl Moment {
     /// The event, with the server's name.
     pub fn headline(&self) -> String {
         let Some((input, ..)) = self.steps.first() else { return String::new() };
+        let input = format!("{input}{}", said(input));
         match self.from {
             None => format!("{} {input}", self.server),
             Some(0) => format!("{}, as first started: {input}", self.server),

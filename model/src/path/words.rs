@@ -1,7 +1,7 @@
 //! A server's state in words.
 
 use crate::server::{Log, Role, ServerState, Write};
-use kontiki_specs::{CatchUp, LogIndex, ReplicationMode, ServerId};
+use kontiki_specs::{CatchUp, Input, LogIndex, ReplicationMode, ServerId, SessionCommand};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -29,7 +29,39 @@ pub(crate) fn differences(before: &ServerState, after: &ServerState) -> Vec<Stri
     note("waiting for", writes(before), writes(after));
     let progress = |state: &ServerState| if state.disk_stalls { "no" } else { "yes" }.to_string();
     note("disk makes progress", progress(before), progress(after));
+    lines.extend(became_of_commands(before, after));
     lines
+}
+
+/// What became of commands, where there are sessions (rule C2), and what is remembered then.
+fn became_of_commands(before: &ServerState, after: &ServerState) -> Vec<String> {
+    let (old, new) = (&*before.state_machine, &*after.state_machine);
+    let told = new.outcomes.iter().filter(|(index, _)| !old.outcomes.contains_key(index));
+    let mut lines: Vec<String> =
+        told.map(|(index, outcome)| format!("command {index}: {outcome}")).collect();
+    if old.sessions != new.sessions {
+        lines.push(format!("remembers {}", sessions(after)));
+    }
+    lines
+}
+
+/// The open sessions, with the sequence numbers whose answers are remembered.
+fn sessions(server: &ServerState) -> String {
+    let open = server.state_machine.sessions.iter().map(|(session, known)| {
+        let answers = known.answers.iter().map(|(sequence, at)| format!("{sequence} at {at}"));
+        format!("{session} [{}]", answers.collect::<Vec<_>>().join(", "))
+    });
+    let open = open.collect::<Vec<_>>().join(", ");
+    if open.is_empty() { "no session".to_string() } else { open }
+}
+
+/// What clients say that propose commands of sessions.
+pub(crate) fn said(input: &Input) -> String {
+    let Input::Propose { commands } = input else { return String::new() };
+    let said = commands.iter().map(SessionCommand::decode).collect::<Result<Vec<_>, _>>();
+    let said = said.unwrap_or_default();
+    let said: Vec<String> = said.iter().map(ToString::to_string).collect();
+    if said.is_empty() { String::new() } else { format!(": {}", said.join("; ")) }
 }
 
 /// A server in one line.
@@ -126,7 +158,7 @@ pub(crate) fn log(log: &Log) -> String {
 /// The snapshots of a server: its own, the one that it takes, and the one that it receives.
 pub(crate) fn snapshot(server: &ServerState) -> String {
     let own = server.snapshot.as_ref().map(|own| own.about.to_string());
-    let taking = server.taking.as_ref().map(|taking| format!("taking {}", taking.id.last));
+    let taking = server.taking.as_ref().map(|taking| format!("taking {}", taking.about.id.last));
     let received = server
         .receiving
         .as_ref()

@@ -14,6 +14,7 @@ mod reads;
 mod recovery;
 mod rounds;
 mod sending;
+mod sessions;
 mod sets;
 mod snapshots;
 mod states;

@@ -23,7 +23,7 @@ impl ClusterView<'_> {
     /// S1: what a snapshot has executed is the beginning of what was committed, and the configuration
     /// in it is the last one in that.
     fn is_of_commits(&self, snapshot: &StoredSnapshot) -> bool {
-        let StoredSnapshot { about, executed } = snapshot;
+        let StoredSnapshot { about, executed, .. } = snapshot;
         let committed = self.committed.iter().map(|known| &known.entry);
         let is_beginning = executed.len() <= self.committed.len()
             && executed.iter().zip(committed).all(|(own, known)| own == known);

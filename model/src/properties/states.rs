@@ -36,6 +36,7 @@ pub fn judge_state(cluster: &ClusterView<'_>) -> (PropertySet, GoalSet) {
     broken.insert_if(!cluster.logs_match(), P::LogMatching);
     broken.insert_if(!cluster.leaders_are_complete(), P::LeaderCompleteness);
     broken.insert_if(!cluster.state_machines_agree(), P::StateMachineSafety);
+    broken.insert_if(!cluster.sessions_agree(), P::StateMachineSafety);
     broken.insert_if(!cluster.committed_is_durable(), P::CommittedIsDurable);
     broken.insert_if(!cluster.stalled_disks_follow(), P::StalledDiskFollows);
     broken.insert_if(!cluster.leases_exclude_leaders(), P::LeaseExcludesLeaders);

@@ -64,6 +64,7 @@ impl Judged<'_> {
         broken.insert_if(!self.change_is_as_expected(), P::ExpectedConfiguration);
         broken.insert_if(!self.told_is_told(), P::ToldToCampaign);
         broken.insert_if(!self.learners_catch_up_in_time(), P::CaughtUpInTime);
+        self.judge_sessions(broken);
     }
 
     pub(super) fn is_restart(&self) -> bool {
@@ -262,6 +263,7 @@ impl Judged<'_> {
         self.reach_quorums(goals);
         self.reach_snapshots(goals);
         self.reach_reads(goals);
+        self.reach_sessions(goals);
     }
 
     /// Servers that would have enough if less were asked for.

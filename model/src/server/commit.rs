@@ -75,6 +75,7 @@ impl Step<'_> {
         let first = self.state.applied_index.next();
         let due = log.from(first).iter().take_while(|entry| entry.index <= applicable);
         let entries: Entries = due.take_while(|entry| self.hands_over(entry)).cloned().collect();
+        self.execute(&entries);
         (!entries.is_empty()).then_some(Output::Apply { entries })
     }
 

@@ -1,7 +1,7 @@
 //! Installing snapshots, the follower's side (paper §7): rule S2.
 
 use super::step::Step;
-use super::stored::{ReceivedPart, StoredSnapshot, executed, forget_covered};
+use super::stored::{ReceivedPart, StoredSnapshot, content, forget_covered};
 use super::{Mutation, Role, Write};
 use bytes::Bytes;
 use kontiki_specs::{
@@ -102,9 +102,13 @@ impl Step<'_> {
     fn install(&mut self, snapshot: &Snapshot) {
         let Some(part) = self.state.receiving.take() else { return };
         let last = snapshot.id.last;
+        let content = content(&part.bytes);
+        let (executed, state_machine) =
+            content.unwrap_or_else(|| (garbage(last), Default::default()));
         let stored = StoredSnapshot {
             about: snapshot.clone(),
-            executed: Arc::new(executed(&part.bytes).unwrap_or_else(|| garbage(last))),
+            executed: Arc::new(executed),
+            state_machine: Arc::new(state_machine),
         };
         let (commit, end) = (self.state.commit_index, self.state.log.last_index());
         if end > commit {
@@ -119,6 +123,7 @@ impl Step<'_> {
         } else {
             self.state.log = stored.log();
         }
+        self.state.state_machine = Arc::clone(&stored.state_machine);
         self.state.snapshot = Some(stored);
         self.state.commit_index = last.index;
         self.state.applied_index = last.index;

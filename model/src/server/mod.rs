@@ -23,6 +23,7 @@ mod pre_vote;
 mod quorum;
 mod read;
 mod replication;
+mod sessions;
 mod snapshot;
 mod state;
 mod step;
@@ -34,8 +35,9 @@ pub(crate) use change::changed;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use read::number_of_follower_read;
+pub use sessions::StateMachine;
 pub use state::{Disk, Role, ServerState, Write};
-pub use stored::{ReceivedPart, StoredSnapshot, executed, renamed, size_of};
+pub use stored::{ReceivedPart, StoredSnapshot, Taking, executed, renamed};
 
 use kontiki_specs::{Configuration, Input, Output, ServerId};
 use std::sync::Arc;
@@ -84,6 +86,8 @@ pub struct Options {
     pub kept_entries: u64,
     /// After how many bytes of entries a snapshot is due; `None` if never (rule S1).
     pub snapshot_bytes: Option<u64>,
+    /// Whether commands are those of sessions (rule C2). Otherwise nothing is asked of them.
+    pub sessions: bool,
 }
 
 impl RaftServer {

@@ -223,6 +223,22 @@ mutations! {
     FollowerReadsAtOnce = "follower-reads-at-once",
     /// Breaks C5.
     ReadNumberUsedAgain = "read-number-used-again",
+    /// Breaks C2.
+    NoSessions = "no-sessions",
+    /// Breaks C2.
+    SessionKeptByLeaderOnly = "session-kept-by-leader-only",
+    /// Breaks C2.
+    SessionExpiresByLocalClock = "session-expires-by-local-clock",
+    /// Breaks C2.
+    AnswerDroppedEarly = "answer-dropped-early",
+    /// Breaks C2.
+    EndedSessionExecutes = "ended-session-executes",
+    /// Breaks C2.
+    FullSessionGoesOn = "full-session-goes-on",
+    /// Breaks C2.
+    BusiestSessionMakesRoom = "busiest-session-makes-room",
+    /// Breaks rule S1's part on sessions.
+    SnapshotWithoutSessions = "snapshot-without-sessions",
 }
 
 impl fmt::Display for Mutation {

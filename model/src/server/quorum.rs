@@ -92,6 +92,7 @@ mod tests {
                 catch_up_rounds: 0,
                 kept_entries: 0,
                 snapshot_bytes: None,
+                sessions: false,
             },
             mutation: None,
         }

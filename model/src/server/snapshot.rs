@@ -2,7 +2,7 @@
 
 use super::log::entry_bytes;
 use super::step::Step;
-use super::stored::{StoredSnapshot, forget_covered};
+use super::stored::{StoredSnapshot, Taking, forget_covered};
 use super::{Mutation, ServerState};
 use kontiki_specs::{
     Configuration, Entry, LogIndex, LogPosition, Output, Refusal, Snapshot, SnapshotId,
@@ -21,12 +21,14 @@ impl Step<'_> {
         let (configuration_position, configuration) = self.configuration_in_snapshot(index);
         let configuration = Box::new((*configuration).clone());
         let incarnation = self.state.incarnation;
-        self.state.taking = Some(Snapshot {
+        let about = Snapshot {
             id: SnapshotId { last, taken_by: self.state.id },
             configuration: (*configuration).clone(),
             configuration_position,
-            size: 0,
-        });
+            size: 0, // Not known yet.
+        };
+        let state_machine = self.in_snapshot(self.state_machine_at(index));
+        self.state.taking = Some(Taking { about, state_machine });
         self.state.bytes_since_snapshot = 0;
         self.output(Output::TakeSnapshot {
             incarnation,
@@ -43,7 +45,7 @@ impl Step<'_> {
         let settled = self.state.settled();
         let last = self.state.covered();
         if let Some(taking) = &self.state.taking {
-            return Err(Refusal::SnapshotUnderWay { last: taking.id.last });
+            return Err(Refusal::SnapshotUnderWay { last: taking.about.id.last });
         }
         if index <= last.index {
             return Err(Refusal::SnapshotExists { last });
@@ -83,7 +85,8 @@ impl Step<'_> {
         }
         let Some(taking) = self.no_longer_taking(last) else { return };
         let taken = StoredSnapshot {
-            about: Snapshot { size, ..taking },
+            about: Snapshot { size, ..taking.about },
+            state_machine: taking.state_machine,
             executed: Arc::new(self.state.log.up_to(last.index).to_vec()),
         };
         let on_disk = self.state.disk.snapshot.as_ref().map_or(LogIndex::ZERO, last_of);
@@ -106,8 +109,8 @@ impl Step<'_> {
     }
 
     /// The snapshot that was being taken, if it is this one.
-    fn no_longer_taking(&mut self, last: LogPosition) -> Option<Snapshot> {
-        self.state.taking.take_if(|taking| taking.id.last == last)
+    fn no_longer_taking(&mut self, last: LogPosition) -> Option<Taking> {
+        self.state.taking.take_if(|taking| taking.about.id.last == last)
     }
 
     /// S1: what is handed to the state machine brings the next snapshot nearer.

@@ -1,7 +1,7 @@
 //! What one server knows, in memory and on disk.
 
-use super::stored::{ReceivedPart, StoredSnapshot, forget_covered};
-use super::{Log, Mutation, RaftServer};
+use super::stored::{ReceivedPart, StoredSnapshot, Taking, forget_covered};
+use super::{Log, Mutation, RaftServer, StateMachine};
 use bytes::Bytes;
 use kontiki_specs::{
     Configuration, Entries, Entry, FollowerProgress, Input, LogIndex, LogPosition, Observation,
@@ -23,8 +23,8 @@ pub struct ServerState {
     pub log: Log,
     /// The snapshot that stands for the entries that the log has let go of (rule S1).
     pub snapshot: Option<StoredSnapshot>,
-    /// The snapshot that is being taken, as it was begun. How many bytes it has is not known yet.
-    pub taking: Option<Snapshot>,
+    /// The snapshot that is being taken, as it was begun.
+    pub taking: Option<Taking>,
     /// What it has of another server's snapshot (rule S2). The end of it may not be on disk yet.
     pub receiving: Option<ReceivedPart>,
     /// The configuration in force: the last in its log, or else its snapshot's (rules M2, S1).
@@ -37,6 +37,8 @@ pub struct ServerState {
     pub commit_index: LogIndex,
     /// The last index that it has handed to the state machine.
     pub applied_index: LogIndex,
+    /// What the state machine has come to by that, where there are sessions (rule C2).
+    pub state_machine: Arc<StateMachine>,
     /// How many bytes of entries it has handed to the state machine since that had executed all that
     /// it was handed, as far as the driver has said (rule L8); 0 where nothing limits them.
     pub unexecuted_bytes: u64,
@@ -177,6 +179,11 @@ impl Disk {
         }
     }
 
+    /// C2, S1: the state machine that a server starts with: that of the snapshot.
+    fn state_machine(&self) -> Arc<StateMachine> {
+        self.snapshot.as_ref().map(|own| Arc::clone(&own.state_machine)).unwrap_or_default()
+    }
+
     /// How many bytes of a snapshot have been received and are on disk.
     pub fn received(&self, snapshot: &Snapshot) -> u64 {
         let part = self.receiving.as_ref().filter(|part| part.snapshot.id == snapshot.id);
@@ -207,6 +214,7 @@ impl ServerState {
             durable_index: disk.log.last_index(),
             commit_index: covered,
             applied_index: covered,
+            state_machine: disk.state_machine(),
             unexecuted_bytes: 0,
             bytes_since_snapshot: 0,
             snapshot: disk.snapshot.clone(),
@@ -302,7 +310,7 @@ impl ServerState {
             log: self.log.from(first).to_vec(),
             snapshot: self.snapshot.as_ref().map(|own| own.about.clone()),
             durable_snapshot: self.disk.snapshot.as_ref().map(|own| own.about.id),
-            taking: self.taking.as_ref().map(|taking| taking.id.last),
+            taking: self.taking.as_ref().map(|taking| taking.about.id.last),
             receiving: self.receiving.as_ref().map(|part| Receiving {
                 snapshot: part.snapshot.id,
                 received: part.bytes.len() as u64,

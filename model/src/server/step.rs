@@ -91,6 +91,7 @@ impl<'a> Step<'a> {
         outputs.extend(writes.iter().map(|write| write.issued(incarnation)));
         self.state.writes.append(&mut writes);
         outputs.append(&mut self.sent);
+        self.let_time_pass(input);
         outputs.extend(self.apply());
         if !self.restarted {
             outputs.extend(self.handed_over());

@@ -18,6 +18,8 @@ pub(super) const SNAPSHOTS: RangeInclusive<u64> = 0..=7;
 pub(super) const CHUNKS: RangeInclusive<u64> = 1..=7;
 pub(super) const KEPT_ENTRIES: RangeInclusive<u64> = 0..=u64::MAX;
 pub(super) const READS: RangeInclusive<u64> = 0..=7;
+pub(super) const SESSIONS: RangeInclusive<u64> = 0..=7;
+pub(super) const OF_SESSIONS: RangeInclusive<u64> = 1..=7;
 /// The most changes of membership.
 const CHANGES: usize = 8;
 pub(super) const LOCAL_TRANSITIONS: RangeInclusive<u64> = 1..=u64::MAX;
@@ -39,6 +41,10 @@ pub(super) fn check(scope: &Scope) -> Result<(), ScopeFlaw> {
     within("kept-entries", scope.kept_entries, KEPT_ENTRIES)?;
     within("reads", scope.reads, READS)?;
     within("follower-reads", scope.follower_reads, READS)?;
+    within("sessions", scope.sessions, SESSIONS)?;
+    within("session-commands", scope.session_commands, OF_SESSIONS)?;
+    within("most-sessions", scope.most_sessions, OF_SESSIONS)?;
+    within("most-answers", scope.most_answers, OF_SESSIONS)?;
     check_changes(scope)?;
     let may_be_left_out = [
         ("commands", scope.commands, COMMANDS),
@@ -140,6 +146,24 @@ pub(super) fn check_snapshots(scope: &Scope) -> Result<(), ScopeFlaw> {
     Ok(())
 }
 
+/// Whether what a file says of sessions can make a difference.
+pub(super) fn check_sessions(scope: &Scope) -> Result<(), ScopeFlaw> {
+    let said = [
+        ("session-commands", scope.session_commands > 1),
+        ("most-sessions", scope.most_sessions > 1),
+        ("most-answers", scope.most_answers > 1),
+        ("session-ends", scope.session_ends),
+    ];
+    match said.into_iter().find(|(_, said)| *said && scope.sessions == 0) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let what = format!("`{key}` is set, but no client opens a session");
+            let help = format!("set sessions = 1 or more, or leave `{key}` out");
+            Err(ScopeFlaw::new(what, help).at(key))
+        }
+    }
+}
+
 fn check_changes(scope: &Scope) -> Result<(), ScopeFlaw> {
     if scope.changes.len() > CHANGES {
         let what = format!("`changes` lists {} changes", scope.changes.len());
@@ -192,6 +216,7 @@ fn needs(what: String, need: &str) -> ScopeFlaw {
 
 const STALLS: &str = "disk = \"asynchronous\" and disk-stalls = true";
 const READS_ASKED: &str = "reads = 1 or follower-reads = 1 or more";
+const SESSIONS_OPENED: &str = "sessions = 1 or more";
 const CHANGES_LISTED: &str = "changes = [...], a list of at least one";
 
 fn reads(scope: &Scope) -> bool {
@@ -223,6 +248,9 @@ pub(super) fn property_lacks(scope: &Scope, property: Property) -> Option<&'stat
         }
         Property::LinearizableReads => (reads(scope), READS_ASKED),
         Property::LeaseExcludesLeaders => (scope.leases, "leases = true"),
+        Property::ExecutedOnce | Property::SameAnswer | Property::SessionLasts => {
+            (scope.sessions > 0, SESSIONS_OPENED)
+        }
         Property::CaughtUpInTime => (scope.catch_up_rounds > 0, "catch-up-rounds = 1 or more"),
         _ => return None,
     };
@@ -302,6 +330,22 @@ fn goal_lacks(scope: &Scope, goal: Goal) -> Option<&'static str> {
         Goal::ReadsShareRound => {
             (scope.reads + scope.follower_reads > 2, "reads = 3 or follower-reads = 3 or more")
         }
+        Goal::SessionsRestored if scope.sessions > 0 => {
+            (scope.snapshots > 0, "snapshots = 1 or more")
+        }
+        Goal::SessionDisplaced if scope.sessions > 0 => {
+            (scope.sessions > 1, "sessions = 2 or more")
+        }
+        Goal::SessionOverfull | Goal::AnswerForgotten if scope.sessions > 0 => {
+            (scope.session_commands > 1, "session-commands = 2 or more")
+        }
+        Goal::SessionOpened
+        | Goal::RetryAnswered
+        | Goal::RetryAnsweredByAnother
+        | Goal::AnswerForgotten
+        | Goal::SessionDisplaced
+        | Goal::SessionOverfull
+        | Goal::SessionsRestored => (scope.sessions > 0, SESSIONS_OPENED),
         Goal::TransferGivenUp | Goal::TransferCutOff => {
             (scope.transfers > 0, "transfers = 1 or more")
         }

@@ -41,6 +41,11 @@ const KEYS: &[(&str, &str)] = &[
     ("leases", "leases = true"),
     ("reads", "reads = 1"),
     ("follower-reads", "follower-reads = 1"),
+    ("sessions", "sessions = 1"),
+    ("session-commands", "session-commands = 2"),
+    ("most-sessions", "most-sessions = 2"),
+    ("most-answers", "most-answers = 2"),
+    ("session-ends", "session-ends = true"),
     ("snapshot-bytes", "snapshot-bytes = 55"),
     ("snapshot-failures", "snapshot-failures = true"),
     ("properties", "properties = [\"election-safety\", \"log-matching\"]"),
@@ -86,6 +91,11 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
         leases: file.boolean("leases")?.unwrap_or(false),
         reads: file.integer("reads", limits::READS)?.unwrap_or(0),
         follower_reads: file.integer("follower-reads", limits::READS)?.unwrap_or(0),
+        sessions: file.integer("sessions", limits::SESSIONS)?.unwrap_or(0),
+        session_commands: file.integer("session-commands", limits::OF_SESSIONS)?.unwrap_or(1),
+        most_sessions: file.integer("most-sessions", limits::OF_SESSIONS)?.unwrap_or(1),
+        most_answers: file.integer("most-answers", limits::OF_SESSIONS)?.unwrap_or(1),
+        session_ends: file.boolean("session-ends")?.unwrap_or(false),
         snapshot_bytes: file.integer("snapshot-bytes", limits::LIMIT_BYTES)?,
         snapshot_failures: file.boolean("snapshot-failures")?.unwrap_or(false),
         properties: BTreeSet::new(),
@@ -96,6 +106,7 @@ pub(super) fn scope(name: &str, origin: &str, text: &str) -> Result<Scope, Scope
     };
     scope.properties = properties.unwrap_or_else(|| applicable(&scope));
     let checked = scope.check().and_then(|()| limits::check_snapshots(&scope));
+    let checked = checked.and_then(|()| limits::check_sessions(&scope));
     checked.map_err(|flaw| file.locate(flaw))?;
     Ok(scope)
 }
