@@ -221,6 +221,7 @@
 pub use bytes;
 
 pub mod core;
+pub mod driver;
 mod recorder;
 pub mod storage;
 
