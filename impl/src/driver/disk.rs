@@ -51,15 +51,23 @@ impl Disk {
     }
 
     /// Makes a group of what has gathered, as much as a group may have, if no other is under way.
-    fn begin_group(&mut self, most_bytes: u64) -> Option<WriteGroup> {
+    ///
+    /// A snapshot that is installed takes the place of the one before. So it waits for a state machine
+    /// that is being restored from that one (`restoring`), and ends its group.
+    fn begin_group(&mut self, most_bytes: u64, restoring: bool) -> Option<WriteGroup> {
         if !self.under_way.is_empty() {
             return None;
         }
-        let mut sum = 0_u64;
-        let fits = |(_, bytes): &&(Output, u64)| {
-            let first = sum == 0;
+        let (mut sum, mut is_ended) = (0_u64, false);
+        let fits = |(write, bytes): &&(Output, u64)| {
+            let is_installation = matches!(write, Output::InstallSnapshot { .. });
+            if is_ended || is_installation && restoring {
+                return false;
+            }
+            is_ended = is_installation;
+            let is_first = sum == 0;
             sum = sum.saturating_add(*bytes);
-            first || sum <= most_bytes
+            is_first || sum <= most_bytes
         };
         let count = self.gathered.iter().take_while(fits).count();
         let writes: Vec<Output> = self.gathered.drain(..count).map(|(write, _)| write).collect();
@@ -111,7 +119,8 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     /// Hands out the next group. It goes before what was put out earlier, so that it is under way while
     /// messages are (rule L9).
     pub(super) fn begin_writes(&mut self) {
-        if let Some(group) = self.disk.begin_group(self.config.limits.group_bytes) {
+        let (most_bytes, restoring) = (self.config.limits.group_bytes, self.machine.is_restoring());
+        if let Some(group) = self.disk.begin_group(most_bytes, restoring) {
             self.timers.set(Timer::DiskStalled, self.now);
             self.counters.write_groups += 1;
             self.counters.writes += group.writes.len() as u64;
@@ -123,7 +132,10 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kontiki_specs::{Entries, Entry, LogIndex, Payload, Term};
+    use kontiki_specs::{
+        Configuration, Entries, Entry, LogIndex, LogPosition, Payload, ServerId, Snapshot,
+        SnapshotId, Term,
+    };
 
     fn write(index: u64, bytes: usize) -> Output {
         let payload = Payload::Command(vec![0; bytes].into());
@@ -136,25 +148,55 @@ mod tests {
         }
     }
 
+    fn install() -> Output {
+        let last = LogPosition { index: LogIndex(9), term: Term(1) };
+        let id = SnapshotId { last, taken_by: ServerId(2) };
+        let configuration = Configuration::of_voters([ServerId(1)]);
+        let configuration_position = LogPosition::default();
+        let snapshot = Snapshot { id, configuration, configuration_position, size: 1 };
+        Output::InstallSnapshot { incarnation: 1, snapshot: Box::new(snapshot) }
+    }
+
     #[test]
     fn writes_that_come_during_a_group_make_up_the_next_one() {
         let mut disk = Disk::default();
-        assert!(disk.is_idle() && disk.begin_group(1000).is_none());
+        assert!(disk.is_idle() && disk.begin_group(1000, false).is_none());
         disk.gather(write(1, 1));
-        let first = disk.begin_group(1000).map(|group| (group.number, group.writes.len()));
+        let first = disk.begin_group(1000, false).map(|group| (group.number, group.writes.len()));
         assert_eq!(first, Some((1, 1)));
         disk.gather(write(2, 1));
         disk.gather(write(3, 1));
-        assert!(disk.begin_group(1000).is_none() && !disk.is_done(1));
+        assert!(disk.begin_group(1000, false).is_none() && !disk.is_done(1));
         let done: Vec<Input> = std::iter::from_fn(|| disk.next_done()).collect();
         assert_eq!(done, completion(&write(1, 1)).into_iter().collect::<Vec<_>>());
         assert!(disk.is_done(1) && !disk.is_done(2));
-        let second = disk.begin_group(1000).map(|group| (group.number, group.writes));
+        let second = disk.begin_group(1000, false).map(|group| (group.number, group.writes));
         assert_eq!(second, Some((2, vec![write(2, 1), write(3, 1)])));
         let expected = [write(2, 1), write(3, 1)];
         let expected: Vec<Input> = expected.iter().filter_map(completion).collect();
         assert_eq!(std::iter::from_fn(|| disk.next_done()).collect::<Vec<_>>(), expected);
         assert!(disk.is_idle() && disk.is_done(disk.last_issued()));
+    }
+
+    fn lengths(disk: &mut Disk, most_bytes: u64, restoring: bool) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        while let Some(group) = disk.begin_group(most_bytes, restoring) {
+            lengths.push(group.writes.len());
+            while disk.next_done().is_some() {}
+        }
+        lengths
+    }
+
+    #[test]
+    fn the_next_snapshot_waits_until_the_state_machine_is_restored_from_the_last() {
+        let mut disk = Disk::default();
+        for _ in 0..2 {
+            disk.gather(write(1, 1));
+            disk.gather(install());
+        }
+        disk.gather(write(2, 1));
+        assert_eq!(lengths(&mut disk, 1000, true), [1]);
+        assert_eq!(lengths(&mut disk, 1000, false), [1, 2, 1]);
     }
 
     #[test]
@@ -163,11 +205,6 @@ mod tests {
         for bytes in [500, 10, 10, 10] {
             disk.gather(write(1, bytes));
         }
-        let mut lengths = Vec::new();
-        while let Some(group) = disk.begin_group(70) {
-            lengths.push(group.writes.len());
-            while disk.next_done().is_some() {}
-        }
-        assert_eq!(lengths, [1, 2, 1]);
+        assert_eq!(lengths(&mut disk, 70, false), [1, 2, 1]);
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Machine {
     pub(super) handed: LogIndex,
     /// The last index that it has executed, as far as the shell has said.
     pub(super) executed: LogIndex,
+    /// What it was to be restored from last ends there.
+    restored: LogIndex,
     /// What is held back, in order.
     held: VecDeque<Held>,
     /// A snapshot is to be taken of exactly what was handed over so far, so nothing follows (rule S1).
@@ -33,7 +35,13 @@ impl Machine {
     /// A state machine in the state of the snapshot that the server starts with.
     pub(super) fn new(covered: LogIndex) -> Machine {
         let (handed, executed) = (covered, covered);
-        Machine { handed, executed, held: VecDeque::new(), awaits_snapshot: false }
+        let (held, awaits_snapshot) = (VecDeque::new(), false);
+        Machine { handed, executed, restored: covered, held, awaits_snapshot }
+    }
+
+    /// Whether it has not said yet that it was restored from a snapshot.
+    pub(super) fn is_restoring(&self) -> bool {
+        self.executed < self.restored
     }
 }
 
@@ -76,7 +84,8 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
                     self.effects.push_back(effect);
                 }
                 Held::Restore { snapshot, write } if self.disk.is_done(write) => {
-                    self.machine.handed = snapshot.last.index;
+                    let covered = snapshot.last.index;
+                    (self.machine.handed, self.machine.restored) = (covered, covered);
                     self.effects.push_back(Effect::Restore { snapshot });
                 }
                 Held::Restore { .. } => {
