@@ -126,7 +126,6 @@ pub struct Cluster {
     queue: BTreeMap<(Time, u64), Happening>,
     queued: u64,
     commands: u64,
-    pub adjust: fn(&mut DriverConfig),
 }
 
 impl Cluster {
@@ -142,7 +141,6 @@ impl Cluster {
             queue: BTreeMap::new(),
             queued: 0,
             commands: 0,
-            adjust,
         };
         for id in (1..=servers).map(ServerId) {
             let mut config = Config::new(id, (1..=voters).map(ServerId));

@@ -7,8 +7,17 @@
     reason = "what a test unwraps, or cannot go on without, fails the test"
 )]
 
+mod clocks;
 mod cluster;
+mod clusters;
+mod disk;
 mod history;
 mod machine;
+mod proposals;
 mod random;
 mod random_cluster;
+mod reads;
+mod snapshots;
+mod stopping;
+mod support;
+mod timings;

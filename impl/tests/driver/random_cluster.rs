@@ -193,7 +193,6 @@ fn what_clients_are_told_is_true_and_in_the_end_the_cluster_works() {
     println!("{told:?}");
     for kind in [
         "applied",
-        "committed",
         "readable",
         "changed",
         "transferred",
