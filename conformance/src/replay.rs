@@ -129,7 +129,7 @@ impl Replay<'_> {
         let released = implementation.with_memory_released();
         let found = match released.raft().broken_invariant() {
             Some(broken) => Reaction::Failed(Failure::Broken(format!("not so: {broken}"))),
-            None => observed(&released, Vec::new()),
+            None => observed(released.raft(), Vec::new()),
         };
         let outputs = Vec::new();
         let expected = Reaction::Took { outputs, observation: Box::new(model.observe()) };
@@ -204,7 +204,7 @@ impl Replay<'_> {
             let mut config = config(self.atlas.scope(), model.id, self.memory);
             config.incarnation = model.incarnation;
             let found = match Implementation::recover(config, disk) {
-                Ok(recovered) => observed(&recovered, Vec::new()),
+                Ok(recovered) => observed(recovered.raft(), Vec::new()),
                 Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
             };
             if expected != found {
@@ -278,7 +278,7 @@ fn react(implementation: &mut Implementation, before: &Implementation, input: &I
     match implementation.step(input) {
         Ok(outputs) => match implementation.raft().broken_invariant() {
             Some(broken) => Reaction::Failed(Failure::Broken(format!("not so: {broken}"))),
-            None => observed(implementation, outputs),
+            None => observed(implementation.raft(), outputs),
         },
         Err(Failure::Rejected(rejection)) if implementation != before => {
             let why = format!("turns it away ({rejection}), but has changed all the same");

@@ -2,8 +2,10 @@
 //! be exhausted.
 
 use crate::divergence::{Reaction, agree};
-use crate::implementation::{Failure, Implementation};
+use crate::implementation::Failure;
 use crate::nonsense::{Nonsense, reasons_to_reject};
+use kontiki::core::Raft;
+use kontiki::storage::MemoryStore;
 use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::{Input, LogIndex, Observation, Output};
 
@@ -40,7 +42,7 @@ impl Shadow {
     }
 
     /// Takes the step that the implementation has taken, or turned away, and compares all of it.
-    /// `implementation` is what it is afterwards.
+    /// `implementation` is the server of the implementation afterwards.
     ///
     /// # Errors
     /// How they differ.
@@ -48,7 +50,7 @@ impl Shadow {
         &mut self,
         input: &Input,
         reaction: &Result<Vec<Output>, Failure>,
-        implementation: &Implementation,
+        implementation: &Raft<MemoryStore>,
     ) -> Result<(), Box<Difference>> {
         let reasons = reasons_to_reject(&self.state, input);
         let outputs = match reaction {
@@ -73,6 +75,12 @@ impl Shadow {
         Ok(())
     }
 
+    /// Takes a step that the implementation has not taken, and says nothing of it: a write is done, and
+    /// the server goes down before it notices.
+    pub fn takes_unnoticed(&mut self, input: &Input) {
+        (self.state, _) = self.server.step(&self.state, input);
+    }
+
     /// What the log has let go of is forgotten now and then: memory stays bounded, and steps that copy
     /// a log stay cheap.
     fn forget(&mut self) {
@@ -83,7 +91,11 @@ impl Shadow {
     }
 
     /// What was turned away has changed nothing.
-    fn stays(&self, input: &Input, implementation: &Implementation) -> Result<(), Box<Difference>> {
+    fn stays(
+        &self,
+        input: &Input,
+        implementation: &Raft<MemoryStore>,
+    ) -> Result<(), Box<Difference>> {
         let first = LogIndex(1);
         let same = implementation
             .observe_from(first)

@@ -10,6 +10,7 @@
 
 mod action;
 mod cluster;
+mod drivers;
 mod exercised;
 mod fault;
 mod finding;
@@ -32,6 +33,7 @@ mod taken;
 
 pub use action::{Action, Expected, SnapshotOf};
 pub use cluster::SimulatedCluster;
+pub use drivers::{DriversFinding, DriversOptions, DriversReport, Plan, Told, simulate_drivers};
 pub use exercised::Exercised;
 pub use fault::Fault;
 pub use finding::Finding;

@@ -32,7 +32,7 @@ impl SimulatedCluster {
         if let Some(record) = &mut self.record {
             record.extend(one.recorded(server, &input, &reaction));
         }
-        if let Err(difference) = one.shadow.follow(&input, &reaction, &one.implementation) {
+        if let Err(difference) = one.shadow.follow(&input, &reaction, one.implementation.raft()) {
             return Err(Box::new(Problem::Divergence(Box::new(Divergence {
                 server,
                 path: Vec::new(),
