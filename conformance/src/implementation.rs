@@ -313,7 +313,7 @@ impl Implementation {
 
 impl DiskHabit {
     /// Carries out a write, or forgets entries.
-    fn write(self, store: &mut MemoryStore, output: &Output) {
+    pub(crate) fn write(self, store: &mut MemoryStore, output: &Output) {
         match (self, output) {
             (DiskHabit::Hoards, Output::DropEntries { .. }) => {}
             (DiskHabit::ForgetsTooMuch, Output::DropEntries { through }) => {

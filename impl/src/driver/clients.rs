@@ -19,7 +19,7 @@ use super::clock::Earliest;
 use super::{Doubt, Driver, Instant, Observer, Outcome, Reason, Ticket};
 use crate::storage::LogStore;
 use bytes::Bytes;
-use kontiki_specs::{Entries, Input, LogIndex, LogPosition, Refusal, RoleKind, Snapshot};
+use kontiki_specs::{Entries, Entry, Input, LogIndex, LogPosition, Refusal, RoleKind, Snapshot};
 use std::collections::VecDeque;
 use std::mem;
 
@@ -166,10 +166,10 @@ impl Clients {
         for one in mem::take(&mut self.dropped) {
             let LogPosition { index, term } = one.position;
             let is_there = entries.iter().any(|entry| entry.position() == one.position);
-            let is_excluded = entries
-                .iter()
-                .take_while(|entry| entry.index <= index)
-                .any(|entry| entry.index == index || entry.term > term);
+            // Of these, none stands behind the index unless one stands there: what was dropped was not
+            // committed, and entries are committed in order.
+            let excludes = |entry: &Entry| entry.index == index || entry.term > term;
+            let is_excluded = entries.iter().any(excludes);
             if is_there || is_excluded {
                 self.decide(one, is_there, answers);
             } else {

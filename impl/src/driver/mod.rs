@@ -96,6 +96,8 @@ mod random;
 mod reads;
 mod snapshots;
 mod status;
+mod step;
+mod stopping;
 mod timers;
 mod timings;
 
@@ -110,18 +112,17 @@ pub use outcome::{Doubt, Outcome, Reason, Ticket};
 pub use status::{Counters, FollowerStatus, Status};
 pub use timings::{Timings, TimingsError};
 
-use crate::core::{Outputs, Raft, StepError, completion};
+use crate::core::{Outputs, Raft};
 use crate::storage::LogStore;
 use bytes::Bytes;
-use clients::{Answer, Clients, Pending, tickets};
+use clients::{Clients, Pending};
 use disk::Disk;
-use kontiki_specs::{Input, LogIndex, Output, Refusal, RoleKind, ServerId};
+use kontiki_specs::{Input, LogIndex, RoleKind};
 use machine::Machine;
 use random::Random;
 use reads::Reads;
 use snapshots::Snapshots;
 use std::collections::VecDeque;
-use std::mem;
 use timers::{Timer, Timers};
 
 /// A server with all that it needs around it but IO. See the [module](self).
@@ -250,28 +251,6 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         self.effects.drain(..)
     }
 
-    /// From now on new requests are refused. Those that wait go on: commands that are appended are
-    /// waited for, and all else is refused. When nobody waits any more ([`Driver::waiting`]), or when it takes too
-    /// long, [`Driver::stop`]. A leader hands over first ([`Event::TransferLeadership`]), so that the others
-    /// need not wait for an election timeout.
-    pub fn close(&mut self) {
-        self.closed = true;
-        let mut answers = self.clients.refuse_pending();
-        answers.extend(self.reads.stopped());
-        self.answer_all(answers);
-    }
-
-    /// Stops the server for good: all who wait are told what can be said. The effects that this leaves
-    /// are the last ones. A group of writes that is under way may still be done.
-    pub fn stop(&mut self) {
-        self.stop_for(StopCause::Asked);
-    }
-
-    /// Why the server has stopped, if it has.
-    pub fn stopped(&self) -> Option<&StopCause> {
-        self.stopped.as_ref()
-    }
-
     /// How many requests wait for their outcome.
     pub fn waiting(&self) -> u64 {
         let transfer = u64::from(self.transfer.is_some());
@@ -366,201 +345,5 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
             let latest = self.now.plus(self.config.timings.announce_commit);
             self.timers.hasten(Timer::Heartbeat, latest);
         }
-    }
-
-    /// The server takes a step, and what it puts out is passed on. Whether it took the step.
-    fn step(&mut self, input: Input) -> bool {
-        if self.stopped.is_some() {
-            return false;
-        }
-        let from = sender(&input);
-        let seen = self.observer.observes().then(|| input.clone());
-        let mut outputs = mem::take(&mut self.outputs);
-        let result = self.raft.step(input, &mut outputs);
-        if let Some(input) = seen {
-            self.observer.stepped(&self.raft, input, &outputs, result.as_ref().err());
-        }
-        for output in outputs.drain() {
-            self.carry_out(output);
-        }
-        self.outputs = outputs;
-        match result {
-            Ok(()) => return true,
-            Err(StepError::Rejected(rejection)) => {
-                self.counters.rejected += 1;
-                self.notice(Notice::Rejected { from, rejection });
-                self.turn_away(&Outcome::Refused(Reason::Rejected(rejection)));
-            }
-            Err(StepError::Store(error)) => self.stop_for(StopCause::Store(error)),
-            // The server stops with its store, and so does the driver: no step comes after that.
-            Err(StepError::Stopped) => self.stop(),
-        }
-        false
-    }
-
-    /// Passes on what a step puts out. No step is taken here.
-    fn carry_out(&mut self, output: Output) {
-        if completion(&output).is_some() {
-            return self.disk.gather(output);
-        }
-        match output {
-            Output::Send { to, message } => {
-                self.counters.sent += 1;
-                self.effects.push_back(Effect::Send { to, message });
-            }
-            Output::SendChunk { to, term, snapshot, offset } => {
-                self.counters.sent += 1;
-                let request = ChunkRequest { to, term, snapshot, offset };
-                self.effects.push_back(Effect::SendChunk(request));
-            }
-            Output::DropEntries { through } => {
-                self.effects.push_back(Effect::DropEntries { through });
-            }
-            Output::Apply { entries } => self.apply(entries),
-            Output::Restore { snapshot } => {
-                self.counters.snapshots_installed += 1;
-                let own = self.raft.snapshot();
-                let answers = own.map(|own| self.clients.restored(own)).unwrap_or_default();
-                self.answer_all(answers);
-                self.restore(snapshot);
-            }
-            Output::TakeSnapshot { .. } => {
-                if let Some(Asking::Snapshot { asked_by, .. }) = self.asking.take() {
-                    self.snapshot_begun(output, asked_by);
-                }
-            }
-            Output::SnapshotDue => self.snapshot_is_due(),
-            Output::Proposed { first, .. } => match self.asking.take() {
-                Some(Asking::Commands { batch, .. }) => self.clients.push_batch(batch, first),
-                Some(Asking::Change { ticket, joint, deadline }) => {
-                    self.clients.push_change(ticket, first, joint, deadline);
-                }
-                _ => {}
-            },
-            Output::Refused { refusal } => self.refused(refusal),
-            Output::Truncated { first_index, .. } => self.clients.truncated(first_index),
-            Output::ReadReady { read, index } => self.read_ready(read, index),
-            Output::ReadRefused { read, refusal } => self.read_refused(read, refusal),
-            output => self.carry_out_notice(output),
-        }
-    }
-
-    /// Passes on what is of interest to operators, and to timers.
-    fn carry_out_notice(&mut self, output: Output) {
-        let notice = match output {
-            Output::ResetElectionTimer { leader_contact } => {
-                return self.timers.reset_election(leader_contact, self.now);
-            }
-            Output::RoleChanged { role } => {
-                match role {
-                    RoleKind::Leader => self.timers.leads(self.now),
-                    _ => self.timers.leads_no_more(),
-                }
-                Notice::RoleChanged { role }
-            }
-            Output::LeaderChanged { term, leader } => {
-                self.counters.leader_changes += 1;
-                self.reads.leader_is_new |= leader.is_some();
-                Notice::LeaderChanged { term, leader }
-            }
-            Output::ChangeCompleted { position } => {
-                let answers = self.clients.change_completed(position);
-                self.answer_all(answers);
-                Notice::ChangeCompleted { position }
-            }
-            Output::CaughtUp { server } => Notice::CaughtUp { server },
-            Output::TooSlow { server } => Notice::TooSlow { server },
-            Output::TransferBegun { to } => {
-                self.transfer_begun();
-                Notice::TransferBegun { to }
-            }
-            Output::TransferGivenUp { to } => {
-                self.transfer_over(true);
-                Notice::TransferGivenUp { to }
-            }
-            Output::TransferEnded { to } => {
-                self.transfer_over(false);
-                Notice::TransferEnded { to }
-            }
-            _ => return, // Carried out before.
-        };
-        self.notice(notice);
-    }
-
-    /// The server has refused what is asked in this step.
-    fn refused(&mut self, refusal: Refusal) {
-        match (self.asking.take(), refusal) {
-            (Some(Asking::Commands { batch, kept }), Refusal::TooMuchUncommitted { .. }) => {
-                self.no_room(batch, kept);
-            }
-            (Some(Asking::Snapshot { asked_by, index }), refusal) => {
-                self.snapshot_refused(asked_by, index, &refusal);
-            }
-            (asking, refusal) => {
-                self.asking = asking;
-                self.turn_away(&Outcome::from(refusal));
-            }
-        }
-    }
-
-    /// Whoever asks for the step that is being taken is told this.
-    fn turn_away(&mut self, outcome: &Outcome) {
-        let turned_away: Vec<Ticket> = match self.asking.take() {
-            Some(Asking::Commands { batch, .. }) => tickets(batch).collect(),
-            Some(Asking::Change { ticket, .. } | Asking::Transfer { ticket }) => vec![ticket],
-            Some(Asking::Snapshot { asked_by, .. }) => asked_by,
-            None => return,
-        };
-        for ticket in turned_away {
-            self.answer(ticket, outcome.clone());
-        }
-    }
-
-    /// Whether requests are taken.
-    fn takes_requests(&self) -> Result<(), Outcome> {
-        match self.closed || self.stopped.is_some() {
-            true => Err(Outcome::Refused(Reason::Stopping)),
-            false => Ok(()),
-        }
-    }
-
-    fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
-        self.counters.count(&outcome);
-        self.effects.push_back(Effect::Answer { ticket, outcome });
-    }
-
-    fn answer_all(&mut self, answers: Vec<Answer>) {
-        for (ticket, outcome) in answers {
-            self.answer(ticket, outcome);
-        }
-    }
-
-    fn notice(&mut self, notice: Notice) {
-        self.effects.push_back(Effect::Notice(notice));
-    }
-
-    /// Nothing more is put out but what those who wait are told.
-    fn stop_for(&mut self, cause: StopCause) {
-        if self.stopped.is_some() {
-            return;
-        }
-        self.stopped = Some(cause.clone());
-        // The server may have appended what is asked in this step, and may have put nothing out.
-        self.turn_away(&Outcome::Unknown(Doubt::Stopped));
-        self.stop_machine();
-        let mut answers = self.clients.stopped();
-        answers.extend(self.reads.stopped());
-        let undecided = self.snapshots.stopped().into_iter().chain(self.transfer.take());
-        answers.extend(undecided.map(|ticket| (ticket, Outcome::Unknown(Doubt::Stopped))));
-        self.answer_all(answers);
-        self.notice(Notice::Stopped { cause });
-    }
-}
-
-/// Who sent the message that an input is.
-fn sender(input: &Input) -> Option<ServerId> {
-    match input {
-        Input::Deliver { from, .. } => Some(*from),
-        _ => None,
     }
 }

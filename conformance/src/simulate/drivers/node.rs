@@ -4,8 +4,9 @@ use super::clock::{Clock, Time};
 use super::happening::Happening;
 use super::plan::Plan;
 use super::watcher::Watcher;
-use crate::implementation::tears;
+use crate::implementation::{DiskHabit, tears};
 use crate::shadow::Shadow;
+use crate::simulate::fault::Fault;
 use crate::simulate::problem::{Invariant, Problem};
 use crate::simulate::state_machine::{Content, StateMachine};
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use kontiki_specs::{Entry, LogIndex, Output, ServerId, Snapshot, SnapshotId};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::VecDeque;
+
+/// How often [`Fault::ExecutesTwice`] does.
+const TWICE: u64 = 50;
 
 /// What a state machine is asked to do.
 #[derive(Clone, Debug)]
@@ -61,6 +65,9 @@ pub(super) struct Node {
     pub(super) asleep: Option<Vec<Happening>>,
     pub(super) clock: Clock,
     pub(super) wakes_at: Option<Time>,
+    /// What is wrong here: nothing, but in tests.
+    fault: Option<Fault>,
+    habit: DiskHabit,
 }
 
 impl Node {
@@ -87,6 +94,8 @@ impl Node {
             asleep: None,
             clock,
             wakes_at: None,
+            fault: plan.parameters.fault_of(id),
+            habit: plan.parameters.disk_of(id),
         })
     }
 
@@ -132,7 +141,9 @@ impl Node {
                         let how = format!("{entry} follows {}", self.machine.last());
                         return Err(self.broken(Invariant::AppliedInOrder, how));
                     }
-                    let content = self.machine.execute(&entry, 1);
+                    let twice =
+                        self.has(Fault::ExecutesTwice) && entry.index.0.is_multiple_of(TWICE);
+                    let content = self.machine.execute(&entry, if twice { 2 } else { 1 });
                     applied.push((entry, content));
                 }
                 Done::Applied(applied)
@@ -143,6 +154,10 @@ impl Node {
                 if own.is_none() || snapshot.last.index < before {
                     let how = format!("it is to be restored from {snapshot} at {before}: {own:?}");
                     return Err(self.broken(Invariant::SnapshotBytes, how));
+                }
+                if self.has(Fault::RestoresNothing) {
+                    self.machine = StateMachine::new();
+                    return Ok(Some(Done::Restored(snapshot.last.index, Content::default())));
                 }
                 self.restore()?;
                 Done::Restored(self.machine.last(), self.machine.content())
@@ -195,6 +210,11 @@ impl Node {
         Some(bytes.slice(begin..begin.saturating_add(most).min(bytes.len())))
     }
 
+    /// The disk may forget entries.
+    pub(super) fn drop_entries(&mut self, through: LogIndex) {
+        self.habit.write(self.driver.store_mut(), &Output::DropEntries { through });
+    }
+
     /// A group of writes is under way from now on.
     pub(super) fn begin_writes(&mut self, group: WriteGroup) -> Result<(), Box<Problem>> {
         match self.writing.replace(group) {
@@ -209,8 +229,9 @@ impl Node {
     /// The group that is under way is done. Its number.
     pub(super) fn end_writes(&mut self) -> Option<u64> {
         let group = self.writing.take()?;
+        let habit = self.habit;
         let store = self.driver.store_mut();
-        group.writes.iter().for_each(|write| store.write(write));
+        group.writes.iter().for_each(|write| habit.write(store, write));
         Some(group.number)
     }
 
@@ -238,7 +259,7 @@ impl Node {
     pub(super) fn starts(&mut self, plan: &Plan, now: Time) -> Result<(), Box<Problem>> {
         self.start += 1;
         let mut config = plan.config(self.id);
-        config.raft.incarnation = self.start;
+        config.raft.incarnation = if self.has(Fault::UsesNumbersAgain) { 0 } else { self.start };
         let store = self.driver.server().store().clone();
         let remains = std::mem::take(&mut self.remains);
         // The watcher goes on with the next driver.
@@ -251,7 +272,16 @@ impl Node {
         self.driver = started.map_err(|error| does_not_start(self.id, &error))?;
         self.tasks.clear();
         (self.up, self.works, self.wakes_at) = (true, false, None);
-        self.restore()
+        match self.has(Fault::StartsFromNothing) {
+            true => self.machine = StateMachine::new(),
+            false => self.restore()?,
+        }
+        Ok(())
+    }
+
+    /// Whether a mistake was planted here.
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
     }
 
     pub(super) fn broken(&self, invariant: Invariant, how: String) -> Box<Problem> {

@@ -5,6 +5,7 @@ use super::clock::{MILLISECOND, SECOND, Time};
 use super::plan::Plan;
 use super::recover::recover;
 use super::world::World;
+use crate::simulate::fault::Fault;
 use crate::simulate::problem::{Invariant, Problem};
 use crate::simulate::schedule::randomness;
 use kontiki::driver::{Consistency, Event};
@@ -32,10 +33,16 @@ pub(super) struct Run {
     pub(super) failure: Option<Box<Problem>>,
 }
 
-/// Takes the run of a seed. A panic is found like anything else.
+/// Takes the run of a seed.
 pub(super) fn run(seed: u64, servers: u64) -> Run {
+    run_with(seed, servers, None)
+}
+
+/// Takes the run of a seed, with something wrong. A panic is found like anything else.
+fn run_with(seed: u64, servers: u64, fault: Option<Fault>) -> Run {
     let mut random = randomness(seed);
-    let plan = Plan::draw(servers, &mut random);
+    let mut plan = Plan::draw(servers, &mut random);
+    plan.parameters.fault = fault;
     let failed =
         |problem| Run { plan, steps: 1, at: 0, told: Told::default(), failure: Some(problem) };
     let taken = catch_unwind(AssertUnwindSafe(|| match World::new(plan, random) {
@@ -160,6 +167,51 @@ fn change(world: &mut World) -> MembershipChange {
             let votes = |_: &u64| world.random.random_ratio(2, 3);
             let voters = (1..=servers).filter(votes).map(ServerId).collect();
             MembershipChange::Replace { voters, learners: Vec::new() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::implementation::DiskHabit;
+    use crate::simulate::problem::Kind;
+
+    /// So many runs find any mistake.
+    const RUNS: u64 = 300;
+
+    /// As what a mistake is found.
+    fn found(fault: Fault) -> Kind {
+        let mut runs = (0..RUNS).map(|seed| run_with(seed, 3, Some(fault)));
+        let failure = runs.find_map(|run| run.failure);
+        failure.unwrap_or_else(|| panic!("{fault:?} is not found")).kind()
+    }
+
+    #[test]
+    fn a_state_machine_that_differs_is_found() {
+        let twice = found(Fault::ExecutesTwice);
+        assert_eq!(twice, Kind::Broken(Invariant::SameContent));
+        let nothing = found(Fault::RestoresNothing);
+        assert_eq!(nothing, Kind::Broken(Invariant::SameContent));
+        let start = found(Fault::StartsFromNothing);
+        assert_eq!(start, Kind::Broken(Invariant::AppliedInOrder));
+    }
+
+    #[test]
+    fn a_shell_that_says_too_early_that_something_is_executed_is_found() {
+        let found = found(Fault::ReadsBeforeApplied);
+        assert_eq!(found, Kind::Broken(Invariant::LinearizableReads));
+    }
+
+    #[test]
+    fn an_incarnation_that_is_used_again_is_found() {
+        assert_eq!(found(Fault::UsesNumbersAgain), Kind::Divergence);
+    }
+
+    #[test]
+    fn a_disk_that_makes_a_mistake_is_found() {
+        for habit in [DiskHabit::ForgetsTooMuch, DiskHabit::KeepsLog, DiskHabit::LosesChunks] {
+            found(Fault::Disk(habit));
         }
     }
 }

@@ -5,11 +5,12 @@ use super::clock::{MILLISECOND, Time};
 use super::happening::{Happening, Own, Queue};
 use super::node::{Done, Node};
 use super::plan::{Plan, Weather};
+use crate::simulate::fault::Fault;
 use crate::simulate::problem::{Invariant, Problem};
 use bytes::Bytes;
 use kontiki::driver::{Consistency, Effect, Event, Instant, Ticket, WriteGroup};
 use kontiki_model::actor::servers;
-use kontiki_specs::{LogIndex, MembershipChange, Message, Output, RoleKind, ServerId};
+use kontiki_specs::{LogIndex, MembershipChange, Message, RoleKind, ServerId};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::collections::BTreeSet;
@@ -187,6 +188,12 @@ impl World {
             return Err(problem);
         }
         for effect in effects {
+            if let Effect::Apply { entries } = &effect
+                && self.nodes[of].has(Fault::ReadsBeforeApplied)
+                && let Some(index) = entries.last_index()
+            {
+                self.after(1, of, Own::Told(Event::Executed { index }));
+            }
             if let Some(effect) = self.nodes[of].ask(effect) {
                 self.carry_out_one(of, effect)?;
             }
@@ -220,11 +227,7 @@ impl World {
                 }
             }
             Effect::Write(group) => return self.write(of, group),
-            Effect::DropEntries { through } => {
-                if !self.plan.parameters.hoarding {
-                    node.driver.store_mut().write(&Output::DropEntries { through });
-                }
-            }
+            Effect::DropEntries { through } => node.drop_entries(through),
             Effect::Answer { ticket, outcome } => {
                 let (id, (seen, _)) = (node.id, node.executed());
                 return self.clients.told(id, ticket, outcome, seen);
