@@ -13,6 +13,7 @@ mod clusters;
 mod disk;
 mod history;
 mod machine;
+mod members;
 mod proposals;
 mod random;
 mod random_cluster;

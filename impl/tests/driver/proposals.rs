@@ -4,7 +4,7 @@ use crate::support::{
     S2, S3, Server, TIMEOUT, answers, append, at, batches, config, follower, leader, matched,
 };
 use kontiki::driver::{Doubt, DriverConfig, Effect, Event, Outcome, Reason, Ticket};
-use kontiki::{LogIndex, Message, Refusal, Term};
+use kontiki::{LogIndex, Message, Payload, Refusal, Term};
 use std::time::Duration;
 
 /// Server 2 acknowledges all that server 1 leads with in its term, and the commit comes of it.
@@ -137,6 +137,28 @@ fn where_the_server_has_no_room_commands_wait_in_order() {
     let effects = acknowledged(&mut server);
     let applied = |index| Outcome::Applied { position: at(index, 1) };
     assert_eq!(answers(&effects), [(second, applied(3)), (third, applied(4))]);
+}
+
+#[test]
+fn a_batch_that_finds_no_room_keeps_its_order() {
+    let mut config = config();
+    config.raft.limits.uncommitted_bytes = 100;
+    let mut server = leader(config);
+    propose(&mut server, 80);
+    let burst = [server.proposes(1), server.proposes(2), server.proposes(3)];
+    let tickets = [0, 1, 2].map(|place: usize| burst[place].0);
+    let effects = server.tell_all(burst.into_iter().map(|(_, event)| event));
+    assert!(answers(&effects).is_empty() && batches(&effects, S2).is_empty());
+    acknowledged(&mut server);
+    let effects = acknowledged(&mut server);
+    let [Effect::Apply { entries }, ..] = &effects[..] else { panic!("{effects:?}") };
+    let sizes = entries.iter().map(|entry| match &entry.payload {
+        Payload::Command(command) => command.len(),
+        _ => 0,
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [1, 2, 3]);
+    let answered = answers(&effects).into_iter().map(|(ticket, _)| ticket);
+    assert_eq!(answered.collect::<Vec<_>>(), tickets);
 }
 
 #[test]
