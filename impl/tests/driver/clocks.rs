@@ -51,6 +51,7 @@ fn a_leader_sends_heartbeats_and_leads_while_a_majority_answers() {
         server.hears(S2, matched(1, 1));
     }
     assert_eq!(heartbeats, 50);
+    assert_eq!(server.driver.status().counters.election_timeouts, 1, "the one that it won by");
     // A check begins, and another passes in which nobody answers.
     let effects = server.live(2 * TIMEOUT);
     assert_eq!(roles(&effects)[0], RoleKind::Follower);

@@ -144,6 +144,20 @@ fn two_snapshots_are_never_taken_at_once() {
 }
 
 #[test]
+fn while_one_is_taken_nothing_is_held_back_for_another() {
+    let mut server = follower(config());
+    let (_, effects) = asks(&mut server);
+    assert!(to_take(&effects).is_some());
+    server.at_once = false;
+    server.hears(S2, append(1, at(1, 1), &[1], 2)); // Committed, and on its way to disk.
+    let (ticket, effects) = asks(&mut server);
+    let under_way = Refusal::SnapshotUnderWay { last: at(1, 1) };
+    assert_eq!(answers(&effects), [(ticket, Outcome::Refused(Reason::Refused(under_way)))]);
+    let effects = server.hears(S2, append(1, at(2, 1), &[1], 3));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Apply { .. })));
+}
+
+#[test]
 fn a_snapshot_that_fails_makes_room_for_the_next() {
     let mut server = leader(config());
     let (ticket, effects) = asks(&mut server);

@@ -39,6 +39,15 @@ pub struct DriversOptions {
     pub steps: u64,
 }
 
+impl DriversOptions {
+    /// What `verify` simulates.
+    pub const OF_VERIFY: [DriversOptions; 2] = [DriversOptions::of(3), DriversOptions::of(5)];
+
+    const fn of(servers: u64) -> DriversOptions {
+        DriversOptions { seed: 1, servers, steps: 500_000 }
+    }
+}
+
 /// What a simulation of drivers did and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DriversReport {
