@@ -1,11 +1,17 @@
 //! Shutting down loses nothing: new work is refused, and whoever waits is told the truth.
 
-use crate::support::{S2, S3, answers, append, at, config, follower, leader, matched, notices};
+use crate::support::{
+    S1, S2, S3, TIMEOUT, answers, append, at, config, follower, leader, matched, notices,
+};
+use kontiki::bytes::Bytes;
+use kontiki::core::{MAX_INDEX, Rejection};
 use kontiki::driver::{
     Consistency, Doubt, Driver, Effect, Event, Notice, Outcome, Reason, StopCause,
 };
 use kontiki::storage::MemoryStore;
-use kontiki::{LogIndex, Refusal};
+use kontiki::{
+    Configuration, LogIndex, LogPosition, Message, Output, Refusal, Snapshot, SnapshotId, Term,
+};
 
 const STOPPING: Outcome = Outcome::Refused(Reason::Stopping);
 
@@ -103,6 +109,53 @@ fn a_store_that_fails_stops_the_server() {
     let stopped = notices(&effects);
     assert!(matches!(stopped[..], [Notice::Stopped { cause: StopCause::Store(_) }]), "{effects:?}");
     assert!(effects.iter().all(|effect| !matches!(effect, Effect::Apply { .. })));
+}
+
+#[test]
+fn who_asks_for_the_step_in_which_the_store_fails_is_told_so() {
+    let mut server = follower(config());
+    server.hears(S2, append(1, at(1, 1), &[1, 1], 1));
+    let mut config = config();
+    config.raft.incarnation = 2;
+    config.raft.limits.apply_bytes = 1;
+    let store = server.driver.store_mut().clone();
+    server.driver = Driver::start(config, store, server.now).unwrap();
+    server.live(2 * TIMEOUT);
+    server.hears(S2, Message::RequestPreVoteReply { term: Term(1), granted: true });
+    server.hears(S2, Message::RequestVoteReply { term: Term(2), granted: true });
+    // The state machine is busy with the first entry, and the others are read when there is room.
+    server.at_once = false;
+    server.hears(S2, matched(2, 4));
+    assert_eq!(server.driver.status().applied_index, LogIndex(1));
+    *server.driver.store_mut() = MemoryStore::new();
+    let (ticket, event) = server.proposes(1);
+    let effects = server.tell(event);
+    assert_eq!(answers(&effects), [(ticket, Outcome::Unknown(Doubt::Stopped))]);
+    assert!(matches!(server.driver.stopped(), Some(StopCause::Store(_))));
+}
+
+#[test]
+fn who_asks_for_a_step_that_is_rejected_is_told_so() {
+    // The log has come to its last index.
+    let mut store = MemoryStore::new();
+    let last = LogPosition { index: MAX_INDEX, term: Term(1) };
+    let configuration = Configuration::of_voters([S1]);
+    let id = SnapshotId { last, taken_by: S1 };
+    let configuration_position = LogPosition::default();
+    let snapshot = Snapshot { id, configuration, configuration_position, size: 1 };
+    store.write(&Output::WriteHardState { incarnation: 1, term: Term(1), vote: None });
+    store.keep_snapshot(snapshot, Bytes::from_static(b"x"));
+    let mut server = follower(config());
+    let mut config = config();
+    config.raft.bootstrap = Some(Configuration::of_voters([S1]));
+    server.driver = Driver::start(config, store, server.now).unwrap();
+    server.live(2 * TIMEOUT);
+    let (ticket, event) = server.proposes(1);
+    let effects = server.tell(event);
+    let rejection = Rejection::IndexTooLarge { index: MAX_INDEX.next().next() };
+    let rejected = Outcome::Refused(Reason::Rejected(rejection));
+    assert_eq!(answers(&effects), [(ticket, rejected)]);
+    assert_eq!(notices(&effects), [Notice::Rejected { from: None, rejection }]);
 }
 
 #[test]
