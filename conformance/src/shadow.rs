@@ -75,10 +75,12 @@ impl Shadow {
         Ok(())
     }
 
-    /// Takes a step that the implementation has not taken, and says nothing of it: a write is done, and
-    /// the server goes down before it notices.
-    pub fn takes_unnoticed(&mut self, input: &Input) {
-        (self.state, _) = self.server.step(&self.state, input);
+    /// Takes a step that the implementation has not taken: a write is done, and the server goes down
+    /// before it notices. What would have been put out.
+    pub fn takes_unnoticed(&mut self, input: &Input) -> Vec<Output> {
+        let (after, outputs) = self.server.step(&self.state, input);
+        self.state = after;
+        outputs
     }
 
     /// What the log has let go of is forgotten now and then: memory stays bounded, and steps that copy

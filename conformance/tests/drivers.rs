@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
 
+use kontiki_conformance::implementation::Memory;
+use kontiki_conformance::recorded::{replay_trace, validate_trace};
 use kontiki_conformance::simulate::{
-    DriversOptions, DriversReport, SimulationError, simulate_drivers,
+    DriversOptions, DriversReport, SimulationError, simulate_drivers, trace_of_drivers,
 };
 use std::collections::BTreeMap;
 
@@ -61,6 +63,16 @@ fn a_seed_says_it_all() {
     let one = report(7, 3, 30_000);
     assert_eq!(one, report(7, 3, 30_000));
     assert_ne!(one, report(8, 3, 30_000));
+}
+
+#[test]
+fn a_run_is_a_trace_that_both_sides_follow() {
+    for seed in 0..8 {
+        let trace = trace_of_drivers(seed, 3, format!("seed {seed}"));
+        assert!(trace.steps.len() > 100, "seed {seed}: {} steps", trace.steps.len());
+        assert_eq!(validate_trace(&trace).unwrap(), trace.steps.len() as u64);
+        assert_eq!(replay_trace(&trace, Memory::Warm).unwrap(), trace.steps.len() as u64);
+    }
 }
 
 #[test]

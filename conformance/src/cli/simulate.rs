@@ -7,8 +7,9 @@ use kontiki_conformance::simulate::{
 };
 use kontiki_model::console::{grouped, progress_bar, say};
 use kontiki_model::outcome::Outcome;
+use kontiki_specs::trace::Trace;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What to simulate.
@@ -66,6 +67,8 @@ fn run_drivers(options: &Options) -> anyhow::Result<Outcome> {
         return Ok(Outcome::AllIsWell);
     };
     say(format_args!("\nFOUND: {finding}\n"))?;
+    let name = format!("drivers-{servers}-seed-{}.trace.jsonl", finding.seed);
+    save(&finding.trace(), &options.traces, &name)?;
     let again = format!("simulate --drivers --servers {servers} --seed {}", finding.seed);
     say(format_args!("Again: {again} --steps 1"))?;
     Ok(Outcome::Broken)
@@ -96,11 +99,15 @@ fn run_servers(options: &Options) -> anyhow::Result<Outcome> {
         return Ok(Outcome::AllIsWell);
     };
     say(format_args!("\nFOUND: {finding}\n"))?;
-    let folder = &options.traces;
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let file = folder.join(format!("simulate-{servers}-seed-{}.trace.jsonl", finding.seed));
-    finding.trace().save(&file).with_context(|| format!("cannot write {}", file.display()))?;
-    say(format_args!("The same as a trace: {}", file.display()))?;
+    let name = format!("simulate-{servers}-seed-{}.trace.jsonl", finding.seed);
+    save(&finding.trace(), &options.traces, &name)?;
     say(format_args!("Again: simulate --servers {servers} --seed {} --steps 1", finding.seed))?;
     Ok(Outcome::Broken)
+}
+
+fn save(trace: &Trace, folder: &Path, name: &str) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let file = folder.join(name);
+    trace.save(&file).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(say(format_args!("The same as a trace: {}", file.display()))?)
 }

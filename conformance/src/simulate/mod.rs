@@ -33,7 +33,9 @@ mod taken;
 
 pub use action::{Action, Expected, SnapshotOf};
 pub use cluster::SimulatedCluster;
-pub use drivers::{DriversFinding, DriversOptions, DriversReport, Plan, Told, simulate_drivers};
+pub use drivers::{
+    DriversFinding, DriversOptions, DriversReport, Plan, Told, simulate_drivers, trace_of_drivers,
+};
 pub use exercised::Exercised;
 pub use fault::Fault;
 pub use finding::Finding;

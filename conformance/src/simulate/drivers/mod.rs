@@ -25,7 +25,8 @@ pub use plan::Plan;
 
 use super::problem::Problem;
 use super::{SERVERS, SimulationError, seed_of};
-use run::run;
+use kontiki_specs::trace::{Trace, TraceHeader};
+use run::{record, run};
 use std::fmt;
 
 /// What is to be simulated.
@@ -82,6 +83,21 @@ impl fmt::Display for DriversFinding {
         writeln!(f, "the cluster: {}", self.plan)?;
         write!(f, "after {} µs: {}", self.at, self.problem)
     }
+}
+
+impl DriversFinding {
+    /// The steps of the run, to be told, and replayed on both sides. It is not made short.
+    pub fn trace(&self) -> Trace {
+        let about = format!("Simulation of drivers, seed {}: {}", self.seed, self.problem);
+        trace_of_drivers(self.seed, self.plan.parameters.servers, about)
+    }
+}
+
+/// All steps that servers take in the run of a seed. Where a server goes down in the midst of its writes,
+/// those that are done are steps, too, whose outputs are lost.
+pub fn trace_of_drivers(seed: u64, servers: u64, about: String) -> Trace {
+    let (scope, steps) = record(seed, servers);
+    Trace { header: TraceHeader { scope, mutation: None, violates: None, about }, steps }
 }
 
 /// Simulates clusters of drivers, run by run, until as many steps were taken as asked for, or a run

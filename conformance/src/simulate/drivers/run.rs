@@ -9,6 +9,8 @@ use crate::simulate::fault::Fault;
 use crate::simulate::problem::{Invariant, Problem};
 use crate::simulate::schedule::randomness;
 use kontiki::driver::{Consistency, Event};
+use kontiki_specs::scope::Scope;
+use kontiki_specs::trace::TraceStep;
 use kontiki_specs::{LogIndex, MembershipChange, ServerId};
 use rand::Rng;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +55,19 @@ fn run_with(seed: u64, servers: u64, fault: Option<Fault>) -> Run {
         let (invariant, server) = (Invariant::OwnInvariant, ServerId(0));
         failed(Box::new(Problem::Broken { invariant, server, how: "a panic".to_string() }))
     })
+}
+
+/// The steps that servers take in the run of a seed, in their order, and where they run.
+pub(super) fn record(seed: u64, servers: u64) -> (Scope, Vec<TraceStep>) {
+    let mut random = randomness(seed);
+    let plan = Plan::draw(servers, &mut random);
+    let steps = World::new(plan, random).map(|mut world| {
+        let record = world.record();
+        // What goes wrong was found before.
+        let _ = live(&mut world).and_then(|()| recover(&mut world));
+        record.take()
+    });
+    (plan.scope(), steps.unwrap_or_default())
 }
 
 fn take(mut world: World) -> Run {

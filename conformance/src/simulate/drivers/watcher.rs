@@ -8,7 +8,13 @@ use crate::simulate::problem::{Invariant, Problem};
 use kontiki::core::{Outputs, Raft, StepError, completion};
 use kontiki::driver::Observer;
 use kontiki::storage::MemoryStore;
+use kontiki_specs::trace::TraceStep;
 use kontiki_specs::{Input, Output, ServerId};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The steps of all servers of a cluster, in the order in which they were taken.
+pub(super) type Record = Rc<RefCell<Vec<TraceStep>>>;
 
 /// Sees every step of one server, and compares it.
 #[derive(Debug)]
@@ -21,11 +27,14 @@ pub(super) struct Watcher {
     pub(super) steps: u64,
     /// The first thing that is wrong.
     pub(super) problem: Option<Box<Problem>>,
+    /// Where its steps are recorded, if they are.
+    pub(super) record: Option<Record>,
 }
 
 impl Watcher {
     pub(super) fn new(server: ServerId, shadow: Shadow) -> Watcher {
-        Watcher { server, shadow, path: Vec::new(), steps: 0, problem: None }
+        let (path, steps, problem, record) = (Vec::new(), 0, None, None);
+        Watcher { server, shadow, path, steps, problem, record }
     }
 
     /// The server went down when these writes were done of those that were under way, of which it was
@@ -37,7 +46,13 @@ impl Watcher {
         raft: &Raft<MemoryStore>,
     ) {
         for done in done.iter().filter_map(completion) {
-            self.shadow.takes_unnoticed(&done);
+            // What it would have put out is lost.
+            let outputs = self.shadow.takes_unnoticed(&done);
+            if let Some(record) = &self.record {
+                let (server, from, input) = (self.server, None, done.clone());
+                let observation = self.shadow.state().observe();
+                record.borrow_mut().push(TraceStep { server, from, input, outputs, observation });
+            }
             self.path.push(done);
         }
         self.follow(Input::Restart { torn }, &Ok(Vec::new()), raft);
@@ -50,6 +65,11 @@ impl Watcher {
         raft: &Raft<MemoryStore>,
     ) {
         self.steps += 1;
+        if let (Some(record), Ok(observation)) = (&self.record, raft.observe()) {
+            let (server, from, input) = (self.server, None, input.clone());
+            let outputs = reaction.clone().unwrap_or_default();
+            record.borrow_mut().push(TraceStep { server, from, input, outputs, observation });
+        }
         if self.problem.is_some() {
             return; // What comes after it would be wrong, too.
         }

@@ -5,6 +5,7 @@ use super::clock::{MILLISECOND, Time};
 use super::happening::{Happening, Own, Queue};
 use super::node::{Done, Node};
 use super::plan::{Plan, Weather};
+use super::watcher::Record;
 use crate::simulate::fault::Fault;
 use crate::simulate::problem::{Invariant, Problem};
 use bytes::Bytes;
@@ -55,6 +56,15 @@ impl World {
             world.carry_out(node)?;
         }
         Ok(world)
+    }
+
+    /// From now on the steps of all servers are recorded.
+    pub(super) fn record(&mut self) -> Record {
+        let record = Record::default();
+        for node in &mut self.nodes {
+            node.driver.observer_mut().record = Some(Record::clone(&record));
+        }
+        record
     }
 
     /// How many steps all servers have taken.
