@@ -1,9 +1,10 @@
 //! Where model and implementation differ, made readable.
 
 use crate::fields::{fields, only_one_has};
-use crate::implementation::{Failure, Implementation};
+use crate::implementation::Failure;
 use crate::nonsense::Nonsense;
-use kontiki::core::Rejection;
+use kontiki::core::{Raft, Rejection};
+use kontiki::storage::MemoryStore;
 use kontiki_specs::{
     Entry, Input, Observation, Output, Receiving, RoleKind, RoleObservation, ServerId,
 };
@@ -128,9 +129,9 @@ impl Reaction {
 }
 
 /// What the implementation did: its outputs, and the state that it is in now.
-pub fn observed(implementation: &Implementation, outputs: Vec<Output>) -> Reaction {
-    match implementation.observe() {
-        Ok(observation) if !says_of_itself(implementation, &observation) => {
+pub fn observed(raft: &Raft<MemoryStore>, outputs: Vec<Output>) -> Reaction {
+    match raft.observe() {
+        Ok(observation) if !says_of_itself(raft, &observation) => {
             let why = "what single questions are answered with is not what is observed";
             Reaction::Failed(Failure::Broken(why.to_string()))
         }
@@ -140,8 +141,7 @@ pub fn observed(implementation: &Implementation, outputs: Vec<Output>) -> Reacti
 }
 
 /// Whether the server answers single questions as it shows itself as a whole.
-fn says_of_itself(implementation: &Implementation, observation: &Observation) -> bool {
-    let raft = implementation.raft();
+fn says_of_itself(raft: &Raft<MemoryStore>, observation: &Observation) -> bool {
     let (kind, leader, contact) = match &observation.role {
         RoleObservation::Follower { leader, leader_contact } => {
             (RoleKind::Follower, *leader, *leader_contact)

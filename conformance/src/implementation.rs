@@ -361,7 +361,7 @@ impl Implementation {
 
 impl DiskHabit {
     /// Carries out a write, or forgets entries.
-    fn write(self, store: &mut MemoryStore, output: &Output) {
+    pub(crate) fn write(self, store: &mut MemoryStore, output: &Output) {
         match (self, output) {
             (DiskHabit::Hoards, Output::DropEntries { .. }) => {}
             (DiskHabit::ForgetsTooMuch, Output::DropEntries { through }) => {
@@ -376,7 +376,7 @@ impl DiskHabit {
 
 /// In which ways a crash may tear a write: by how many of its entries are there, or of its bytes; or,
 /// if it installs a snapshot, by the log's being there still.
-fn tears(write: &Output) -> Range<usize> {
+pub(crate) fn tears(write: &Output) -> Range<usize> {
     match write {
         Output::WriteEntries { entries, .. } => 0..entries.len(),
         Output::WriteChunk { data, .. } => 1..data.len(),

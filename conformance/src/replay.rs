@@ -130,7 +130,7 @@ impl Replay<'_> {
         let released = implementation.with_memory_released();
         let found = match released.raft().broken_invariant() {
             Some(broken) => Reaction::Failed(Failure::Broken(format!("not so: {broken}"))),
-            None => observed(&released, Vec::new()),
+            None => observed(released.raft(), Vec::new()),
         };
         let outputs = Vec::new();
         let expected = Reaction::Took { outputs, observation: Box::new(model.observe()) };
@@ -213,7 +213,7 @@ impl Replay<'_> {
                     let recovered = recovered.with_sessions_of(self.atlas.scope());
                     match recovered.difference_in_sessions(&after) {
                         Some(failure) => Reaction::Failed(failure),
-                        None => observed(&recovered, Vec::new()),
+                        None => observed(recovered.raft(), Vec::new()),
                     }
                 }
                 Err(error) => Reaction::Failed(Failure::Broken(error.to_string())),
@@ -289,7 +289,7 @@ fn react(implementation: &mut Implementation, before: &Implementation, input: &I
     match implementation.step(input) {
         Ok(outputs) => match implementation.raft().broken_invariant() {
             Some(broken) => Reaction::Failed(Failure::Broken(format!("not so: {broken}"))),
-            None => observed(implementation, outputs),
+            None => observed(implementation.raft(), outputs),
         },
         Err(Failure::Rejected(rejection)) if implementation != before => {
             let why = format!("turns it away ({rejection}), but has changed all the same");

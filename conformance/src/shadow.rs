@@ -2,8 +2,10 @@
 //! be exhausted.
 
 use crate::divergence::{Reaction, agree};
-use crate::implementation::{Failure, Implementation};
+use crate::implementation::Failure;
 use crate::nonsense::{Nonsense, reasons_to_reject};
+use kontiki::core::Raft;
+use kontiki::storage::MemoryStore;
 use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::{Input, LogIndex, Observation, Output};
 
@@ -40,7 +42,7 @@ impl Shadow {
     }
 
     /// Takes the step that the implementation has taken, or turned away, and compares all of it.
-    /// `implementation` is what it is afterwards.
+    /// `implementation` is the server of the implementation afterwards.
     ///
     /// # Errors
     /// How they differ.
@@ -48,7 +50,7 @@ impl Shadow {
         &mut self,
         input: &Input,
         reaction: &Result<Vec<Output>, Failure>,
-        implementation: &Implementation,
+        implementation: &Raft<MemoryStore>,
     ) -> Result<(), Box<Difference>> {
         let reasons = reasons_to_reject(&self.state, input);
         let outputs = match reaction {
@@ -68,12 +70,24 @@ impl Shadow {
             let found = crate::divergence::observed(implementation, outputs.clone());
             return Err(self.difference(input, found));
         }
-        if let Some(failure) = implementation.difference_in_sessions(&after) {
-            return Err(self.difference(input, Reaction::Failed(failure)));
-        }
         self.state = after;
         self.forget();
         Ok(())
+    }
+
+    /// The difference from an implementation that has gone wrong beside the server itself.
+    pub fn differs_by(&self, failure: Failure) -> Difference {
+        let observation = Box::new(self.state.observe());
+        let expected = Reaction::Took { outputs: Vec::new(), observation };
+        Difference { expected, found: Reaction::Failed(failure) }
+    }
+
+    /// Takes a step that the implementation has not taken: a write is done, and the server goes down
+    /// before it notices. What would have been put out.
+    pub fn takes_unnoticed(&mut self, input: &Input) -> Vec<Output> {
+        let (after, outputs) = self.server.step(&self.state, input);
+        self.state = after;
+        outputs
     }
 
     /// What the log has let go of is forgotten now and then: memory stays bounded, and steps that copy
@@ -87,7 +101,11 @@ impl Shadow {
     }
 
     /// What was turned away has changed nothing.
-    fn stays(&self, input: &Input, implementation: &Implementation) -> Result<(), Box<Difference>> {
+    fn stays(
+        &self,
+        input: &Input,
+        implementation: &Raft<MemoryStore>,
+    ) -> Result<(), Box<Difference>> {
         let first = LogIndex(1);
         let same = implementation
             .observe_from(first)

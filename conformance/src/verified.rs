@@ -6,7 +6,7 @@
 
 mod snapshots;
 
-use crate::simulate::SimulationOptions;
+use crate::simulate::{DriversOptions, SimulationOptions};
 use kontiki_model::console::grouped;
 use kontiki_specs::scope::{Disk, Scope, Suite};
 use kontiki_specs::{
@@ -263,9 +263,13 @@ fn claim_table(claims: &[Claim]) -> String {
 }
 
 fn simulated() -> String {
-    let each = SimulationOptions::OF_VERIFY.iter();
-    let each = each.map(|run| format!("{} servers, {} steps", run.servers, grouped(run.steps)));
-    each.collect::<Vec<_>>().join("; ")
+    let servers = SimulationOptions::OF_VERIFY.iter();
+    let servers =
+        servers.map(|run| format!("{} servers, {} steps", run.servers, grouped(run.steps)));
+    let drivers = DriversOptions::OF_VERIFY.iter();
+    let drivers =
+        drivers.map(|run| format!("{} drivers, {} steps", run.servers, grouped(run.steps)));
+    servers.chain(drivers).collect::<Vec<_>>().join("; ")
 }
 
 fn simulation_table() -> Result<String, Box<dyn Error>> {

@@ -39,7 +39,8 @@ fn differs(mutation: Option<Mutation>, seed: u64) -> bool {
         let Some(place) = events.len().checked_sub(1) else { continue };
         let input = events.swap_remove(random.random_range(0..=place));
         let reaction = implementation.step(&input);
-        if shadow.follow(&input, &reaction, &implementation).is_err() {
+        let followed = shadow.follow(&input, &reaction, implementation.raft());
+        if followed.is_err() || implementation.difference_in_sessions(shadow.state()).is_some() {
             return true;
         }
     }

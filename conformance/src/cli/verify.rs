@@ -3,7 +3,9 @@
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use kontiki_conformance::implementation::Memory;
-use kontiki_conformance::simulate::{SimulationOptions, SimulationReport, simulate};
+use kontiki_conformance::simulate::{
+    DriversOptions, SimulationOptions, SimulationReport, simulate, simulate_drivers,
+};
 use kontiki_conformance::verify::{ScopeRow, Stage, verify};
 use kontiki_model::console::{grouped, progress_bar, say, seconds, table, write_json};
 use kontiki_model::jobs::{self, Done, Job, Limits, Work};
@@ -56,6 +58,8 @@ impl Options {
 #[derive(Serialize)]
 struct SimulationRow {
     servers: u64,
+    /// Whether the library's driver runs the servers.
+    drivers: bool,
     steps: u64,
     runs: u64,
     verdict: String,
@@ -116,6 +120,7 @@ impl Options {
         let mut jobs: Vec<_> = scopes.into_iter().map(verify_scope).collect();
         if self.scopes.is_empty() {
             jobs.extend(SimulationOptions::OF_VERIFY.map(simulate_clusters));
+            jobs.extend(DriversOptions::OF_VERIFY.map(simulate_clusters_of_drivers));
             let rows = mutation_rows()?;
             anyhow::ensure!(!rows.is_empty(), "there are no mutations");
             for row in rows {
@@ -190,6 +195,7 @@ fn judge_simulation(
     };
     let row = SimulationRow {
         servers,
+        drivers: false,
         steps: report.steps,
         runs: report.runs,
         verdict,
@@ -197,6 +203,38 @@ fn judge_simulation(
         seconds: time.as_secs_f64(),
     };
     (row, outcome)
+}
+
+/// Simulates clusters that the library's driver runs.
+fn simulate_clusters_of_drivers(what: DriversOptions) -> Job<'static, Verified> {
+    let DriversOptions { servers, steps, .. } = what;
+    let bar = progress_bar(&format!("{servers} drivers at random"), Some(steps));
+    let work: Work<'_, _> = Box::new(move |bar| {
+        let started = Instant::now();
+        let report = simulate_drivers(&what, |report| {
+            bar.set_position(report.steps.min(steps));
+            bar.set_message(format!("steps in {} clusters", grouped(report.runs)));
+        });
+        match report {
+            Ok(report) => {
+                let is_well = report.finding.is_none();
+                let row = SimulationRow {
+                    servers,
+                    drivers: true,
+                    steps: report.steps,
+                    runs: report.runs,
+                    verdict: if is_well { "holds" } else { "FOUND" }.to_string(),
+                    finding: report.finding.map(|finding| finding.to_string()),
+                    seconds: started.elapsed().as_secs_f64(),
+                };
+                let said = format!("{}, {} steps", row.verdict, grouped(row.steps));
+                let outcome = Outcome::unless(is_well, Outcome::Broken);
+                (said, Ok((Part::Simulation(row), outcome)))
+            }
+            Err(error) => (error.to_string(), Err(error.into())),
+        }
+    });
+    Job { bar, size: Some(steps), work }
 }
 
 fn judge_mutation(report: &MutantReport) -> (Part, Outcome) {
@@ -225,11 +263,12 @@ fn print(report: &Report) -> io::Result<()> {
         shown.add_row(scope_cells(row));
     }
     for row in &report.simulations {
-        let servers = row.servers;
+        let what = if row.drivers { "drivers" } else { "servers" };
+        let what = format!("{} {what}", row.servers);
         if let Some(finding) = &row.finding {
-            say(format_args!("\nA simulation of {servers} servers finds this.\n{finding}"))?;
+            say(format_args!("\nA simulation of {what} finds this.\n{finding}"))?;
         }
-        let what = format!("{servers} servers at random");
+        let what = format!("{what} at random");
         let (steps, time) = (grouped(row.steps), time(row.seconds));
         shown.add_row([&what, "", "", "", "", "", &steps, "", &time, &row.verdict]);
     }

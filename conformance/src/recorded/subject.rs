@@ -41,7 +41,7 @@ impl Subject for ImplementationSubject {
 
     fn react(&mut self, input: &Input) -> Reaction {
         match self.implementation.step(input) {
-            Ok(outputs) => observed(&self.implementation, outputs),
+            Ok(outputs) => observed(self.implementation.raft(), outputs),
             Err(failure) => Reaction::Failed(failure),
         }
     }

@@ -11,6 +11,7 @@
 mod action;
 mod clocks;
 mod cluster;
+mod drivers;
 mod exercised;
 mod fault;
 mod finding;
@@ -34,6 +35,9 @@ mod taken;
 pub use action::{Action, Expected, SnapshotOf};
 pub use clocks::ClockParameters;
 pub use cluster::SimulatedCluster;
+pub use drivers::{
+    DriversFinding, DriversOptions, DriversReport, Plan, Told, simulate_drivers, trace_of_drivers,
+};
 pub use exercised::Exercised;
 pub use fault::Fault;
 pub use finding::Finding;

@@ -86,6 +86,10 @@ pub enum Invariant {
     /// A read sees all that was acknowledged, and all that any read had seen, when it began (rules C3,
     /// C5).
     LinearizableReads,
+    /// Every request has one outcome, unless its server crashes.
+    OneOutcome,
+    /// What clients are told of their commands is true (requirement C8).
+    TrueOutcomes,
     /// A read that was refused, or whose server went down, is not served later.
     ReadsEndOnce,
     /// A server that starts from a disk is the same as one that restarted from it.
@@ -130,6 +134,8 @@ impl fmt::Display for Invariant {
             Invariant::LinearizableReads => {
                 "a read sees what was committed, and all of it that was when the read began"
             }
+            Invariant::OneOutcome => "every request has one outcome",
+            Invariant::TrueOutcomes => "what clients are told of their commands is true",
             Invariant::ReadsEndOnce => "a read that has ended is not served again",
             Invariant::StartFromDisk => {
                 "a server that starts from a disk is the same as one that restarted from it"

@@ -3,6 +3,10 @@
 //! [`Raft::step`] takes what happened and says what is to be done. It has no clock, no randomness
 //! and no threads; those are the driver's, who feeds it timeouts, messages and completions of
 //! writes. The rules are numbered as in `specs/rules.md`, and the files are named for them.
+//!
+//! [`crate::driver`] is such a driver. What follows is for those who write their own.
+//!
+#![doc = include_str!("for_drivers.md")]
 
 mod change;
 mod commit;

@@ -3,7 +3,9 @@
 use super::Raft;
 use super::role::{Candidate, Role};
 use crate::storage::{LogStore, Received, StoreError};
-use kontiki_specs::{LogIndex, Observation, Receiving, RoleObservation};
+use kontiki_specs::{
+    FollowerProgress, LogIndex, Observation, Receiving, RoleObservation, ServerId,
+};
 
 impl<S: LogStore> Raft<S> {
     /// All that the model and this library agree on. It copies the whole log: for comparison and
@@ -13,6 +15,16 @@ impl<S: LogStore> Raft<S> {
     /// If the older part of the log cannot be read from the store.
     pub fn observe(&self) -> Result<Observation, StoreError> {
         self.observe_from(LogIndex(1))
+    }
+
+    /// What a leader knows of each other member, in the order of their ids. Nobody, if this server does
+    /// not lead.
+    pub fn followers(&self) -> impl Iterator<Item = (ServerId, FollowerProgress)> + '_ {
+        let followers = match &self.role {
+            Role::Leader(leader) => leader.followers.as_slice(),
+            _ => &[],
+        };
+        followers.iter().map(|progress| (progress.id, progress.observe()))
     }
 
     /// S2: what it has of another server's snapshot. What is on its way to disk is not there yet.

@@ -41,7 +41,12 @@ impl SimulatedCluster {
         if let Some(record) = &mut self.record {
             record.extend(one.recorded(server, &input, &reaction));
         }
-        if let Err(difference) = one.shadow.follow(&input, &reaction, &one.implementation) {
+        let followed = one.shadow.follow(&input, &reaction, one.implementation.raft());
+        let sessions = || match one.implementation.difference_in_sessions(one.shadow.state()) {
+            Some(failure) => Err(Box::new(one.shadow.differs_by(failure))),
+            None => Ok(()),
+        };
+        if let Err(difference) = followed.and_then(|()| sessions()) {
             return Err(Box::new(Problem::Divergence(Box::new(Divergence {
                 server,
                 path: Vec::new(),
