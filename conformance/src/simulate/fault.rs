@@ -25,6 +25,9 @@ pub enum Fault {
     /// The clock stands still while the server leads, as if its machine slept: leases outlive promises
     /// (rule C4).
     ClockStopsWhileLeading,
+    /// The driver is told of a longer minimum election timeout than the others, and takes its leases to
+    /// last as long (rule C4). In simulations of drivers only.
+    LongLeases,
     /// The disk makes a mistake.
     Disk(DiskHabit),
 }

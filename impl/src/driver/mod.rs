@@ -88,6 +88,7 @@ mod config;
 mod disk;
 mod effect;
 mod event;
+mod leases;
 mod machine;
 mod members;
 mod observer;
@@ -118,6 +119,7 @@ use bytes::Bytes;
 use clients::{Clients, Pending};
 use disk::Disk;
 use kontiki_specs::{Input, LogIndex, RoleKind};
+use leases::Rounds;
 use machine::Machine;
 use random::Random;
 use reads::Reads;
@@ -134,6 +136,7 @@ pub struct Driver<S, O = ()> {
     /// The latest moment that the driver was told of.
     now: Instant,
     timers: Timers,
+    rounds: Rounds,
     disk: Disk,
     machine: Machine,
     clients: Clients,
@@ -189,7 +192,7 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         let incarnation = config.raft.incarnation;
         let random = Random::new(config.seed, raft.id().0, incarnation);
         let mut timers = Timers::new(&config.timings, random);
-        timers.reset_election(false, now); // E1
+        timers.reset_election(config.raft.leases, now); // E1, C4
         Ok(Driver {
             observer: observer(&raft),
             machine: Machine::new(raft.applied_index()),
@@ -199,6 +202,7 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
             config,
             now,
             timers,
+            rounds: Rounds::default(),
             disk: Disk::default(),
             clients: Clients::default(),
             snapshots: Snapshots::default(),
@@ -212,7 +216,7 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         })
     }
 
-    /// Something has happened. Timers whose time has come fire afterwards: what is heard at the last
+    /// Something has happened. `now` is read from the clock after that: leases depend on it (rule C4). Timers whose time has come fire afterwards: what is heard at the last
     /// moment is heard.
     pub fn handle(&mut self, event: Event, now: Instant) {
         self.pass(now);
@@ -283,10 +287,10 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         self.raft.into_store()
     }
 
-    /// Time never goes back. What must have ended by now, before anything else happens, ends here: a
-    /// lease would (rule C4).
+    /// Time never goes back. What must have ended by now, before anything else happens, ends here.
     fn pass(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.expire_leases();
     }
 
     fn take(&mut self, event: Event) {

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::core::{StepError, completion};
 use crate::storage::LogStore;
-use kontiki_specs::{Input, Output, Refusal, RoleKind, ServerId};
+use kontiki_specs::{Input, Message, Output, Refusal, RoleKind, ServerId};
 use std::mem;
 
 impl<S: LogStore, O: Observer<S>> Driver<S, O> {
@@ -47,6 +47,11 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         }
         match output {
             Output::Send { to, message } => {
+                if let Message::ConfirmLeadership { round, .. } = message
+                    && self.config.raft.leases
+                {
+                    self.rounds.sent(round, self.now.plus(self.config.timings.lease()));
+                }
                 self.counters.sent += 1;
                 self.effects.push_back(Effect::Send { to, message });
             }
@@ -94,6 +99,7 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
                 return self.timers.reset_election(leader_contact, self.now);
             }
             Output::RoleChanged { role } => {
+                self.rounds.forget();
                 match role {
                     RoleKind::Leader => self.timers.leads(self.now),
                     _ => self.timers.leads_no_more(),

@@ -11,7 +11,8 @@ pub struct Timings {
     pub round_trip: Duration,
     /// The longest that a small write takes to be durable, as a rule. 50 ms unless changed.
     pub disk_write: Duration,
-    /// By how much the clocks of two servers may differ in pace, in millionths. Below 100 000;
+    /// By how much the clocks of two servers may differ in pace, in millionths: leases depend on it (rule
+    /// C4), so all servers are told the same. Below 100 000;
     /// 10 000, one percent, unless changed. Clocks of computers differ by less than 200.
     pub drift_ppm: u32,
     /// The minimum election timeout (rules E1, E8, E9). Each wait is drawn at random, from here up to
@@ -75,6 +76,14 @@ impl Timings {
     /// pre-vote), and a write at the candidate and at the voters.
     pub fn election_takes(&self) -> Duration {
         self.round_trip.saturating_add(self.disk_write).saturating_mul(2)
+    }
+
+    /// C4: how long a leader's lease lasts: on the slower of two clocks no longer than the minimum election
+    /// timeout on the faster.
+    pub fn lease(&self) -> Duration {
+        let fast = MILLION.saturating_add(self.drift_ppm);
+        let lease = self.election_timeout.as_nanos() * u128::from(MILLION) / u128::from(fast);
+        Duration::from_nanos(u64::try_from(lease).unwrap_or(u64::MAX))
     }
 
     /// Whether a cluster with these can keep a leader and elect one: the time that a broadcast takes is

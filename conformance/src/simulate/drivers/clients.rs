@@ -15,6 +15,10 @@ impl Told {
         *self.0.entry(what).or_default() += 1;
     }
 
+    pub(super) fn count_many(&mut self, what: &'static str, times: u64) {
+        *self.0.entry(what).or_default() += times;
+    }
+
     pub(super) fn add(&mut self, other: &Told) {
         for (what, times) in &other.0 {
             *self.0.entry(what).or_default() += times;

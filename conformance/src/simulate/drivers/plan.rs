@@ -2,6 +2,9 @@
 
 use super::clock::{MILLISECOND, SECOND, Time};
 use crate::implementation::config;
+#[cfg(test)]
+use crate::simulate::clocks::ClockParameters;
+use crate::simulate::fault::Fault;
 use crate::simulate::parameters::Parameters;
 use kontiki::driver::{DriverConfig, DriverLimits, Timings};
 use kontiki_specs::ServerId;
@@ -15,6 +18,9 @@ use std::time::Duration;
 pub(super) const ELECTION_TIMEOUT: Time = 500 * MILLISECOND;
 /// By how much clocks differ in pace at most, in millionths.
 const DRIFT_PPM: u32 = 10_000;
+
+/// By how much [`Fault::LongLeases`] makes the minimum election timeout longer.
+const LONG_LEASES: u32 = 4;
 
 /// What the servers of a run are told, and what goes wrong around them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +122,20 @@ impl Plan {
             weather,
             crashes: one_of(&[0, 5, 30], random),
             sleeps: one_of(&[0, 5, 20], random),
-            jumps: one_of(&[0, 0, 10], random),
+            // Leases trust in clocks that do not jump (rule C4).
+            jumps: one_of(&[0, 0, 10], random) * u32::from(parameters.leases.is_none()),
             cuts: one_of(&[0, 10, 30], random),
             changes,
         }
+    }
+
+    /// The same, with leases, and all servers voters.
+    #[cfg(test)]
+    pub(super) fn with_leases(mut self, random: &mut StdRng) -> Plan {
+        self.parameters.leases = Some(ClockParameters::draw(random));
+        (self.parameters.leader_contact, self.parameters.voters) = (true, self.parameters.servers);
+        self.jumps = 0;
+        self
     }
 
     /// The scope in which the model's servers run.
@@ -135,6 +151,10 @@ impl Plan {
         let mut config = DriverConfig::new(raft, self.timeouts);
         config.timings = Timings::for_election_timeout(Duration::from_micros(ELECTION_TIMEOUT));
         config.timings.drift_ppm = DRIFT_PPM;
+        if self.parameters.fault_of(server) == Some(Fault::LongLeases) {
+            config.timings.election_timeout *= LONG_LEASES;
+            config.timings.disk_stalled *= LONG_LEASES;
+        }
         config.limits = DriverLimits {
             waiting_commands: 40,
             pending_bytes: 2000,

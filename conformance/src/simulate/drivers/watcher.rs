@@ -8,6 +8,7 @@ use crate::simulate::problem::{Invariant, Problem};
 use kontiki::core::{Outputs, Raft, StepError, completion};
 use kontiki::driver::Observer;
 use kontiki::storage::MemoryStore;
+use kontiki_model::server::Role;
 use kontiki_specs::trace::TraceStep;
 use kontiki_specs::{Input, Output, ServerId};
 use std::cell::RefCell;
@@ -25,6 +26,8 @@ pub(super) struct Watcher {
     path: Vec<Input>,
     /// How many steps the server has taken.
     pub(super) steps: u64,
+    /// How many numbers of reads it has answered at once, by a lease (rule C4).
+    pub(super) answers_by_lease: u64,
     /// The first thing that is wrong.
     pub(super) problem: Option<Box<Problem>>,
     /// Where its steps are recorded, if they are.
@@ -33,8 +36,15 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn new(server: ServerId, shadow: Shadow) -> Watcher {
-        let (path, steps, problem, record) = (Vec::new(), 0, None, None);
-        Watcher { server, shadow, path, steps, problem, record }
+        Watcher {
+            server,
+            shadow,
+            path: Vec::new(),
+            steps: 0,
+            answers_by_lease: 0,
+            problem: None,
+            record: None,
+        }
     }
 
     /// The server went down when these writes were done of those that were under way, of which it was
@@ -83,6 +93,7 @@ impl Watcher {
             }))));
             return;
         }
+        self.answers_by_lease += u64::from(answers_by_lease(&self.shadow, &input, reaction));
         if let Err(failure) = reaction {
             self.broken(Invariant::HonestMessages, format!("{input}, and it {failure}"));
         } else if let Some(wrong) = reaction.as_deref().ok().and_then(disorder) {
@@ -97,6 +108,19 @@ impl Watcher {
         let server = self.server;
         self.problem = Some(Box::new(Problem::Broken { invariant, server, how }));
     }
+}
+
+fn answers_by_lease(
+    shadow: &Shadow,
+    input: &Input,
+    reaction: &Result<Vec<Output>, Failure>,
+) -> bool {
+    let has_lease = matches!(&shadow.state().role,
+        Role::Leader { reads, .. } if reads.lease.round.is_some());
+    let ready = |outputs: &Vec<Output>| {
+        outputs.iter().any(|output| matches!(output, Output::ReadReady { .. }))
+    };
+    has_lease && matches!(input, Input::Read { .. }) && reaction.as_ref().is_ok_and(ready)
 }
 
 impl Observer<MemoryStore> for Watcher {
