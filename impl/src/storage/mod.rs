@@ -1,8 +1,10 @@
 //! Where a server keeps what survives a crash.
 
 mod memory;
+mod writing;
 
-pub use memory::MemoryStore;
+pub use memory::{MemoryDraft, MemoryStore};
+pub use writing::{LogWriter, SnapshotDraft, SnapshotStore, WriteError};
 
 use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Payload, ServerId, Snapshot, Term};
 use thiserror::Error;
