@@ -10,6 +10,7 @@ mod frame;
 mod frames;
 mod identity;
 mod inspection;
+pub mod kit;
 mod log;
 mod log_state;
 mod mark;

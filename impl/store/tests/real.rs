@@ -10,9 +10,14 @@ use std::sync::Arc;
 
 const OWNER: Identity = Identity { cluster: 0xc0ffee, group: 1, server: ServerId(1) };
 
-fn open_at(path: &Path, owner: Identity) -> Result<Opened, Error> {
+fn open_at(path: &Path, owner: Identity) -> Result<Opened, Box<Error>> {
     let options = Options { segment_bytes: 1 << 16, cache_bytes: 1 << 12 };
-    open(Arc::new(RealDirectory::at(path).unwrap()), owner, options)
+    let directory = RealDirectory::at(path).map_err(|source| Error::Io {
+        action: "open",
+        file: path.display().to_string(),
+        source,
+    });
+    Ok(open(Arc::new(directory?), owner, options)?)
 }
 
 /// Feeds inputs to a server, one after the other, until nothing is left to do; returns how many
@@ -21,24 +26,24 @@ fn run(
     server: &mut Raft<impl LogStore>,
     writer: &mut impl LogWriter,
     inputs: impl IntoIterator<Item = Input>,
-) -> usize {
+) -> Result<usize, Box<dyn std::error::Error>> {
     let (mut outputs, mut applied) = (Outputs::new(), 0);
     for input in inputs {
         let mut queue = VecDeque::from([input]);
         while let Some(input) = queue.pop_front() {
-            server.step(input, &mut outputs).unwrap();
+            server.step(input, &mut outputs)?;
             for output in outputs.drain() {
-                writer.write(&output).unwrap();
+                writer.write(&output)?;
                 queue.extend(completion(&output));
                 if let Output::Apply { entries } = &output {
                     applied += entries.len();
                     queue.extend(entries.last_index().map(|index| Input::Executed { index }));
                 }
             }
-            writer.sync().unwrap();
+            writer.sync()?;
         }
     }
-    applied
+    Ok(applied)
 }
 
 #[test]
@@ -53,7 +58,7 @@ fn a_server_restarts_with_what_it_wrote() {
         let command = vec![start as u8; 3000];
         let proposals = (0..50).map(|_| Input::Propose { commands: vec![command.clone().into()] });
         let inputs = [Input::ElectionTimeout].into_iter().chain(proposals);
-        let applied = run(&mut server, &mut writer, inputs);
+        let applied = run(&mut server, &mut writer, inputs).unwrap();
         // A no-op and fifty commands for each start.
         assert_eq!(applied as u64, 51 * start);
         assert_eq!(store.last_index().unwrap(), LogIndex(51 * start));
@@ -65,7 +70,7 @@ fn a_directory_is_open_once_and_has_one_owner() {
     let directory = tempfile::tempdir().unwrap();
     let opened = open_at(directory.path(), OWNER).unwrap();
     let again = open_at(directory.path(), OWNER).err().unwrap();
-    assert!(matches!(again, Error::InUse { .. }), "{again}");
+    assert!(matches!(*again, Error::InUse { .. }), "{again}");
     drop(opened);
     let other = Identity { server: ServerId(2), ..OWNER };
     let refused = open_at(directory.path(), other).err().unwrap().to_string();
@@ -80,7 +85,7 @@ fn a_directory_without_its_identity_is_not_taken_for_an_empty_one() {
     drop(open_at(directory.path(), OWNER).unwrap());
     std::fs::remove_file(directory.path().join("identity")).unwrap();
     let refused = open_at(directory.path(), OWNER).err().unwrap();
-    assert!(matches!(refused, Error::Missing { .. }), "{refused}");
+    assert!(matches!(*refused, Error::Missing { .. }), "{refused}");
 }
 
 #[test]

@@ -1,0 +1,79 @@
+//! Damage: bytes that are not what was written.
+
+use crate::kit::crashes::record;
+use crate::kit::memory_directory::{Disk, MemoryDirectory};
+use crate::kit::observed::Observed;
+use crate::kit::script::Script;
+use crate::kit::{DirectorySubject, Failure, InMemory, Subject};
+
+/// What counts as a sector here.
+const SECTOR: usize = 512;
+
+/// Does what a script says, kills the process, and damages the files one by one: a bit is flipped in
+/// every byte, every sector is lost, a file is cut off in many places, and each is removed. The store
+/// must refuse to open and name a file, or refuse to read what is damaged, or show everything as it
+/// was.
+///
+/// # Errors
+/// The first damage that a store does not notice and that changes what it shows.
+pub fn check_damage(subject: &impl DirectorySubject, script: &Script) -> Result<(), Failure> {
+    let (operations, progress) = record(subject, script)?;
+    let mut disk = Disk::default();
+    (0..operations.count()).for_each(|at| operations.advance(&mut disk, at));
+    let expected = match progress.taken.last() {
+        Some((_, store)) => Observed::of(store)?,
+        None => return Ok(()),
+    };
+    for name in disk.names() {
+        let size = disk.content(&name).map_or(0, <[u8]>::len);
+        let damage = |done: String, change: &dyn Fn(&mut Vec<u8>)| -> Result<(), Failure> {
+            let mut damaged = disk.clone();
+            damaged.content_mut(&name).into_iter().for_each(change);
+            is_noticed(subject, damaged, &expected, &name, &format!("{name}: {done}"))
+        };
+        for at in 0..size {
+            let bit = at % 8;
+            damage(format!("bit {bit} flipped at {at}"), &|bytes| bytes[at] ^= 1 << bit)?;
+        }
+        for at in (0..size).step_by(SECTOR) {
+            let end = size.min(at + SECTOR);
+            damage(format!("zeros from {at}"), &|bytes| bytes[at..end].fill(0))?;
+            damage(format!("cut off at {at}"), &|bytes| bytes.truncate(at))?;
+            damage(format!("cut off at {}", end - 1), &|bytes| bytes.truncate(end - 1))?;
+        }
+        let mut damaged = disk.clone();
+        damaged.remove(&name);
+        is_noticed(subject, damaged, &expected, &name, &format!("{name}: removed"))?;
+    }
+    Ok(())
+}
+
+fn is_noticed(
+    subject: &impl DirectorySubject,
+    disk: Disk,
+    expected: &Observed,
+    name: &str,
+    done: &str,
+) -> Result<(), Failure> {
+    let before = disk.clone();
+    let directory = MemoryDirectory::with(disk);
+    let mut in_memory = InMemory { subject, directory: directory.clone() };
+    let refused = match in_memory.open() {
+        Ok((store, _writer)) => match Observed::of(&store) {
+            Ok(observed) => return observed.expect(expected, done),
+            Err(error) => error.to_string(),
+        },
+        Err(what) => {
+            if directory.disk() != before {
+                return Err(Failure(format!("{done}: the files were changed, though refused")));
+            }
+            what
+        }
+    };
+    // The damage may show in another file: one that refers to what is lost.
+    let names_a_file = before.names().iter().any(|file| refused.contains(file.as_str()));
+    if names_a_file || refused.contains(name) {
+        return Ok(());
+    }
+    Err(Failure(format!("{done}: it is refused, and no file is named: {refused}")))
+}
