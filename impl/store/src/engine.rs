@@ -323,6 +323,11 @@ impl Engine {
         self.mark.sync().map_err(not_full(&*self.shared.directory, "sync", MARK))
     }
 
+    /// Goes on in a new segment, and leaves the rest of this one alone.
+    pub(crate) fn leave_segment(&mut self) -> Result<(), Error> {
+        self.begin_segment(0)
+    }
+
     /// Goes on in a new segment, with room for a batch of so many bytes.
     fn begin_segment(&mut self, bytes: u64) -> Result<(), Error> {
         let directory = self.directory();

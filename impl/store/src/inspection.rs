@@ -40,7 +40,7 @@ pub struct Contents {
     pub snapshot: Option<Snapshot>,
     /// What is there of another server's snapshot.
     pub receiving: Option<Received>,
-    /// What a crash has left of a write. It is cut off when the store is opened.
+    /// What a crash has left of a write. It does not count.
     pub torn: Option<Torn>,
 }
 

@@ -17,17 +17,15 @@ use crate::snapshot_file;
 use crate::writer::FileWriter;
 use std::sync::{Arc, Mutex};
 
-/// How much is overwritten at once where a crash has left something.
-static ZEROS: [u8; 4096] = [0; 4096];
-
 /// An open store.
 pub struct Opened {
     /// The half that reads: it goes to the core.
     pub store: FileStore,
     /// The half that writes: it goes to the thread that waits for the disk.
     pub writer: FileWriter,
-    /// The rest of a write that a crash had torn, which was cut off.
-    pub repaired: Option<Torn>,
+    /// The rest of a write that a crash has torn. It is left where it is, and does not count: the log
+    /// goes on in a new segment.
+    pub torn: Option<Torn>,
 }
 
 /// Opens the store of a server. Where there is none and never was, it is made.
@@ -53,8 +51,8 @@ pub fn open(
     }
     let names = self::names(&*directory)?;
     let found = recovery::read(&*directory, owner, &names, |_| {})?;
-    let repaired = found.torn.clone();
-    repair(&*directory, &found)?;
+    let torn = found.torn.clone();
+    sync(&*directory, &found)?;
     remove_leftovers(&*directory, &names, &found);
     let (mark, _) = Mark::open(&*directory)?;
     let Recovered { log, segments, active, next_frame, received, .. } = found;
@@ -71,12 +69,15 @@ pub fn open(
     let mut engine = Engine::new(Arc::clone(&shared), beginning);
     // All that was read is durable now, before the next frame says so.
     engine.set_mark()?;
+    if torn.is_some() {
+        engine.leave_segment()?;
+    }
     engine.start()?;
     engine.sync()?;
     engine.sync_mark()?;
     let engine = Arc::new(Mutex::new(engine));
     let store = FileStore::new(shared, Arc::clone(&engine), owner);
-    Ok(Opened { store, writer: FileWriter::new(engine), repaired })
+    Ok(Opened { store, writer: FileWriter::new(engine), torn })
 }
 
 pub(crate) fn names(directory: &dyn Directory) -> Result<Vec<String>, Error> {
@@ -122,21 +123,10 @@ fn make(
 /// Room for what every segment begins with.
 const MIN_SEGMENT: u64 = 1024;
 
-/// Overwrites what a crash has left with zeros, and makes durable all that was read.
-fn repair(directory: &dyn Directory, found: &Recovered) -> Result<(), Error> {
-    let file = &found.active.file;
+/// Makes durable all that was read.
+fn sync(directory: &dyn Directory, found: &Recovered) -> Result<(), Error> {
     let name = segment::name(found.active.header.number);
-    if let Some(Torn { offset, bytes, .. }) = found.torn {
-        let mut left = bytes;
-        while left > 0 {
-            // From the end on: what is left of it keeps looking like a torn end.
-            let count = left.min(ZEROS.len() as u64);
-            left -= count;
-            let zeros = &ZEROS[..usize::try_from(count).unwrap_or(ZEROS.len())];
-            file.write_at(offset + left, zeros).map_err(io(directory, "repair", &name))?;
-        }
-    }
-    file.sync().map_err(io(directory, "sync", &name))?;
+    found.active.file.sync().map_err(io(directory, "sync", &name))?;
     directory.sync().map_err(io(directory, "sync", ""))
 }
 

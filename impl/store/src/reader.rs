@@ -55,22 +55,23 @@ impl FileStore {
         Ok(StoreError::Missing { index, last_index })
     }
 
-    /// Entries from `first` on: from memory as many as are in one piece, from disk as many as one place
-    /// in the index is for. Whatever it is, it begins with `first` and is not empty.
+    /// Entries from `first` on, at least one and no more than stay within `max_bytes`: from memory as
+    /// many as are in one piece, from disk as many as one place in the index is for.
     fn some_entries(
         &self,
         first: LogIndex,
         last: LogIndex,
         max_bytes: u64,
-    ) -> Result<Vec<Entry>, StoreError> {
+    ) -> Result<Entries, StoreError> {
         let (place, end, (active, written)) = {
             let durable = self.shared.read()?;
-            if first <= durable.log.state.base.index || first > durable.log.state.last_index {
+            let state = &durable.log.state;
+            if first <= state.base.index || first > last.min(state.last_index) {
                 drop(durable);
                 return Err(self.missing(first)?);
             }
             if let Some(piece) = durable.cache.piece(first, last) {
-                return Ok(piece.to_vec());
+                return Ok(piece.part(0..count_within(&piece, max_bytes)));
             }
             let last = last.min(durable.log.state.last_index);
             match durable.log.places.find(first) {
@@ -83,7 +84,7 @@ impl FileStore {
         };
         let (header, file) = self.segment(place.segment)?;
         let size = if place.segment == active { written } else { header.bytes };
-        Ok(self.read_from(place, &header, &*file, size, first..=end, max_bytes)?)
+        Ok(self.read_from(place, &header, &*file, size, first..=end, max_bytes)?.into())
     }
 
     fn read_from(
@@ -163,6 +164,16 @@ impl FileStore {
     }
 }
 
+/// How many of the first entries stay within a limit, or one.
+fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
+    let mut bytes = 0;
+    let fits = entries.iter().take_while(|entry| {
+        bytes += entry_bytes(entry);
+        bytes <= max_bytes
+    });
+    fits.count().max(1)
+}
+
 impl LogStore for FileStore {
     fn hard_state(&self) -> Result<HardState, StoreError> {
         Ok(self.shared.read()?.log.state.hard_state)
@@ -191,21 +202,24 @@ impl LogStore for FileStore {
         max_bytes: u64,
     ) -> Result<Entries, StoreError> {
         let last = last.min(self.last_index()?);
-        let (mut all, mut bytes, mut next) = (Vec::<Entry>::new(), 0, first);
-        loop {
-            let some = self.some_entries(next, last, max_bytes.saturating_sub(bytes))?;
-            for entry in some {
-                bytes += entry_bytes(&entry);
-                if bytes > max_bytes && !all.is_empty() {
+        let some = self.some_entries(first, last, max_bytes)?;
+        let mut next = some.last_index().map_or(last, LogIndex::next);
+        let mut bytes: u64 = some.iter().map(entry_bytes).sum();
+        if next > last || bytes >= max_bytes {
+            return Ok(some); // Nearly always, if they are in memory.
+        }
+        let mut all = some.to_vec();
+        while next <= last {
+            for entry in &self.some_entries(next, last, max_bytes.saturating_sub(bytes))? {
+                bytes += entry_bytes(entry);
+                if bytes > max_bytes {
                     return Ok(all.into());
                 }
+                all.push(entry.clone());
                 next = entry.index.next();
-                all.push(entry);
-            }
-            if next > last || bytes >= max_bytes {
-                return Ok(all.into());
             }
         }
+        Ok(all.into())
     }
 
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {

@@ -78,32 +78,28 @@ pub(crate) fn read(
 ) -> Result<Recovered, Error> {
     let numbers = in_a_row(names);
     let (_, durable) = Mark::read(directory)?;
-    let mut replay = Replay { directory, owner, durable, log: Log::default(), next_frame: 0 };
-    let (mut segments, mut active, mut torn) = (Vec::<SegmentSummary>::new(), None, None);
-    for (place, number) in numbers.iter().enumerate() {
-        let is_last = place + 1 == numbers.len();
-        let summary = segments.last();
-        let name = segment::name(*number);
+    let mut replay = Replay { directory, durable, log: Log::default(), next_frame: 0 };
+    let (mut segments, mut active, mut torn) = (Vec::new(), None, None);
+    let open = |number: u64| -> Result<(SegmentHeader, Arc<dyn DirectoryFile>), Error> {
+        let name = segment::name(number);
         let file = directory.open(&name).map_err(io(directory, "open", &name))?;
-        let header = SegmentHeader::read(directory, &*file, *number, owner)?;
-        replay.follows(&header, summary)?;
-        let (summary, rest) = replay.segment(&header, &*file, is_last)?;
+        Ok((SegmentHeader::read(directory, &*file, number, owner)?, file))
+    };
+    let mut next = numbers.first().map(|number| open(*number)).transpose()?;
+    replay.next_frame = next.as_ref().map_or(0, |(header, _)| header.first_frame);
+    while let Some((header, file)) = next {
+        next = numbers.get(segments.len() + 1).map(|number| open(*number)).transpose()?;
+        let following = next.as_ref().map(|(header, _)| header);
+        let (summary, rest) = replay.segment(&header, &*file, following)?;
         segments.push(summary);
         note(summary);
         torn = rest;
         active = Some(Active { header, file, end: summary.end });
     }
     let Replay { log, next_frame, .. } = replay;
-    let active = match active {
-        Some(active) if next_frame > durable.frame => active,
-        _ => {
-            let what = format!(
-                "the log was durable up to frame {}, at byte {} of this file, and what is there \
-                 ends before frame {next_frame}",
-                durable.frame, durable.offset
-            );
-            return Err(Error::missing(directory, &segment::name(durable.segment.max(1)), what));
-        }
+    let Some(active) = active else {
+        let what = "a store has one segment at least, and there is none";
+        return Err(Error::missing(directory, &segment::name(durable.segment.max(1)), what));
     };
     if let Some(index) = log.first_missing() {
         let before = segments.first().map_or(0, |first| first.number.saturating_sub(1));
@@ -148,9 +144,16 @@ pub(crate) fn trace_of_store(names: &[String]) -> Option<&String> {
     })
 }
 
+/// What is wrong where a frame should stand.
+fn broken(rest: Option<&Found>) -> &'static str {
+    match rest {
+        Some(Found::Broken { what, .. }) => what,
+        _ => "no frame stands where one should",
+    }
+}
+
 struct Replay<'a> {
     directory: &'a dyn Directory,
-    owner: Identity,
     durable: End,
     log: Log,
     /// The number of the next frame; 0 before the first segment.
@@ -158,43 +161,23 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Whether a segment goes on where the one before it ended.
-    fn follows(
-        &mut self,
-        header: &SegmentHeader,
-        before: Option<&SegmentSummary>,
-    ) -> Result<(), Error> {
-        debug_assert_eq!(header.identity, self.owner);
-        let Some(before) = before else {
-            self.next_frame = header.first_frame;
-            return Ok(());
-        };
-        if header.previous_end != before.end || header.first_frame != self.next_frame {
-            let what = format!(
-                "its frames end with {}, and the next segment goes on behind byte {} with frame {}",
-                self.next_frame.saturating_sub(1),
-                header.previous_end,
-                header.first_frame
-            );
-            let name = segment::name(before.number);
-            return Err(Error::damaged(self.directory, &name, before.end, what));
-        }
-        Ok(())
-    }
-
+    /// Reads a segment: up to where the next says that it ends, or up to the end of the log.
     fn segment(
         &mut self,
         header: &SegmentHeader,
         file: &dyn DirectoryFile,
-        is_last: bool,
+        next: Option<&SegmentHeader>,
     ) -> Result<(SegmentSummary, Option<Torn>), Error> {
         let SegmentHeader { number, salt, bytes, first_frame, .. } = *header;
         let mut frames = Frames::new(self.directory, file, number, salt, bytes, PORTION);
         let name = segment::name(number);
         let mut offset = SEGMENT_HEADER_BYTES;
         let rest = loop {
+            if next.is_some_and(|next| next.previous_end <= offset) {
+                break None;
+            }
             let found = frames.at(offset)?;
-            let Found::Frame(head, body) = found else { break found };
+            let Found::Frame(head, body) = found else { break Some(found) };
             if head.number != self.next_frame {
                 let what = format!("frame {} stands where {} should", head.number, self.next_frame);
                 return Err(Error::damaged(self.directory, &name, offset, what));
@@ -208,17 +191,37 @@ impl Replay<'_> {
             self.next_frame += 1;
             offset += head.frame_bytes();
         };
-        let summary =
-            SegmentSummary { number, bytes, end: offset, frames: self.next_frame - first_frame };
-        let torn = match rest {
-            _ if is_last => self.rest(&mut frames, &rest, &name, offset, summary.frames)?,
-            Found::Broken { what, .. } => {
-                return Err(Error::damaged(self.directory, &name, offset, what));
+        let frame_count = self.next_frame - first_frame;
+        let summary = SegmentSummary { number, bytes, end: offset, frames: frame_count };
+        let torn = match next {
+            Some(next) => {
+                self.leads_to(next, &summary, rest.as_ref())?;
+                None
             }
-            // Whether it should end here, the next segment says.
-            Found::Nothing | Found::Frame(..) => None,
+            None => self.rest(&mut frames, rest.as_ref(), &name, offset, frame_count)?,
         };
         Ok((summary, torn))
+    }
+
+    /// Whether a segment ends where the next goes on.
+    fn leads_to(
+        &self,
+        next: &SegmentHeader,
+        segment: &SegmentSummary,
+        rest: Option<&Found>,
+    ) -> Result<(), Error> {
+        let wrong = broken(rest);
+        if next.previous_end == segment.end && next.first_frame == self.next_frame {
+            return Ok(());
+        }
+        let what = format!(
+            "{wrong}; its frames end with {}, and the next segment goes on behind byte {} with frame {}",
+            self.next_frame.saturating_sub(1),
+            next.previous_end,
+            next.first_frame
+        );
+        let name = segment::name(segment.number);
+        Err(Error::damaged(self.directory, &name, segment.end, what))
     }
 
     fn apply(
@@ -249,21 +252,20 @@ impl Replay<'_> {
     fn rest(
         &self,
         frames: &mut Frames<'_>,
-        rest: &Found,
+        rest: Option<&Found>,
         name: &str,
         offset: u64,
         whole: u64,
     ) -> Result<Option<Torn>, Error> {
         let damaged = |what: String| Err(Error::damaged(self.directory, name, offset, what));
-        let what = match rest {
-            Found::Broken { what, .. } => *what,
-            _ => "zeros stand where a frame should",
-        };
+        let what = broken(rest);
         if self.next_frame <= self.durable.frame {
-            let End { frame, offset, .. } = self.durable;
-            return damaged(format!(
-                "{what}, and up to frame {frame} at byte {offset} all was durable"
-            ));
+            let End { segment, frame, offset } = self.durable;
+            let end = format!("the log was durable up to frame {frame}, at byte {offset}");
+            if name < segment::name(segment).as_str() {
+                return Err(Error::missing(self.directory, &segment::name(segment), end));
+            }
+            return damaged(format!("{what}, and {end}"));
         }
         if whole == 0 {
             return damaged(format!("{what}, and a segment has at least one"));
@@ -275,7 +277,7 @@ impl Replay<'_> {
                 "{what}, and at byte {later} is a frame that was written later"
             ));
         }
-        if matches!(rest, Found::Broken { may_be_torn: false, .. }) {
+        if matches!(rest, Some(Found::Broken { may_be_torn: false, .. })) {
             return damaged(format!("{what}, and nothing of it is missing"));
         }
         let file = self.directory.describe(name);

@@ -51,8 +51,8 @@ fn a_server_restarts_with_what_it_wrote() {
     let directory = tempfile::tempdir().unwrap();
     let id = OWNER.server;
     for start in 1..=3 {
-        let Opened { store, mut writer, repaired } = open_at(directory.path(), OWNER).unwrap();
-        assert_eq!((store.starts().unwrap(), repaired), (start, None));
+        let Opened { store, mut writer, torn } = open_at(directory.path(), OWNER).unwrap();
+        assert_eq!((store.starts().unwrap(), torn), (start, None));
         let config = Config { incarnation: start, ..Config::new(id, [id]) };
         let mut server = Raft::start(config, store.clone()).unwrap();
         let command = vec![start as u8; 3000];

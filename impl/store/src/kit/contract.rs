@@ -14,7 +14,7 @@ use kontiki::{Entries, Entry, LogIndex, LogPosition, Output, Payload, Term};
 /// The first difference.
 pub fn check_contract(subject: &mut impl Subject, script: &Script) -> Result<(), Failure> {
     let (no_operations, no_room) = (|| 0, || false);
-    let mut run = Run::new(subject, &no_operations, &no_room);
+    let mut run = Run::new(subject, MemoryStore::new(), &no_operations, &no_room);
     match run.run(script)? {
         End::Done => {}
         End::NotOpened(what) => return Err(Failure(format!("the store is not opened: {what}"))),

@@ -6,7 +6,7 @@ use crate::kit::observed::Observed;
 use crate::kit::run::{End, Run};
 use crate::kit::script::{Script, Step};
 use crate::kit::{DirectorySubject, Failure, InMemory};
-use kontiki::storage::{LogStore, LogWriter, WriteError};
+use kontiki::storage::{LogStore, LogWriter, MemoryStore, WriteError};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub fn check_failing_disk(subject: &impl DirectorySubject, script: &Script) -> R
         let counted = directory.clone();
         let (count, no_room) = (|| counted.operations(), || false);
         let mut in_memory = InMemory { subject, directory };
-        let mut run = Run::new(&mut in_memory, &count, &no_room);
+        let mut run = Run::new(&mut in_memory, MemoryStore::new(), &count, &no_room);
         run.may_fail = true;
         let done = format!("operation {at} failed");
         let end = run.run(script).map_err(|failure| Failure(format!("{done}: {failure}")))?;
@@ -81,7 +81,7 @@ pub fn check_full_disk(subject: &impl DirectorySubject, script: &Script) -> Resu
             true
         };
         let mut in_memory = InMemory { subject, directory };
-        let mut run = Run::new(&mut in_memory, &count, &make_room);
+        let mut run = Run::new(&mut in_memory, MemoryStore::new(), &count, &make_room);
         let done = format!("room for {room} bytes");
         let end = run.run(script).map_err(|failure| Failure(format!("{done}: {failure}")))?;
         if let End::NotOpened(what) = end {
@@ -108,7 +108,7 @@ where
     let no_operations = || 0;
     let no_room = || false;
     let mut in_memory = InMemory { subject, directory: directory.clone() };
-    let mut run = Run::new(&mut in_memory, &no_operations, &no_room);
+    let mut run = Run::new(&mut in_memory, MemoryStore::new(), &no_operations, &no_room);
     run.run(script)?;
     let Some((store, mut writer)) = run.halves.take() else {
         return Err(Failure("the store is not opened".to_owned()));

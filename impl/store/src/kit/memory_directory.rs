@@ -27,6 +27,8 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
+    /// What there was in the beginning.
+    beginning: Disk,
     disk: Disk,
     done: Vec<Operation>,
     room: Option<u64>,
@@ -125,7 +127,10 @@ impl MemoryDirectory {
     /// A directory with these files, as after a start of the machine.
     pub fn with(disk: Disk) -> Self {
         let directory = MemoryDirectory::new();
-        directory.state().disk = disk;
+        let mut state = directory.state();
+        state.beginning.clone_from(&disk);
+        state.disk = disk;
+        drop(state);
         directory
     }
 
@@ -141,7 +146,8 @@ impl MemoryDirectory {
 
     /// What was done since the directory was made.
     pub fn history(&self) -> Operations {
-        Operations { all: self.state().done.clone() }
+        let state = self.state();
+        Operations { beginning: state.beginning.clone(), all: state.done.clone() }
     }
 
     /// From now on all files together have at most so many bytes; `None` for no bound. A write that
@@ -320,10 +326,16 @@ impl DirectoryFile for MemoryFile {
 /// What was done to a directory, and what a crash would have left.
 #[derive(Clone, Debug)]
 pub struct Operations {
+    beginning: Disk,
     all: Vec<Operation>,
 }
 
 impl Operations {
+    /// What there was before the first.
+    pub fn beginning(&self) -> Disk {
+        self.beginning.clone()
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.len()
@@ -335,6 +347,12 @@ impl Operations {
             Some(Operation::Write { bytes, .. }) => bytes.len(),
             _ => 0,
         }
+    }
+
+    /// Whether an operation writes zeros and nothing else.
+    pub fn writes_zeros(&self, operation: usize) -> bool {
+        let operation = self.all.get(operation);
+        matches!(operation, Some(Operation::Write { bytes, .. }) if bytes.iter().all(|b| *b == 0))
     }
 
     /// Adds the next operation to what those before it have made.
@@ -354,7 +372,7 @@ impl Operations {
     /// Of the rest, any sectors may be there, and the first of the changes of names.
     pub fn after_power_loss(&self, operations: usize, seed: u64) -> Disk {
         let mut random = Random::new(seed);
-        let mut disk = Disk::default();
+        let mut disk = self.beginning();
         let (mut writes, mut names) = (BTreeMap::<usize, Vec<&Operation>>::new(), Vec::new());
         for operation in self.all.iter().take(operations) {
             match operation {

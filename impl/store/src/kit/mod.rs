@@ -3,8 +3,9 @@
 //! * [`check_contract`] is for any store. Writes are drawn at random and done; whenever all is durable,
 //!   and after the store was opened again, it must show what a [`kontiki::storage::MemoryStore`] shows.
 //! * The others are for a store that works on a [`Directory`], so that a failing one can be put in its
-//!   place: [`check_crashes`], [`check_power_loss`], [`check_damage`], [`check_failing_disk`],
-//!   [`check_full_disk`] and [`check_hanging_disk`].
+//!   place: [`check_crashes`], [`check_power_loss`], [`check_crash_after_crash`],
+//!   [`check_crash_while_opening`], [`check_damage`],
+//!   [`check_failing_disk`], [`check_full_disk`] and [`check_hanging_disk`].
 //!
 //! A check returns the first [`Failure`] that it finds. The same seed draws the same writes.
 
@@ -20,7 +21,9 @@ mod script;
 mod shared_memory;
 
 pub use contract::{check_contract, check_large_log};
-pub use crashes::{check_crashes, check_power_loss};
+pub use crashes::{
+    check_crash_after_crash, check_crash_while_opening, check_crashes, check_power_loss,
+};
 pub use damage::check_damage;
 pub use faults::{check_failing_disk, check_full_disk, check_hanging_disk};
 pub use memory_directory::{Disk, MemoryDirectory, Operations};

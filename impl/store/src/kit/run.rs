@@ -21,8 +21,8 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn begin(operations: usize) -> Self {
-        let (taken, writes) = (vec![(operations, MemoryStore::new())], Vec::new());
+    fn begin(operations: usize, store: MemoryStore) -> Self {
+        let (taken, writes) = (vec![(operations, store)], Vec::new());
         Progress { taken, writes, durable: vec![(operations, 0)] }
     }
 
@@ -89,12 +89,14 @@ pub(crate) struct Run<'a, S: Subject> {
 }
 
 impl<'a, S: Subject> Run<'a, S> {
+    /// A run of a store that holds this when it is opened.
     pub(crate) fn new(
         subject: &'a mut S,
+        holding: MemoryStore,
         operations: &'a dyn Fn() -> usize,
         make_room: &'a dyn Fn() -> bool,
     ) -> Self {
-        let progress = Progress::begin(operations());
+        let progress = Progress::begin(operations(), holding);
         Run { subject, operations, make_room, may_fail: false, progress, halves: None }
     }
 

@@ -36,11 +36,18 @@ impl Script {
     /// A script of so many writes, drawn at random: entries that are appended and replaced, terms and
     /// votes, snapshots that are taken, received and installed, entries that are let go of.
     pub fn random(seed: u64, writes: usize) -> Script {
+        Script::random_after(MemoryStore::new(), seed, writes)
+    }
+
+    /// As [`Script::random`], for a store that holds something already.
+    pub fn random_after(store: MemoryStore, seed: u64, writes: usize) -> Script {
+        let terms = store.log().iter().map(|entry| entry.term);
+        let term = terms.chain(store.hard_state().map(|state| state.term)).max();
         let mut writer = Writer {
             random: Random::new(seed),
-            store: MemoryStore::new(),
+            store,
             incoming: None,
-            term: 1,
+            term: term.map_or(1, |term| term.0.max(1)),
             steps: Vec::new(),
         };
         for _ in 0..writes {
