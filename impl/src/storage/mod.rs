@@ -1,4 +1,9 @@
 //! Where a server keeps what survives a crash.
+//!
+//! A store has two sides. [`LogStore`] is what the core reads. [`LogWriter`] is how a driver carries out
+//! what the core asks for, many writes in one sync, and [`SnapshotStore`] is where snapshots are written
+//! and read besides. [`MemoryStore`] has all of them. The package `kontiki-store` has a store on files,
+//! and a test kit for stores of others.
 
 mod memory;
 mod writing;
