@@ -1,8 +1,10 @@
 //! The store on files, and the one in memory, pass the test kit.
 
-use kontiki::ServerId;
+use bytes::Bytes;
+use kontiki::storage::{LogStore, LogWriter};
+use kontiki::{Entries, Entry, LogIndex, Output, Payload, ServerId, Term};
 use kontiki_store::kit::{
-    self, DirectorySubject, MemoryDirectory, Script, SharedMemorySubject, Subject,
+    self, DirectorySubject, MemoryDirectory, Script, SharedMemorySubject, Step, Subject,
 };
 use kontiki_store::{Directory, FileStore, FileWriter, Identity, Opened, Options, RealDirectory};
 use proptest::prelude::*;
@@ -102,6 +104,61 @@ fn damage_is_noticed() {
     for seed in 0..6 {
         kit::check_damage(&SMALL, &Script::random(seed, 60)).unwrap();
     }
+}
+
+#[test]
+fn damage_is_noticed_after_a_loss_of_power() {
+    for seed in 0..12 {
+        kit::check_damage_after_power_loss(&SMALL, &Script::random(seed, 60)).unwrap();
+    }
+}
+
+/// A write of so many entries of so many bytes, none of which is zero.
+fn entries(first: u64, count: u64, bytes: usize) -> Output {
+    let entry = |index| Entry {
+        term: Term(1),
+        index: LogIndex(index),
+        payload: Payload::Command(Bytes::from(vec![7; bytes])),
+    };
+    let entries: Entries = (first..first + count).map(entry).collect();
+    let (leader_term, first_index) = (Term(1), LogIndex(first));
+    Output::WriteEntries { incarnation: 0, leader_term, first_index, entries }
+}
+
+/// The mark is lost with the power, and nothing follows the last write. It is of bytes that are not
+/// zero, so even there every flipped bit is noticed.
+#[test]
+fn a_flipped_bit_in_the_last_write_is_noticed_after_a_loss_of_power() {
+    let directory = MemoryDirectory::new();
+    let (store, mut writer) = SMALL.open(Arc::new(directory.clone())).unwrap();
+    for first in [1, 3, 5] {
+        writer.write(&entries(first, 2, 300)).unwrap();
+        writer.sync().unwrap();
+    }
+    let operations = directory.history();
+    let disk = operations.synced(operations.count());
+    drop((store, writer));
+    let mut opened = 0;
+    for name in disk.names() {
+        for at in 0..disk.content(&name).unwrap().len() {
+            let mut flipped = disk.clone();
+            flipped.content_mut(&name).unwrap()[at] ^= 1 << (at % 8);
+            if let Ok((store, _writer)) = SMALL.open(Arc::new(MemoryDirectory::with(flipped))) {
+                assert_eq!(store.last_index().unwrap(), LogIndex(6), "{name} at {at}");
+                opened += 1;
+            }
+        }
+    }
+    // A bit of the mark, or one behind the end, does no harm.
+    assert!(opened > 0);
+}
+
+/// A batch of several frames, the first of which can be lost while later ones are there.
+#[test]
+fn a_large_batch_is_torn_anywhere() {
+    let batches = [entries(1, 6, 60_000), entries(7, 6, 60_000), entries(10, 3, 100_000)];
+    let steps = batches.into_iter().flat_map(|batch| [Step::Write(batch), Step::Sync]);
+    kit::check_power_loss(&SMALL, &Script { steps: steps.collect() }, 12).unwrap();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::kit::crashes::record;
 use crate::kit::memory_directory::{Disk, MemoryDirectory};
 use crate::kit::observed::Observed;
+use crate::kit::run::is_one_of;
 use crate::kit::script::Script;
 use crate::kit::{DirectorySubject, Failure, InMemory, Subject};
 
@@ -48,6 +49,34 @@ pub fn check_damage(subject: &impl DirectorySubject, script: &Script) -> Result<
     Ok(())
 }
 
+/// As [`check_damage`], after a loss of power that has taken all that was not synced. A store has no more
+/// to go by than what was synced with its last write. So that write may be taken for one that was torn.
+/// No flipped bit may cost what was durable before.
+///
+/// # Errors
+/// The first flipped bit that a store does not notice and that costs more.
+pub fn check_damage_after_power_loss(
+    subject: &impl DirectorySubject,
+    script: &Script,
+) -> Result<(), Failure> {
+    let (operations, progress) = record(subject, script)?;
+    let disk = operations.synced(operations.count());
+    let possible = progress.possible_without_last_sync();
+    for name in disk.names() {
+        let size = disk.content(&name).map_or(0, <[u8]>::len);
+        for at in 0..size {
+            let mut damaged = disk.clone();
+            let bytes = damaged.content_mut(&name).and_then(|bytes| bytes.get_mut(at));
+            bytes.into_iter().for_each(|byte| *byte ^= 1 << (at % 8));
+            let done = format!("{name}: after a loss of power, a bit flipped at {at}");
+            if let Some(observed) = notices(subject, damaged, &name, &done)? {
+                is_one_of(&observed, &possible, &done)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn is_noticed(
     subject: &impl DirectorySubject,
     disk: Disk,
@@ -55,12 +84,25 @@ fn is_noticed(
     name: &str,
     done: &str,
 ) -> Result<(), Failure> {
+    match notices(subject, disk, name, done)? {
+        Some(observed) => observed.expect(expected, done),
+        None => Ok(()),
+    }
+}
+
+/// Opens a store that is damaged: what it shows, if it does not refuse.
+fn notices(
+    subject: &impl DirectorySubject,
+    disk: Disk,
+    name: &str,
+    done: &str,
+) -> Result<Option<Observed>, Failure> {
     let before = disk.clone();
     let directory = MemoryDirectory::with(disk);
     let mut in_memory = InMemory { subject, directory: directory.clone() };
     let refused = match in_memory.open() {
         Ok((store, _writer)) => match Observed::of(&store) {
-            Ok(observed) => return observed.expect(expected, done),
+            Ok(observed) => return Ok(Some(observed)),
             Err(error) => error.to_string(),
         },
         Err(what) => {
@@ -73,7 +115,7 @@ fn is_noticed(
     // The damage may show in another file: one that refers to what is lost.
     let names_a_file = before.names().iter().any(|file| refused.contains(file.as_str()));
     if names_a_file || refused.contains(name) {
-        return Ok(());
+        return Ok(None);
     }
     Err(Failure(format!("{done}: it is refused, and no file is named: {refused}")))
 }

@@ -368,10 +368,43 @@ impl Operations {
         }
     }
 
+    /// What a machine leaves that loses power after so many operations, and with it all that was not
+    /// synced.
+    pub fn synced(&self, operations: usize) -> Disk {
+        self.split(operations).0
+    }
+
     /// What a machine may leave that loses power after so many operations. What was synced is there.
     /// Of the rest, any sectors may be there, and the first of the changes of names.
     pub fn after_power_loss(&self, operations: usize, seed: u64) -> Disk {
         let mut random = Random::new(seed);
+        let (mut disk, writes, names) = self.split(operations);
+        let kept = random.below(names.len() as u64 + 1);
+        let kept = usize::try_from(kept).unwrap_or(0);
+        names.into_iter().take(kept).for_each(|name| disk.rename(name));
+        // Sometimes all is lost, or all is there.
+        let luck = random.below(4);
+        for write in writes {
+            match write {
+                Operation::Write { file, offset, bytes } => {
+                    let mut at = 0;
+                    while at < bytes.len() {
+                        let end = bytes.len().min(at + SECTOR - (offset + at) % SECTOR);
+                        if luck == 1 || luck > 1 && random.below(2) == 0 {
+                            disk.write(*file, offset + at, &bytes[at..end]);
+                        }
+                        at = end;
+                    }
+                }
+                other if luck > 0 => disk.apply(other),
+                _ => {}
+            }
+        }
+        disk
+    }
+
+    /// What was synced after so many operations; and the changes of content and of names that were not.
+    fn split(&self, operations: usize) -> (Disk, Vec<&Operation>, Vec<&Operation>) {
         let mut disk = self.beginning();
         let (mut writes, mut names) = (BTreeMap::<usize, Vec<&Operation>>::new(), Vec::new());
         for operation in self.all.iter().take(operations) {
@@ -389,30 +422,7 @@ impl Operations {
                 _ => names.push(operation),
             }
         }
-        let kept = random.below(names.len() as u64 + 1);
-        names
-            .into_iter()
-            .take(usize::try_from(kept).unwrap_or(0))
-            .for_each(|name| disk.rename(name));
-        // Sometimes all is lost or all is there.
-        let (luck, odds) = (random.below(4), 2);
-        for write in writes.into_values().flatten() {
-            match write {
-                Operation::Write { file, offset, bytes } => {
-                    let mut at = 0;
-                    while at < bytes.len() {
-                        let end = bytes.len().min(at + SECTOR - (offset + at) % SECTOR);
-                        if luck == 1 || luck > 1 && random.below(odds) == 0 {
-                            disk.write(*file, offset + at, &bytes[at..end]);
-                        }
-                        at = end;
-                    }
-                }
-                other if luck > 0 => disk.apply(other),
-                _ => {}
-            }
-        }
-        disk
+        (disk, writes.into_values().flatten().collect(), names)
     }
 }
 

@@ -5,6 +5,7 @@
 //! * The others are for a store that works on a [`Directory`], so that a failing one can be put in its
 //!   place: [`check_crashes`], [`check_power_loss`], [`check_crash_after_crash`],
 //!   [`check_crash_while_opening`], [`check_damage`],
+//!   [`check_damage_after_power_loss`],
 //!   [`check_failing_disk`], [`check_full_disk`] and [`check_hanging_disk`].
 //!
 //! A check returns the first [`Failure`] that it finds. The same seed draws the same writes.
@@ -24,7 +25,7 @@ pub use contract::{check_contract, check_large_log};
 pub use crashes::{
     check_crash_after_crash, check_crash_while_opening, check_crashes, check_power_loss,
 };
-pub use damage::check_damage;
+pub use damage::{check_damage, check_damage_after_power_loss};
 pub use faults::{check_failing_disk, check_full_disk, check_hanging_disk};
 pub use memory_directory::{Disk, MemoryDirectory, Operations};
 pub use script::{Script, Step};

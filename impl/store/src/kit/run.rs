@@ -30,7 +30,17 @@ impl Progress {
     /// operations, and some of what was taken up by then, in order. The newest first.
     pub(crate) fn possible(&self, operations: usize) -> Vec<MemoryStore> {
         let durable = self.durable.iter().rev().find(|(done, _)| *done <= operations);
-        let durable = durable.map_or(0, |(_, count)| *count);
+        self.possible_from(durable.map_or(0, |(_, count)| *count), operations)
+    }
+
+    /// What a store may show where the last sync does not count, in the end.
+    pub(crate) fn possible_without_last_sync(&self) -> Vec<MemoryStore> {
+        let last = self.durable.last().map_or(0, |(_, count)| *count);
+        let before = self.durable.iter().rev().find(|(_, count)| *count < last);
+        self.possible_from(before.map_or(0, |(_, count)| *count), usize::MAX)
+    }
+
+    fn possible_from(&self, durable: usize, operations: usize) -> Vec<MemoryStore> {
         let taken = self.taken.partition_point(|(done, _)| *done <= operations);
         let mut possible = Vec::new();
         for count in (durable..taken.max(durable + 1)).rev() {
