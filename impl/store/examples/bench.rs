@@ -52,7 +52,11 @@ fn main() -> Result<()> {
     }
     let large = temporary.path().join("large");
     fill(&large)?;
-    for _ in 0..2 {
+    for is_cold in [true, false] {
+        if is_cold {
+            forget(&large)?;
+        }
+        println!("The files are {} memory.", if is_cold { "not in" } else { "in" });
         let program = std::env::current_exe()?;
         let status = Command::new(program).arg("restart").arg(&large).status()?;
         if !status.success() {
@@ -122,6 +126,17 @@ fn fill(path: &Path) -> Result<()> {
         "\nA log of {} entries of {ENTRY_BYTES} bytes was written in {seconds:.1} s, {count} a sync.",
         writes * count
     );
+    Ok(())
+}
+
+/// Has the system forget what it holds of the files, so that they are read from the disk.
+fn forget(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path)? {
+        let file = File::open(entry?.path())?;
+        file.sync_all()?;
+        #[cfg(target_os = "linux")]
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
     Ok(())
 }
 

@@ -68,6 +68,9 @@ pub trait DirectoryFile: Send + Sync {
     /// If they cannot be read; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Says that all of it will be read soon. It is a hint, so that a disk can begin.
+    fn will_be_read(&self) {}
+
     /// Writes all bytes at `offset`, and makes the file longer if need be.
     ///
     /// # Errors

@@ -44,8 +44,8 @@ pub struct Contents {
     pub torn: Option<Torn>,
 }
 
-/// Reads everything in a directory and changes nothing. The store must not be open in another process:
-/// what that writes in the meantime would look like damage.
+/// Reads everything in a directory and changes nothing, except that there is a file `lock` afterwards.
+/// The store must not be open: what is written in the meantime would look like damage.
 ///
 /// # Errors
 /// [`Error::InUse`] if it is open, and [`Error::Io`] if the files cannot be listed. What is wrong with

@@ -1,6 +1,7 @@
 //! A directory on disk.
 
 use crate::directory::{Directory, DirectoryFile};
+use crate::error::Error;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -22,18 +23,32 @@ impl RealDirectory {
     ///
     /// # Errors
     /// If it cannot be made, or is no directory.
-    pub fn at(path: impl AsRef<Path>) -> io::Result<RealDirectory> {
-        let path = path.as_ref().to_owned();
-        match fs::create_dir(&path) {
-            Ok(()) => sync_directory(path.parent().filter(|parent| *parent != Path::new("")))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-        if !fs::metadata(&path)?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::NotADirectory));
-        }
-        Ok(RealDirectory { path })
+    pub fn at(path: impl AsRef<Path>) -> Result<RealDirectory, Error> {
+        let path = path.as_ref();
+        let made = match fs::create_dir(path) {
+            Ok(()) => sync_directory(path.parent().filter(|parent| *parent != Path::new(""))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        };
+        made.map_err(failed("make", path))?;
+        RealDirectory::existing(path)
     }
+
+    /// The directory at a path, which must exist: to look at it.
+    ///
+    /// # Errors
+    /// If there is none, or it is no directory.
+    pub fn existing(path: impl AsRef<Path>) -> Result<RealDirectory, Error> {
+        let path = path.as_ref();
+        if !fs::metadata(path).map_err(failed("open", path))?.is_dir() {
+            return Err(failed("open", path)(io::ErrorKind::NotADirectory.into()));
+        }
+        Ok(RealDirectory { path: path.to_owned() })
+    }
+}
+
+fn failed<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::Io { action, file: path.display().to_string(), source }
 }
 
 fn sync_directory(path: Option<&Path>) -> io::Result<()> {
@@ -97,6 +112,12 @@ impl DirectoryFile for RealFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.0.read_exact_at(buffer, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn will_be_read(&self) {
+        // Without it reading takes longer, and nothing else.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::WillNeed);
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -83,6 +83,7 @@ pub(crate) fn read(
     let open = |number: u64| -> Result<(SegmentHeader, Arc<dyn DirectoryFile>), Error> {
         let name = segment::name(number);
         let file = directory.open(&name).map_err(io(directory, "open", &name))?;
+        file.will_be_read();
         Ok((SegmentHeader::read(directory, &*file, number, owner)?, file))
     };
     let mut next = numbers.first().map(|number| open(*number)).transpose()?;

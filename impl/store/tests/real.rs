@@ -12,12 +12,7 @@ const OWNER: Identity = Identity { cluster: 0xc0ffee, group: 1, server: ServerId
 
 fn open_at(path: &Path, owner: Identity) -> Result<Opened, Box<Error>> {
     let options = Options { segment_bytes: 1 << 16, cache_bytes: 1 << 12 };
-    let directory = RealDirectory::at(path).map_err(|source| Error::Io {
-        action: "open",
-        file: path.display().to_string(),
-        source,
-    });
-    Ok(open(Arc::new(directory?), owner, options)?)
+    Ok(open(Arc::new(RealDirectory::at(path)?), owner, options)?)
 }
 
 /// Feeds inputs to a server, one after the other, until nothing is left to do; returns how many
@@ -91,7 +86,9 @@ fn a_directory_without_its_identity_is_not_taken_for_an_empty_one() {
 #[test]
 fn an_inspection_tells_what_is_there_and_what_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
-    let at = RealDirectory::at(directory.path()).unwrap();
+    let none = RealDirectory::existing(directory.path().join("none")).err().unwrap();
+    assert!(none.to_string().contains("/none: "), "{none}");
+    let at = RealDirectory::existing(directory.path()).unwrap();
     assert_eq!(
         inspect(&at).unwrap().to_string().lines().next().unwrap(),
         "owner: none; no store was made here"
