@@ -1,14 +1,20 @@
 //! The store in a directory on disk.
 
-use kontiki::core::{Config, Outputs, Raft, completion};
-use kontiki::storage::{LogStore, LogWriter};
-use kontiki::{Input, LogIndex, Output, ServerId};
-use kontiki_store::{Error, Identity, Opened, Options, RealDirectory, inspect, open};
+use kontiki::core::{Config, Outputs, Raft, completion, snapshot_taken};
+use kontiki::storage::{LogStore, LogWriter, Received, SnapshotDraft, SnapshotStore};
+use kontiki::{Input, LogIndex, Output, ServerId, Snapshot};
+use kontiki_store::{
+    Error, FileStore, FileWriter, Identity, Opened, Options, RealDirectory, inspect, open,
+};
 use std::collections::VecDeque;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 const OWNER: Identity = Identity { cluster: 0xc0ffee, group: 1, server: ServerId(1) };
+
+/// What a snapshot has in it.
+static STATE: [u8; 300_000] = [9; 300_000];
 
 fn open_at(path: &Path, owner: Identity) -> Result<Opened, Box<Error>> {
     let options = Options { segment_bytes: 1 << 16, cache_bytes: 1 << 12 };
@@ -18,8 +24,9 @@ fn open_at(path: &Path, owner: Identity) -> Result<Opened, Box<Error>> {
 /// Feeds inputs to a server, one after the other, until nothing is left to do; returns how many
 /// entries it applied.
 fn run(
-    server: &mut Raft<impl LogStore>,
-    writer: &mut impl LogWriter,
+    server: &mut Raft<FileStore>,
+    store: &FileStore,
+    writer: &mut FileWriter,
     inputs: impl IntoIterator<Item = Input>,
 ) -> Result<usize, Box<dyn std::error::Error>> {
     let (mut outputs, mut applied) = (Outputs::new(), 0);
@@ -33,6 +40,15 @@ fn run(
                 if let Output::Apply { entries } = &output {
                     applied += entries.len();
                     queue.extend(entries.last_index().map(|index| Input::Executed { index }));
+                }
+                if let Output::TakeSnapshot { .. } = &output {
+                    let mut draft = store.draft()?;
+                    draft.write_all(&STATE)?;
+                    let size = draft.finish()?;
+                    if let Some((snapshot, done)) = snapshot_taken(&output, OWNER.server, size) {
+                        writer.keep_snapshot(snapshot, draft)?;
+                        queue.push_back(done);
+                    }
                 }
             }
             writer.sync()?;
@@ -50,14 +66,76 @@ fn a_server_restarts_with_what_it_wrote() {
         assert_eq!((store.starts().unwrap(), torn), (start, None));
         let config = Config { incarnation: start, ..Config::new(id, [id]) };
         let mut server = Raft::start(config, store.clone()).unwrap();
-        let command = vec![start as u8; 3000];
-        let proposals = (0..50).map(|_| Input::Propose { commands: vec![command.clone().into()] });
-        let inputs = [Input::ElectionTimeout].into_iter().chain(proposals);
-        let applied = run(&mut server, &mut writer, inputs).unwrap();
+        let inputs = [Input::ElectionTimeout].into_iter().chain(proposals(50));
+        let applied = run(&mut server, &store, &mut writer, inputs).unwrap();
         // A no-op and fifty commands for each start.
         assert_eq!(applied as u64, 51 * start);
         assert_eq!(store.last_index().unwrap(), LogIndex(51 * start));
     }
+}
+
+/// Proposals of so many commands, one after the other.
+fn proposals(count: usize) -> impl Iterator<Item = Input> {
+    (0..count).map(|_| Input::Propose { commands: vec![vec![1; 3000].into()] })
+}
+
+#[test]
+fn what_a_snapshot_covers_is_deleted_and_a_server_starts_from_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    let id = OWNER.server;
+    let config = Config { kept_entries: 10, ..Config::new(id, [id]) };
+    {
+        let Opened { store, mut writer, .. } = open_at(directory.path(), OWNER).unwrap();
+        let mut server = Raft::start(config.clone(), store.clone()).unwrap();
+        let begin = [Input::ElectionTimeout].into_iter().chain(proposals(200));
+        run(&mut server, &store, &mut writer, begin).unwrap();
+        let files = || std::fs::read_dir(directory.path()).unwrap().count();
+        let before = files();
+        let snapshot = Input::TakeSnapshot { index: LogIndex(201) };
+        run(&mut server, &store, &mut writer, [snapshot]).unwrap();
+        assert_eq!(store.base().unwrap().index, LogIndex(191));
+        // Twenty entries fit into a segment.
+        assert!(before > 12 && files() < 8, "{before} files became {}", files());
+    }
+    let Opened { store, mut writer, .. } = open_at(directory.path(), OWNER).unwrap();
+    let mut server = Raft::start(Config { incarnation: 2, ..config }, store.clone()).unwrap();
+    assert_eq!(server.snapshot().unwrap().id.last.index, LogIndex(201));
+    let begin = [Input::ElectionTimeout].into_iter().chain(proposals(3));
+    assert_eq!(run(&mut server, &store, &mut writer, begin).unwrap(), 4);
+    assert_eq!(store.last_index().unwrap(), LogIndex(205));
+    let snapshot = store.snapshot().unwrap().unwrap();
+    is_received_in_pieces(&store, &snapshot).unwrap();
+}
+
+/// Sends a snapshot to another server's store, which is opened again after every chunk.
+fn is_received_in_pieces(
+    from: &FileStore,
+    snapshot: &Snapshot,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let other = Identity { server: ServerId(2), ..OWNER };
+    let directory = tempfile::tempdir()?;
+    let mut bytes = 0;
+    while bytes < snapshot.size {
+        let Opened { store, mut writer, .. } = open_at(directory.path(), other)?;
+        let expected = Received { snapshot: snapshot.clone(), bytes };
+        assert_eq!(store.receiving()?, (bytes > 0).then_some(expected));
+        let data = from.chunk(snapshot.id, bytes, 70_000)?.ok_or("it is not there")?;
+        let size = data.len() as u64;
+        let snapshot = Box::new(snapshot.clone());
+        let write = Output::WriteChunk { incarnation: 1, snapshot, offset: bytes, data };
+        writer.write(&write)?;
+        writer.sync()?;
+        bytes += size;
+    }
+    let Opened { store, mut writer, .. } = open_at(directory.path(), other)?;
+    let install = Output::InstallSnapshot { incarnation: 1, snapshot: Box::new(snapshot.clone()) };
+    writer.write(&install)?;
+    writer.sync()?;
+    assert_eq!(store.snapshot()?.as_ref(), Some(snapshot));
+    assert_eq!((store.receiving()?, store.base()?), (None, snapshot.id.last));
+    let content = store.chunk(snapshot.id, 0, usize::MAX)?.ok_or("it is not there")?;
+    assert!(*content == STATE);
+    Ok(())
 }
 
 #[test]
