@@ -126,7 +126,10 @@ where
         writer.write(&append)?;
         writer.sync()
     });
-    directory.wait_for_hanging_sync();
+    if !directory.wait_for_hanging_sync(PATIENCE) {
+        directory.hang(false);
+        return Err(Failure("a write becomes durable, and no file is synced".to_owned()));
+    }
     let (answer, answered) = mpsc::channel();
     let reading = thread::spawn(move || {
         // Nobody may wait for the answer any more.

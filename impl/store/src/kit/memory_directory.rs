@@ -5,6 +5,7 @@ use crate::kit::random::Random;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What a disk writes entirely or not at all.
 const SECTOR: usize = 512;
@@ -173,12 +174,11 @@ impl MemoryDirectory {
         self.inner.changed.notify_all();
     }
 
-    /// Waits until a sync waits.
-    pub fn wait_for_hanging_sync(&self) {
-        let mut state = self.state();
-        while state.waiting == 0 {
-            state = self.inner.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Waits until a sync waits, and no longer than this. Whether one does.
+    pub fn wait_for_hanging_sync(&self, patience: Duration) -> bool {
+        let (state, changed) = (self.state(), &self.inner.changed);
+        let waited = changed.wait_timeout_while(state, patience, |state| state.waiting == 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.waiting > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
