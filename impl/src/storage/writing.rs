@@ -89,7 +89,8 @@ pub enum WriteError {
     /// No core asks for this after what was written before. The driver is at fault.
     #[error("the store refuses a write: {0}")]
     Refused(String),
-    /// The store has stopped for good and refuses everything. The server stops.
-    #[error("the store has stopped: {0}")]
+    /// The disk failed. If a [`LogWriter`] says so, the store has stopped for good and refuses
+    /// everything, and the server stops. If a draft says so, only that snapshot is given up.
+    #[error("a write failed: {0}")]
     Failed(String),
 }
