@@ -453,4 +453,20 @@ mod tests {
             }
         }
     }
+
+    proptest::proptest! {
+        /// Whatever bytes there are, reading them ends, and what is read was written so.
+        #[test]
+        fn any_bytes_are_a_record_or_none(kind in 0..12_u8, rest: Vec<u8>) {
+            let bytes = Bytes::from([vec![kind], rest].concat());
+            let mut reader = Reader::new(&bytes, 0);
+            if let Some(record) = Record::decode(&mut reader) {
+                let mut again = Vec::new();
+                record.encode(&mut again);
+                let read_again = Bytes::from(again);
+                let decoded = Record::decode(&mut Reader::new(&read_again, 0));
+                proptest::prop_assert_eq!(decoded, Some(record));
+            }
+        }
+    }
 }

@@ -179,6 +179,40 @@ fn a_large_batch_is_torn_anywhere() {
     kit::check_power_loss(&SMALL, &Script { steps: steps.collect() }, 12).unwrap();
 }
 
+/// A reader in another thread sees every entry that the log says it has, while segments are begun and
+/// deleted.
+#[test]
+fn a_log_is_read_while_it_is_written() {
+    const COUNT: u64 = 3000;
+    let (store, mut writer) = SMALL.open(Arc::new(MemoryDirectory::new())).unwrap();
+    let reading = std::thread::spawn({
+        let store = store.clone();
+        move || -> Result<u64, kontiki::storage::StoreError> {
+            let mut read = 0;
+            while store.last_index()? < LogIndex(COUNT) {
+                let (base, last) = (store.base()?.index, store.last_index()?);
+                let index = LogIndex(base.0 + 1 + read % last.0.saturating_sub(base.0).max(1));
+                match store.entries(index, last, 500) {
+                    Ok(entries) => assert_eq!(entries.first_index(), Some(index)),
+                    // It was let go of in the meantime, or there was none.
+                    Err(_) if store.base()?.index >= index || last == base => {}
+                    Err(error) => return Err(error),
+                }
+                read += 1;
+            }
+            Ok(read)
+        }
+    });
+    for index in 1..=COUNT {
+        writer.write(&entries(index, 1, 100, 7)).unwrap();
+        if index % 50 == 0 {
+            writer.write(&Output::DropEntries { through: LogIndex(index - 40) }).unwrap();
+        }
+        writer.sync().unwrap();
+    }
+    assert!(reading.join().unwrap().unwrap() > 0);
+}
+
 #[test]
 fn a_failing_disk_stops_the_store() {
     for seed in 0..10 {
