@@ -212,9 +212,12 @@ impl State {
             let more = end.saturating_sub(size) as u64;
             let left = room.saturating_sub(used);
             if more > left {
-                let kept = bytes.len() - usize::try_from(more - left).unwrap_or(bytes.len());
+                let beyond = usize::try_from(more - left).unwrap_or(usize::MAX);
+                let kept = bytes.len().saturating_sub(beyond);
                 let (file, offset, bytes) = (*file, *offset, bytes[..kept].to_vec());
-                self.remember(Operation::Write { file, offset, bytes });
+                if kept > 0 {
+                    self.remember(Operation::Write { file, offset, bytes });
+                }
                 return Err(io::ErrorKind::StorageFull.into());
             }
         }
