@@ -6,6 +6,9 @@ use crate::kit::observed::Observed;
 use crate::kit::run::is_one_of;
 use crate::kit::script::Script;
 use crate::kit::{DirectorySubject, Failure, InMemory, Subject};
+use bytes::Bytes;
+use kontiki::Output;
+use kontiki::storage::{LogStore, LogWriter, Received, SnapshotStore};
 
 /// What counts as a sector here.
 const SECTOR: usize = 512;
@@ -22,7 +25,10 @@ pub fn check_damage(subject: &impl DirectorySubject, script: &Script) -> Result<
     let mut disk = Disk::default();
     (0..operations.count()).for_each(|at| operations.advance(&mut disk, at));
     let expected = match progress.taken.last() {
-        Some((_, store)) => Observed::of(store)?,
+        Some((_, store)) => Shown {
+            observed: Observed::of(store)?,
+            received: store.received_bytes().map(Bytes::copy_from_slice),
+        },
         None => return Ok(()),
     };
     for name in disk.names() {
@@ -69,25 +75,34 @@ pub fn check_damage_after_power_loss(
             let bytes = damaged.content_mut(&name).and_then(|bytes| bytes.get_mut(at));
             bytes.into_iter().for_each(|byte| *byte ^= 1 << (at % 8));
             let done = format!("{name}: after a loss of power, a bit flipped at {at}");
-            if let Some(observed) = notices(subject, damaged, &name, &done)? {
-                is_one_of(&observed, &possible, &done)?;
+            if let Some(shown) = notices(subject, damaged, &name, &done)? {
+                is_one_of(&shown.observed, &possible, &done)?;
             }
         }
     }
     Ok(())
 }
 
+/// What a store shows that opens, though it is damaged.
+struct Shown {
+    observed: Observed,
+    /// The bytes that it has of another server's snapshot.
+    received: Option<Bytes>,
+}
+
 fn is_noticed(
     subject: &impl DirectorySubject,
     disk: Disk,
-    expected: &Observed,
+    expected: &Shown,
     name: &str,
     done: &str,
 ) -> Result<(), Failure> {
-    match notices(subject, disk, name, done)? {
-        Some(observed) => observed.expect(expected, done),
-        None => Ok(()),
+    let Some(shown) = notices(subject, disk, name, done)? else { return Ok(()) };
+    shown.observed.expect(&expected.observed, done)?;
+    if shown.received != expected.received {
+        return Err(Failure(format!("{done}: what was received is not what it was")));
     }
+    Ok(())
 }
 
 /// Opens a store that is damaged: what it shows, if it does not refuse.
@@ -96,14 +111,14 @@ fn notices(
     disk: Disk,
     name: &str,
     done: &str,
-) -> Result<Option<Observed>, Failure> {
+) -> Result<Option<Shown>, Failure> {
     let before = disk.clone();
     let directory = MemoryDirectory::with(disk);
     let mut in_memory = InMemory { subject, directory: directory.clone() };
     let refused = match in_memory.open() {
-        Ok((store, _writer)) => match Observed::of(&store) {
-            Ok(observed) => return Ok(Some(observed)),
-            Err(error) => error.to_string(),
+        Ok((store, mut writer)) => match show(&store, &mut writer) {
+            Ok(shown) => return Ok(Some(shown)),
+            Err(failure) => failure.to_string(),
         },
         Err(what) => {
             if directory.disk() != before {
@@ -118,4 +133,27 @@ fn notices(
         return Ok(None);
     }
     Err(Failure(format!("{done}: it is refused, and no file is named: {refused}")))
+}
+
+/// Reads everything. A snapshot that is being received is completed for that, with zeros.
+fn show<S: LogStore + SnapshotStore>(
+    store: &S,
+    writer: &mut impl LogWriter,
+) -> Result<Shown, Failure> {
+    let observed = Observed::of(store)?;
+    let Some(Received { snapshot, bytes }) = observed.receiving.clone() else {
+        return Ok(Shown { observed, received: None });
+    };
+    let rest = usize::try_from(snapshot.size.saturating_sub(bytes)).unwrap_or(0);
+    let (id, snapshot) = (snapshot.id, Box::new(snapshot));
+    if rest > 0 {
+        let (snapshot, data) = (snapshot.clone(), vec![0; rest].into());
+        writer.write(&Output::WriteChunk { incarnation: 0, snapshot, offset: bytes, data })?;
+    }
+    writer.write(&Output::InstallSnapshot { incarnation: 0, snapshot })?;
+    writer.sync()?;
+    let whole = Observed::of(store)?.snapshot.filter(|(installed, _)| installed.id == id);
+    let count = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let received = whole.map(|(_, content)| content.slice(0..count.min(content.len())));
+    Ok(Shown { observed, received })
 }
