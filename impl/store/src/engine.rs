@@ -323,6 +323,12 @@ impl Engine {
         self.mark.sync().map_err(not_full(&*self.shared.directory, "sync", MARK))
     }
 
+    /// As [`Engine::sync_mark`], for those who call it by itself.
+    pub(crate) fn sync_mark_or_stop(&self) -> Result<(), Error> {
+        self.shared.goes_on()?;
+        self.sync_mark().inspect_err(|error| self.shared.stop(error))
+    }
+
     /// Goes on in a new segment, and leaves the rest of this one alone.
     pub(crate) fn leave_segment(&mut self) -> Result<(), Error> {
         self.begin_segment(0)

@@ -18,6 +18,15 @@ impl FileWriter {
         FileWriter { engine }
     }
 
+    /// Makes durable the note how far the log goes. No promise depends on it; see README.md for what it
+    /// is good for. To be called now and then, when nothing waits to be written.
+    ///
+    /// # Errors
+    /// If the store has stopped, or the sync fails: then it stops.
+    pub fn sync_mark(&mut self) -> Result<(), WriteError> {
+        Ok(locked(&self.engine)?.sync_mark_or_stop()?)
+    }
+
     /// Ends the work of a store in good order: all that was taken up is durable, and so is the note how
     /// far the log goes. Nothing is lost without it; but after a loss of power within the next half
     /// minute, damage to the very last write could be taken for a torn end.
@@ -27,7 +36,7 @@ impl FileWriter {
     pub fn close(self) -> Result<(), WriteError> {
         let mut engine = locked(&self.engine)?;
         engine.sync()?;
-        Ok(engine.sync_mark()?)
+        Ok(engine.sync_mark_or_stop()?)
     }
 }
 

@@ -103,6 +103,7 @@ fn what_a_snapshot_covers_is_deleted_and_a_server_starts_from_the_rest() {
     let begin = [Input::ElectionTimeout].into_iter().chain(proposals(3));
     assert_eq!(run(&mut server, &store, &mut writer, begin).unwrap(), 4);
     assert_eq!(store.last_index().unwrap(), LogIndex(205));
+    writer.sync_mark().unwrap();
     let snapshot = store.snapshot().unwrap().unwrap();
     is_received_in_pieces(&store, &snapshot).unwrap();
 }
