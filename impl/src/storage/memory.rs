@@ -1,9 +1,11 @@
 //! A store in memory: for tests, for simulation, and to try the library.
 
-use super::{HardState, LogStore, Received, StoreError};
+use super::{HardState, LogStore, LogWriter, Received, SnapshotDraft, SnapshotStore};
+use super::{StoreError, WriteError};
 use crate::core::entry_bytes;
 use bytes::Bytes;
-use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Output, Snapshot, Term};
+use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Output, Snapshot, SnapshotId, Term};
+use std::io;
 
 /// A store that forgets everything with the process. It can lose and tear writes on request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -198,5 +200,79 @@ impl LogStore for MemoryStore {
     fn drop_log(&mut self, base: LogPosition) -> Result<(), StoreError> {
         self.begin_log(base);
         Ok(())
+    }
+}
+
+/// A snapshot of a [`MemoryStore`] while it is being taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MemoryDraft {
+    bytes: Vec<u8>,
+    finished: bool,
+}
+
+impl io::Write for MemoryDraft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.finished {
+            return Err(io::Error::other("the snapshot is finished"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SnapshotDraft for MemoryDraft {
+    fn finish(&mut self) -> Result<u64, WriteError> {
+        self.finished = true;
+        Ok(self.bytes.len() as u64)
+    }
+}
+
+/// Writes are done at once, so there is nothing left to sync.
+impl LogWriter for MemoryStore {
+    type Draft = MemoryDraft;
+
+    fn write(&mut self, output: &Output) -> Result<(), WriteError> {
+        MemoryStore::write(self, output);
+        Ok(())
+    }
+
+    fn keep_snapshot(&mut self, snapshot: Snapshot, draft: MemoryDraft) -> Result<(), WriteError> {
+        if !draft.finished || draft.bytes.len() as u64 != snapshot.size {
+            let bytes = draft.bytes.len();
+            let wrong = format!("{bytes} bytes are no finished snapshot of {}", snapshot.size);
+            return Err(WriteError::Refused(wrong));
+        }
+        MemoryStore::keep_snapshot(self, snapshot, draft.bytes.into());
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+impl SnapshotStore for MemoryStore {
+    type Draft = MemoryDraft;
+
+    fn draft(&self) -> Result<MemoryDraft, WriteError> {
+        Ok(MemoryDraft::default())
+    }
+
+    fn chunk(
+        &self,
+        snapshot: SnapshotId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let Some((_, bytes)) = self.snapshot.as_ref().filter(|(own, _)| own.id == snapshot) else {
+            return Ok(None);
+        };
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let end = start.saturating_add(max_bytes).min(bytes.len());
+        Ok(Some(bytes.slice(start..end)))
     }
 }

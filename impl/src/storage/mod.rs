@@ -1,8 +1,15 @@
 //! Where a server keeps what survives a crash.
+//!
+//! A store has two sides. [`LogStore`] is what the core reads. [`LogWriter`] is how a driver carries out
+//! what the core asks for, many writes in one sync, and [`SnapshotStore`] is where snapshots are written
+//! and read besides. [`MemoryStore`] has all of them. The package `kontiki-store` has a store on files,
+//! and a test kit for stores of others.
 
 mod memory;
+mod writing;
 
-pub use memory::MemoryStore;
+pub use memory::{MemoryDraft, MemoryStore};
+pub use writing::{LogWriter, SnapshotDraft, SnapshotStore, WriteError};
 
 use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Payload, ServerId, Snapshot, Term};
 use thiserror::Error;
