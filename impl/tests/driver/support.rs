@@ -47,7 +47,10 @@ pub fn start(config: DriverConfig) -> Server {
 /// The leader of term 1, with its no-op committed and executed.
 pub fn leader(config: DriverConfig) -> Server {
     let mut server = start(config);
-    server.at(server.driver.next_deadline().unwrap());
+    // With leases, the first deadline is that of contact.
+    while server.driver.server().role() == RoleKind::Follower {
+        server.at(server.driver.next_deadline().unwrap());
+    }
     server.hears(S2, Message::RequestPreVoteReply { term: Term(0), granted: true });
     server.hears(S2, Message::RequestVoteReply { term: Term(1), granted: true });
     server.hears(S2, matched(1, 1));
