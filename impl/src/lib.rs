@@ -119,6 +119,12 @@
 //! never goes back in time. It may miss what others were told since. A client that carries nothing may
 //! see any state of the past.
 //!
+//! # Sessions
+//!
+//! To the core a command is bytes, and it is applied as often as it stands in the log. A client that gets
+//! no answer sends its command again. [`sessions::Sessions`], between core and state machine, executes it
+//! once all the same, and gives the first answer again.
+//!
 //! # Members
 //!
 //! The servers that a cluster is started with have one [`core::Config::bootstrap`]; a server that

@@ -11,6 +11,7 @@ use super::network::Network;
 use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
 use super::reads::{Clients, ReadDriver};
+use super::sessions::SessionClients;
 use super::snapshots::SnapshotDriver;
 use crate::implementation::{Implementation, config};
 use crate::shadow::Shadow;
@@ -30,6 +31,7 @@ pub struct SimulatedCluster {
     network: Network,
     invariants: Invariants,
     clients: Clients,
+    session_clients: SessionClients,
     exercised: Exercised,
     steps: u64,
     proposed: u64,
@@ -68,6 +70,7 @@ impl SimulatedCluster {
             network: Network::new(parameters.servers),
             invariants: Invariants::new(&parameters),
             clients: Clients::default(),
+            session_clients: SessionClients::default(),
             servers: all,
             parameters,
             exercised: Exercised::default(),
@@ -210,7 +213,7 @@ impl SimulatedCluster {
             .map(|number| {
                 let mut command = number.to_le_bytes().to_vec();
                 command.resize(command.len().saturating_add(length), 0);
-                Bytes::from(command)
+                self.session_clients.next(number, Bytes::from(command))
             })
             .collect();
         self.proposed += commands.len() as u64;

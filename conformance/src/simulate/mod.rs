@@ -25,6 +25,7 @@ mod reads;
 mod regime;
 mod run;
 mod schedule;
+mod sessions;
 mod shrink;
 mod snapshots;
 mod state_machine;
