@@ -21,6 +21,12 @@
 //!
 //! Who writes another driver finds in [`core`] what a server expects of it.
 //!
+//! # Sessions
+//!
+//! To the core a command is bytes, and it is applied as often as it stands in the log. A client that gets
+//! no answer sends its command again. [`sessions::Sessions`], between core and state machine, executes it
+//! once all the same, and gives the first answer again.
+//!
 //! # Members
 //!
 //! The servers that a cluster is started with have one [`core::Config::bootstrap`]; a server that

@@ -5,13 +5,14 @@
 //! is the client's side. Both do no IO and know of no time.
 //!
 //! ```
+//! use kontiki::bytes::Bytes;
 //! use kontiki::sessions::{Outcome, SessionClient, Sessions};
 //! use kontiki::{LogIndex, SessionId};
 //! use std::num::NonZeroU64;
 //!
 //! let mut sessions: Sessions<u64> = Sessions::new();
 //! let mut total = 0; // The state machine adds up the lengths of commands.
-//! let mut add = |command: &[u8]| {
+//! let mut add = |command: &Bytes| {
 //!     total += command.len() as u64;
 //!     total
 //! };

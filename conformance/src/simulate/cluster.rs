@@ -12,6 +12,7 @@ use super::network::Network;
 use super::parameters::Parameters;
 use super::problem::{Invariant, Problem};
 use super::reads::{Clients, ReadDriver};
+use super::sessions::SessionClients;
 use super::snapshots::SnapshotDriver;
 use crate::implementation::{Implementation, config};
 use crate::shadow::Shadow;
@@ -32,6 +33,7 @@ pub struct SimulatedCluster {
     clocks: Option<Clocks>,
     invariants: Invariants,
     clients: Clients,
+    session_clients: SessionClients,
     exercised: Exercised,
     steps: u64,
     proposed: u64,
@@ -71,6 +73,7 @@ impl SimulatedCluster {
             clocks: Clocks::new(&parameters),
             invariants: Invariants::new(&parameters),
             clients: Clients::default(),
+            session_clients: SessionClients::default(),
             servers: all,
             parameters,
             exercised: Exercised::default(),
@@ -228,7 +231,7 @@ impl SimulatedCluster {
             .map(|number| {
                 let mut command = number.to_le_bytes().to_vec();
                 command.resize(command.len().saturating_add(length), 0);
-                Bytes::from(command)
+                self.session_clients.next(number, Bytes::from(command))
             })
             .collect();
         self.proposed += commands.len() as u64;

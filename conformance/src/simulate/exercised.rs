@@ -6,7 +6,9 @@ use super::memberships::Memberships;
 use super::taken::Taken;
 use kontiki::core::Raft;
 use kontiki::storage::MemoryStore;
-use kontiki_specs::{AppendOutcome, Input, MembershipChange, Message, Output, Refusal, RoleKind};
+use kontiki_specs::{
+    AppendOutcome, CommandOutcome, Input, MembershipChange, Message, Output, Refusal, RoleKind,
+};
 
 macro_rules! counts {
     ($($(#[doc = $doc:literal])+ $field:ident = $name:literal,)+) => {
@@ -111,6 +113,20 @@ counts! {
     nothing_to_change = "changes refused of nothing",
     /// Refused: a new voter has not caught up.
     not_caught_up = "changes refused before catching up",
+    /// Sessions that were opened (rule C2), each counted once for a cluster.
+    sessions_opened = "sessions opened",
+    /// Commands of sessions that were executed, each counted once for a cluster.
+    commands_executed = "commands executed",
+    /// Copies of commands that were answered as the command was.
+    commands_repeated = "copies of commands answered",
+    /// Copies of commands whose clients do not wait for the answer any more.
+    answers_forgotten = "copies of commands whose answer is forgotten",
+    /// Commands of sessions that have ended.
+    sessions_over = "commands of ended sessions",
+    /// Sessions that their clients have ended.
+    sessions_ended = "sessions ended by clients",
+    /// Commands that are none.
+    no_commands = "commands that are none",
     /// Snapshots that a server has taken and that have become its own (rule S1).
     snapshots_taken = "snapshots taken",
     /// Of these, those of less than was applied and on disk when they were begun (rule S5).
@@ -253,6 +269,18 @@ impl Exercised {
         let seeks = matches!(after, RoleKind::PreCandidate | RoleKind::Candidate);
         self.outsiders_campaigned += u64::from(seeks && !votes);
         self.transfers_completed += u64::from(after == RoleKind::Leader && taken.was_told);
+    }
+
+    pub(super) fn note_outcome(&mut self, outcome: CommandOutcome) {
+        match outcome {
+            CommandOutcome::Opened => self.sessions_opened += 1,
+            CommandOutcome::Executed => self.commands_executed += 1,
+            CommandOutcome::Repeated { .. } => self.commands_repeated += 1,
+            CommandOutcome::AnswerForgotten => self.answers_forgotten += 1,
+            CommandOutcome::SessionEnded => self.sessions_over += 1,
+            CommandOutcome::Ended => self.sessions_ended += 1,
+            CommandOutcome::NotACommand => self.no_commands += 1,
+        }
     }
 
     fn note_refusal(&mut self, refusal: &Refusal) {

@@ -14,6 +14,8 @@ pub enum Fault {
     RestoresNothing,
     /// The state machine starts from nothing when the server starts again.
     StartsFromNothing,
+    /// A server that starts again knows of no session, whatever its snapshot says (rule C2).
+    ForgetsSessions,
     /// The first chunk of another snapshot is put behind what there is.
     MixesChunks,
     /// A read gets the lowest number that no read has which waits, after a restart too (rule C5).
@@ -90,6 +92,11 @@ mod tests {
             found(Fault::ClockStopsWhileLeading),
             Kind::Broken(Invariant::LinearizableReads)
         );
+    }
+
+    #[test]
+    fn sessions_that_are_forgotten_are_found() {
+        assert_eq!(found(Fault::ForgetsSessions), Kind::Broken(Invariant::SameSessions));
     }
 
     #[test]

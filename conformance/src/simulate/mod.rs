@@ -27,6 +27,7 @@ mod reads;
 mod regime;
 mod run;
 mod schedule;
+mod sessions;
 mod shrink;
 mod snapshots;
 mod state_machine;

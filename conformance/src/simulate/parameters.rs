@@ -92,8 +92,8 @@ const COMPACTIONS: [Compaction; 5] = [
     Compaction::Often,
 ];
 const KEPT: [u64; 5] = [0, 0, 1, 3, 10];
-/// A snapshot of a run has some ninety bytes: so these are one to six chunks, or many.
-const CHUNK_BYTES: [u64; 5] = [8, 20, 35, 60, 1000];
+/// A snapshot of a run has some hundreds of bytes, or a thousand: so these are one to a dozen chunks.
+const CHUNK_BYTES: [u64; 5] = [80, 200, 350, 600, 10_000];
 
 fn one_of<T: Copy>(values: [T; 5], random: &mut StdRng) -> T {
     values[random.random_range(0..values.len())]
@@ -165,7 +165,7 @@ impl Parameters {
             memory: Memory::Cold,
             compaction: Compaction::Often,
             kept_entries: 0,
-            chunk_bytes: 35,
+            chunk_bytes: 350,
             hoarding: false,
             fault: None,
             survivors: Survivors::All,
@@ -215,7 +215,7 @@ impl Parameters {
             reads: 7,
             leases: self.leases.is_some(),
             follower_reads: 7,
-            sessions: 0,
+            sessions: 7,
             session_commands: 1,
             most_sessions: 1,
             most_answers: 1,

@@ -92,6 +92,11 @@ pub enum Invariant {
     TrueOutcomes,
     /// A read that was refused, or whose server went down, is not served later.
     ReadsEndOnce,
+    /// What a server remembers of sessions, and what becomes of commands there, is what the model says
+    /// (rule C2).
+    SameSessions,
+    /// A command of a session is executed once, and every answer to it is that one (rule C2).
+    ExecutedOnce,
     /// A server that starts from a disk is the same as one that restarted from it.
     StartFromDisk,
 }
@@ -137,6 +142,10 @@ impl fmt::Display for Invariant {
             Invariant::OneOutcome => "every request has one outcome",
             Invariant::TrueOutcomes => "what clients are told of their commands is true",
             Invariant::ReadsEndOnce => "a read that has ended is not served again",
+            Invariant::SameSessions => "a server remembers of sessions what the model does",
+            Invariant::ExecutedOnce => {
+                "a command of a session is executed once, and answered as it was then"
+            }
             Invariant::StartFromDisk => {
                 "a server that starts from a disk is the same as one that restarted from it"
             }

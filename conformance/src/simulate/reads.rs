@@ -250,7 +250,7 @@ mod tests {
     fn a_read_sees_what_was_committed_and_no_less_than_when_it_began() {
         let same = Some(Content::default());
         let entry = Entry { index: LogIndex(1), term: Term(1), payload: Payload::Noop };
-        let other = Some(Content::default().after(&entry));
+        let other = Some(Content::default().after(&entry, None));
         let broken = Some(Invariant::LinearizableReads);
         assert_eq!(said(Told::Served, 2, same), None);
         assert_eq!(said(Told::Served, 1, same), broken);

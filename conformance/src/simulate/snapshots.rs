@@ -10,8 +10,10 @@ use super::state_machine::{Content, StateMachine};
 use crate::implementation::Implementation;
 use bytes::Bytes;
 use kontiki::core::{chunk, snapshot_taken};
+use kontiki::sessions::Sessions;
 use kontiki::storage::LogStore;
-use kontiki_specs::{Entry, Input, LogIndex, Message, Output, ServerId, Snapshot};
+use kontiki_specs::{CommandOutcome, Entry, Input, LogIndex, Message, Output, ServerId, Snapshot};
+use std::sync::Arc;
 
 /// How often [`Fault::ExecutesTwice`] does.
 const TWICE: u64 = 50;
@@ -20,6 +22,8 @@ const TWICE: u64 = 50;
 #[derive(Clone, Debug)]
 pub(super) struct SnapshotDriver {
     machine: StateMachine,
+    /// What has become of the commands of the last step, with their indexes.
+    became: Vec<(Entry, CommandOutcome)>,
     /// What has been received of another server's snapshot, on disk or on its way there.
     received: Vec<u8>,
     /// How many chunks it has sent.
@@ -33,6 +37,7 @@ impl SnapshotDriver {
     pub(super) fn new(server: ServerId, parameters: &Parameters) -> SnapshotDriver {
         SnapshotDriver {
             machine: StateMachine::new(),
+            became: Vec::new(),
             received: Vec::new(),
             sent: 0,
             chunk_bytes: parameters.chunk_bytes,
@@ -43,6 +48,16 @@ impl SnapshotDriver {
     /// What the state machine has come to, and by which entry last.
     pub(super) fn executed(&self) -> (LogIndex, Content) {
         (self.machine.last(), self.machine.content())
+    }
+
+    /// The sessions (rule C2).
+    pub(super) fn sessions(&self) -> Arc<Sessions<LogIndex>> {
+        self.machine.sessions()
+    }
+
+    /// What has become of the commands of the last step.
+    pub(super) fn became(&self) -> &[(Entry, CommandOutcome)] {
+        &self.became
     }
 
     /// Does what a step's outputs ask of a state machine. Returns what it came to by each entry that it
@@ -58,6 +73,7 @@ impl SnapshotDriver {
         implementation: &mut Implementation,
     ) -> Result<Vec<Content>, String> {
         let mut contents = Vec::new();
+        self.became.clear();
         match input {
             Input::Restart { .. } => {
                 self.start(implementation)?;
@@ -94,7 +110,9 @@ impl SnapshotDriver {
 
     fn execute(&mut self, entry: &Entry) -> Content {
         let twice = self.fault == Some(Fault::ExecutesTwice) && entry.index.0.is_multiple_of(TWICE);
-        self.machine.execute(entry, if twice { 2 } else { 1 })
+        let outcome = self.machine.execute(entry, if twice { 2 } else { 1 });
+        self.became.extend(outcome.map(|outcome| (entry.clone(), outcome)));
+        self.machine.content()
     }
 
     /// A restart comes back with the state of the snapshot on disk, and with the bytes on disk of one
@@ -108,6 +126,9 @@ impl SnapshotDriver {
             (Some(snapshot), None) => return Err(format!("{snapshot} has no bytes on disk")),
             (None, _) => StateMachine::new(),
         };
+        if self.fault == Some(Fault::ForgetsSessions) {
+            self.machine.forget_sessions();
+        }
         self.received = store.received_bytes().unwrap_or_default().to_vec();
         Ok(())
     }

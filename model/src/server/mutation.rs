@@ -232,6 +232,8 @@ mutations! {
     /// Breaks C2.
     AnswerDroppedEarly = "answer-dropped-early",
     /// Breaks C2.
+    AnsweredBelowGoesBack = "answered-below-goes-back",
+    /// Breaks C2.
     EndedSessionExecutes = "ended-session-executes",
     /// Breaks C2.
     FullSessionGoesOn = "full-session-goes-on",

@@ -123,7 +123,7 @@ impl Step<'_> {
             };
         };
         own.last_command = command.index;
-        own.answered_below = own.answered_below.max(command.answered_below);
+        own.answered_below = self.raised(own.answered_below, command.answered_below);
         let awaited = own.answers.split_off(&self.first_awaited(own.answered_below));
         own.answers = awaited;
         if let Some(executed_at) = own.answers.get(&command.sequence) {
@@ -138,6 +138,12 @@ impl Step<'_> {
         }
         own.answers.insert(command.sequence, command.index);
         CommandOutcome::Executed
+    }
+
+    /// C2: a client that has said that it waits for no answer below a number has said so for good, though
+    /// what it said before may come later.
+    fn raised(&self, before: u64, said: u64) -> u64 {
+        if self.mutated(Mutation::AnsweredBelowGoesBack) { said } else { before.max(said) }
     }
 
     /// C2: the smallest sequence number whose answer the client may wait for.

@@ -7,7 +7,7 @@ use crate::simulate::problem::{Invariant, Problem};
 use crate::simulate::taken::{Taken, heirs};
 use kontiki_model::server::{Role, ServerState};
 use kontiki_specs::trace::TraceStep;
-use kontiki_specs::{Input, Output, ServerId};
+use kontiki_specs::{Input, Output, Payload, ServerId};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 impl SimulatedCluster {
@@ -97,12 +97,31 @@ impl SimulatedCluster {
         let all = &self.servers;
         self.invariants.check(&taken, |at| all.get(at).map(|one| &one.implementation))?;
         self.tell_clients(server, at, &input, &outputs)?;
+        let executes =
+            |output: &Output| matches!(output, Output::Apply { .. } | Output::Restore { .. });
+        if matches!(input, Input::Restart { .. }) || outputs.iter().any(executes) {
+            self.judge_sessions(server, at)?;
+        }
         let Some(one) = self.servers.get_mut(at) else { return Ok(()) };
         for output in outputs {
             let message = one.driver.message(output, &one.implementation);
             if let Some((to, message)) = message.map_err(wrong_bytes)? {
                 self.network.send(server, to, message);
             }
+        }
+        Ok(())
+    }
+
+    /// C2: what the server in a place remembers of sessions, and what has become of commands, is as in the
+    /// model, and as clients expect it.
+    fn judge_sessions(&mut self, server: ServerId, at: usize) -> Result<(), Box<Problem>> {
+        let Some(one) = self.servers.get(at) else { return Ok(()) };
+        one.has_same_sessions(server)?;
+        for (entry, outcome) in one.driver.became() {
+            let Payload::Command(command) = &entry.payload else { continue };
+            self.session_clients
+                .became(entry.index, command, *outcome, &mut self.exercised)
+                .map_err(|(invariant, how)| Box::new(Problem::Broken { invariant, server, how }))?;
         }
         Ok(())
     }
@@ -148,6 +167,27 @@ impl SimulatedServer {
             let said = said.unwrap_or("nothing that can be read").to_string();
             Box::new(Problem::Panicked { server, input: Box::new(input.clone()), said })
         })
+    }
+
+    /// C2: the server's sessions are those of its shadow, and so is what has become of commands.
+    fn has_same_sessions(&self, server: ServerId) -> Result<(), Box<Problem>> {
+        let (found, machine) =
+            (self.driver.sessions().observe(), &self.shadow.state().state_machine);
+        let differs = |how| {
+            let invariant = Invariant::SameSessions;
+            Err(Box::new(Problem::Broken { invariant, server, how }))
+        };
+        if found != machine.sessions {
+            let expected = &machine.sessions;
+            return differs(format!("it remembers {found:?}, and the model {expected:?}"));
+        }
+        for (entry, outcome) in self.driver.became() {
+            let expected = machine.outcomes.get(&entry.index);
+            if expected.is_some_and(|expected| expected != outcome) {
+                return differs(format!("{entry} is {outcome}, and in the model {expected:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// The step as it goes into a trace. An input that was turned away puts out nothing.

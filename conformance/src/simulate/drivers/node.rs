@@ -143,8 +143,8 @@ impl Node {
                     }
                     let twice =
                         self.has(Fault::ExecutesTwice) && entry.index.0.is_multiple_of(TWICE);
-                    let content = self.machine.execute(&entry, if twice { 2 } else { 1 });
-                    applied.push((entry, content));
+                    self.machine.execute(&entry, if twice { 2 } else { 1 });
+                    applied.push((entry, self.machine.content()));
                 }
                 Done::Applied(applied)
             }

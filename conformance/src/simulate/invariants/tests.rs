@@ -126,7 +126,7 @@ fn applies(
 ) -> Option<Invariant> {
     let before = entry.index.previous();
     let before = invariants.committed_at(before).map(|before| before.content).unwrap_or_default();
-    let applied = invariants.applies(place, entry, before.after(entry), Term(term));
+    let applied = invariants.applies(place, entry, before.after(entry, None), Term(term));
     applied.err().map(|(invariant, _)| invariant)
 }
 
