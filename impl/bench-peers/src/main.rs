@@ -55,7 +55,7 @@ fn main() -> Result<()> {
         }
         ["catch-up", mib] => print_catch_up(number(mib)?)?,
         ["table"] => print_table(Work::Proposals, &Peer::ALL, &WINDOWS)?,
-        ["reads"] => print_table(Work::Reads, &Peer::ALL[..2], &[1, 32, 128])?,
+        ["reads"] => print_table(Work::Reads, &Peer::READERS, &[1, 32, 128])?,
         ["check"] => check(Peer::Kontiki)?,
         ["check", peer] => check(Peer::named(peer)?)?,
         _ => bail!("usage:\n{USAGE}"),

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 pub enum Peer {
     /// Kontiki.
     Kontiki,
+    /// Kontiki, whose leader has a lease.
+    KontikiLeases,
     /// raft-rs as its documentation and its examples use it.
     RaftRs,
     /// raft-rs with a store and a way to propose that copy nothing.
@@ -22,20 +24,26 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// All of them.
+    /// Those whose proposals are measured.
     pub const ALL: [Peer; 3] = [Peer::Kontiki, Peer::RaftRs, Peer::RaftRsTuned];
+    /// Those whose reads are measured.
+    pub const READERS: [Peer; 3] = [Peer::Kontiki, Peer::KontikiLeases, Peer::RaftRs];
 
     /// The peer of this name.
     pub fn named(name: &str) -> Result<Peer> {
-        match Peer::ALL.into_iter().find(|peer| peer.to_string() == name) {
+        let all = Peer::ALL.into_iter().chain(Peer::READERS);
+        match all.into_iter().find(|peer| peer.to_string() == name) {
             Some(peer) => Ok(peer),
-            None => bail!("no peer {name}: there are kontiki, raft-rs and raft-rs-tuned"),
+            None => bail!(
+                "no peer {name}: there are kontiki, kontiki-leases, raft-rs and raft-rs-tuned"
+            ),
         }
     }
 
     fn cluster(self) -> Result<Box<dyn Cluster>> {
         Ok(match self {
-            Peer::Kontiki => Box::new(KontikiCluster::new()?),
+            Peer::Kontiki => Box::new(KontikiCluster::new(false)?),
+            Peer::KontikiLeases => Box::new(KontikiCluster::new(true)?),
             Peer::RaftRs => Box::new(RaftRsCluster::<MemStorage>::new(Proposals::OneByOne)?),
             Peer::RaftRsTuned => Box::new(RaftRsCluster::<ListStore>::new(Proposals::Together)?),
         })
@@ -46,6 +54,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Peer::Kontiki => "kontiki",
+            Peer::KontikiLeases => "kontiki-leases",
             Peer::RaftRs => "raft-rs",
             Peer::RaftRsTuned => "raft-rs-tuned",
         })
