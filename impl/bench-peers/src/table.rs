@@ -55,11 +55,12 @@ impl fmt::Display for Drift {
     }
 }
 
-/// The rows of the table in a document.
+/// The rows of the table of proposals in a document: what stands before the part on reads.
 pub fn documented(document: &str) -> Result<Vec<Row>> {
     let is_row =
         |line: &&str| Peer::ALL.iter().any(|peer| line.starts_with(&format!("| {peer} |")));
-    document.lines().filter(is_row).map(row).collect()
+    let of_proposals = document.lines().take_while(|line| *line != "### Reads");
+    of_proposals.filter(is_row).map(row).collect()
 }
 
 fn row(line: &str) -> Result<Row> {
