@@ -105,6 +105,9 @@ const CRASHING: [u32; 20] = [100, 3, 3, 30, 8, 4, 4, 1, 6, 3, 3, 2, 6, 15, 1, 2,
 const ELECTIONS: [u32; 20] = [100, 4, 4, 40, 5, 12, 10, 6, 4, 3, 2, 1, 2, 10, 4, 4, 1, 5, 6, 4];
 const CONTEST: [u32; 20] = [100, 6, 6, 12, 8, 10, 8, 5, 10, 2, 2, 1, 4, 20, 4, 4, 2, 6, 4, 3];
 const STORM: [u32; 20] = [100, 15, 15, 25, 8, 6, 6, 4, 6, 3, 3, 2, 5, 12, 3, 4, 2, 6, 6, 2];
+/// One server is cut off while the others elect a leader and go on. Clients ask it all the same: if it
+/// leads, and has a lease, its answers must end in time (rule C4).
+const CUT_OFF: [u32; 20] = [100, 0, 0, 60, 12, 10, 8, 1, 8, 10, 6, 0, 2, 4, 1, 1, 0, 4, 6, 4];
 
 impl Regime {
     fn of(weights: [u32; 20], order: Order, partition: Partition) -> Regime {
@@ -121,11 +124,12 @@ impl Regime {
         ];
         let partition = partitions[random.random_range(0..partitions.len())];
         let cut = |some: bool| if some { partition } else { Partition::None };
-        match random.random_range(0..13) {
+        match random.random_range(0..14) {
             0 => Regime::of(CALM, Order::Kept, Partition::None),
             1 => Regime::of(LOSSY, Order::Any, Partition::None),
             2 => Regime::of(LOSSY, Order::Reversed, cut(random.random())),
             3 => Regime::of(CALM, Order::Kept, partition),
+            13 => Regime::of(CUT_OFF, Order::Kept, Partition::One),
             10 => Regime::of(CALM, Order::Kept, Partition::One),
             11 => Regime::of(CALM, Order::LightFirst, Partition::None),
             12 => Regime::of(LOSSY, Order::LightFirst, cut(random.random())),
