@@ -190,6 +190,10 @@ const FOLLOWERS: &str =
     "servers = 2\nterms = 1\nlog = 2\ncommands = 1\nheartbeats = false\nfollower-reads = ";
 const JOINT: &str = "servers = 3\nterms = 2\nlog = 3\ncommands = 1\nheartbeats = false\n\
     changes = [\"replace 1\"]\nreads = ";
+const LEASES: &str = "servers = 3\nterms = 2\nlog = 3\ncommands = 1\nheartbeats = false\n\
+    leader-contact = true\nleases = true\nreads = ";
+const LEASE_CHANGE: &str = "servers = 2\nvoters = 1\nterms = 2\nlog = 5\ncommands = 1\n\
+    heartbeats = false\nchanges = [\"replace 2\"]\nleader-contact = true\nleases = true\nreads = ";
 
 fn both_see(mutation: Mutation, scope: &str, reads: u64) {
     let both = Found { by_property: true, by_history: true };
@@ -204,6 +208,7 @@ fn both_judges_see_the_same_mistakes() {
     both_see(Mutation::ReadBeforeApply, FOLLOWERS, 1);
     both_see(Mutation::FollowerReadsAtOnce, FOLLOWERS, 1);
     both_see(Mutation::ReadNumberUsedAgain, FOLLOWERS, 2);
+    both_see(Mutation::LeaseSurvivesChange, LEASE_CHANGE, 2);
 }
 
 #[test]
@@ -211,6 +216,7 @@ fn both_judges_see_the_same_mistakes() {
 fn both_judges_see_the_same_mistakes_in_larger_scopes() {
     both_see(Mutation::ReadRoundByCallersKey, LEADERS, 2);
     both_see(Mutation::ReadConfirmedByOneHalf, JOINT, 1);
+    both_see(Mutation::LeaseOutlivesPromise, LEASES, 2);
 }
 
 #[test]
@@ -218,6 +224,7 @@ fn where_nothing_is_broken_no_judge_sees_anything() {
     let two = "servers = 2\nterms = 2\nlog = 3\ncommands = 1\nheartbeats = false\n";
     for scope in [
         format!("{FOLLOWERS}2"),
+        format!("{LEASE_CHANGE}2"),
         format!("{two}reads = 1\nfollower-reads = 1"),
         "servers = 3\nterms = 1\nlog = 2\ncommands = 1\nheartbeats = false\nreads = 2".to_string(),
     ] {
