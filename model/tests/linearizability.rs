@@ -190,8 +190,6 @@ const FOLLOWERS: &str =
     "servers = 2\nterms = 1\nlog = 2\ncommands = 1\nheartbeats = false\nfollower-reads = ";
 const JOINT: &str = "servers = 3\nterms = 2\nlog = 3\ncommands = 1\nheartbeats = false\n\
     changes = [\"replace 1\"]\nreads = ";
-const LEASES: &str = "servers = 3\nterms = 2\nlog = 3\ncommands = 1\nheartbeats = false\n\
-    leader-contact = true\nleases = true\nreads = ";
 const LEASE_CHANGE: &str = "servers = 2\nvoters = 1\nterms = 2\nlog = 5\ncommands = 1\n\
     heartbeats = false\nchanges = [\"replace 2\"]\nleader-contact = true\nleases = true\nreads = ";
 
@@ -216,7 +214,6 @@ fn both_judges_see_the_same_mistakes() {
 fn both_judges_see_the_same_mistakes_in_larger_scopes() {
     both_see(Mutation::ReadRoundByCallersKey, LEADERS, 2);
     both_see(Mutation::ReadConfirmedByOneHalf, JOINT, 1);
-    both_see(Mutation::LeaseOutlivesPromise, LEASES, 2);
 }
 
 #[test]
