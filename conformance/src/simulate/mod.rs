@@ -77,7 +77,7 @@ impl SimulationOptions {
         [SimulationOptions::of(3), SimulationOptions::of(5), SimulationOptions::of(7)];
 
     const fn of(servers: u64) -> SimulationOptions {
-        SimulationOptions { seed: 1, servers, steps: 1_000_000, threads: 1 }
+        SimulationOptions { seed: 2, servers, steps: 1_000_000, threads: 1 }
     }
 }
 
