@@ -1,8 +1,9 @@
 //! A batch: the records that one sync makes durable, laid out as frames.
 
+use crate::encoding::encoded_bytes;
 use crate::frame::{self, Place};
 use crate::log::RecordPlace;
-use crate::record::{Record, encoded_bytes};
+use crate::record::Record;
 use kontiki::Entries;
 
 /// How large the body of a frame becomes, about: no larger, unless a single entry is.

@@ -2,13 +2,14 @@
 
 use crate::batch::Batch;
 use crate::draft::FileDraft;
+use crate::encoding::encoded_bytes;
 use crate::error::{Error, io};
 use crate::frame::Place;
 use crate::identity::Identity;
 use crate::log_state::{LogState, OwnSnapshot, ReceivedPart};
 use crate::mark::{End, MARK, Mark};
 use crate::options::Options;
-use crate::record::{MAX_PAYLOAD, Record, encoded_bytes};
+use crate::record::{MAX_PAYLOAD, Record};
 use crate::recovery::Active;
 use crate::segment::{self, SEGMENT_HEADER_BYTES, SPARE, SegmentHeader, Spare};
 use crate::shared::Shared;

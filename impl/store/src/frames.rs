@@ -1,9 +1,10 @@
 //! Reading the frames of a segment.
 
 use crate::directory::{Directory, DirectoryFile};
+use crate::encoding::Reader;
 use crate::error::{Error, io};
 use crate::frame::{ALIGNMENT, HEADER_BYTES, Header, Place, may_be_torn};
-use crate::record::{Reader, Record};
+use crate::record::Record;
 use crate::segment::name;
 use bytes::Bytes;
 

@@ -78,6 +78,7 @@ mod batch;
 mod cache;
 mod directory;
 mod draft;
+pub mod encoding;
 mod engine;
 mod error;
 mod frame;

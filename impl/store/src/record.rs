@@ -1,17 +1,12 @@
 //! Records: what the log consists of, and how they are laid out in bytes.
 //!
-//! Numbers are little-endian. A record is a byte that says which it is, and then its parts in the
-//! order of their declaration. A list is its length and then its members.
+//! A record is a byte that says which it is, and then its parts in the order of their declaration, as
+//! [`crate::encoding`] has them.
 
-use bytes::Bytes;
-use kontiki::storage::HardState;
-use kontiki::{
-    Configuration, Entries, Entry, LogIndex, LogPosition, Payload, ServerId, Snapshot, SnapshotId,
-    Term,
-};
-use std::collections::BTreeSet;
-
+use crate::encoding::{Reader, entries, length, number, position, short, snapshot};
 use crate::log_state::{LogState, OwnSnapshot, ReceivedPart};
+use kontiki::storage::HardState;
+use kontiki::{Entries, LogIndex, LogPosition, ServerId, Term};
 
 /// One change of what the log amounts to. A truncation is a record too: that of the entries which
 /// come in place of others.
@@ -47,13 +42,6 @@ const INSTALLED: u8 = 7;
 const KEPT: u8 = 8;
 const STATE: u8 = 9;
 
-const NOOP: u8 = 1;
-const COMMAND: u8 = 2;
-const CONFIGURATION: u8 = 3;
-
-/// What an entry takes on disk besides its command.
-const ENTRY_BYTES: usize = 13;
-
 /// The largest command or configuration that is written, in bytes.
 pub(crate) const MAX_PAYLOAD: usize = 1 << 30;
 
@@ -71,9 +59,7 @@ impl Record {
             }
             Record::Entries(all) => {
                 to.push(ENTRIES);
-                number(to, all.first_index().unwrap_or_default().0);
-                length(to, all.len());
-                all.iter().for_each(|one| entry(to, one));
+                entries(to, all);
             }
             Record::LetGo(through) => {
                 to.push(LET_GO);
@@ -107,93 +93,23 @@ impl Record {
     pub(crate) fn decode(from: &mut Reader<'_>) -> Option<Record> {
         Some(match from.byte()? {
             START => Record::Start(from.number()?),
-            HARD_STATE => Record::HardState(from.hard_state()?),
-            ENTRIES => Record::Entries(from.entries()?),
+            HARD_STATE => Record::HardState(read_hard_state(from)?),
+            ENTRIES => Record::Entries(from.entries().filter(|entries| !entries.is_empty())?),
             LET_GO => Record::LetGo(from.position()?),
             RESET => Record::Reset(from.position()?),
-            RECEIVED => Record::Received(from.received()?),
-            INSTALLED => Record::Installed(from.own()?),
-            KEPT => Record::Kept(from.own()?),
-            STATE => Record::State(Box::new(from.log_state()?)),
+            RECEIVED => Record::Received(read_received(from)?),
+            INSTALLED => Record::Installed(read_own(from)?),
+            KEPT => Record::Kept(read_own(from)?),
+            STATE => Record::State(Box::new(read_log_state(from)?)),
             _ => return None,
         })
     }
-}
-
-/// What an entry takes on disk, roughly, in bytes.
-pub(crate) fn encoded_bytes(entry: &Entry) -> usize {
-    ENTRY_BYTES
-        + match &entry.payload {
-            Payload::Noop => 0,
-            Payload::Command(command) => command.len(),
-            Payload::Configuration(Configuration { voters, outgoing, learners }) => {
-                12 + 8 * (voters.len() + outgoing.len() + learners.len())
-            }
-        }
-}
-
-fn number(to: &mut Vec<u8>, value: u64) {
-    to.extend_from_slice(&value.to_le_bytes());
-}
-
-fn short(to: &mut Vec<u8>, value: u32) {
-    to.extend_from_slice(&value.to_le_bytes());
-}
-
-/// Lists that are longer than this can say are refused before (see [`MAX_PAYLOAD`]).
-fn length(to: &mut Vec<u8>, value: usize) {
-    short(to, u32::try_from(value).unwrap_or(u32::MAX));
-}
-
-fn position(to: &mut Vec<u8>, value: LogPosition) {
-    number(to, value.index.0);
-    number(to, value.term.0);
 }
 
 fn hard_state(to: &mut Vec<u8>, HardState { term, vote }: &HardState) {
     number(to, term.0);
     to.push(u8::from(vote.is_some()));
     number(to, vote.map_or(0, |vote| vote.0));
-}
-
-/// The index is not written: it follows from that of the first of the list.
-fn entry(to: &mut Vec<u8>, Entry { term, index: _, payload }: &Entry) {
-    number(to, term.0);
-    match payload {
-        Payload::Noop => {
-            to.push(NOOP);
-            length(to, 0);
-        }
-        Payload::Command(command) => {
-            to.push(COMMAND);
-            length(to, command.len());
-            to.extend_from_slice(command);
-        }
-        Payload::Configuration(members) => {
-            to.push(CONFIGURATION);
-            let at = to.len();
-            length(to, 0);
-            configuration(to, members);
-            let bytes = u32::try_from(to.len() - at - 4).unwrap_or(u32::MAX);
-            to[at..at + 4].copy_from_slice(&bytes.to_le_bytes());
-        }
-    }
-}
-
-fn configuration(to: &mut Vec<u8>, Configuration { voters, outgoing, learners }: &Configuration) {
-    for servers in [voters, outgoing, learners] {
-        length(to, servers.len());
-        servers.iter().for_each(|server| number(to, server.0));
-    }
-}
-
-fn snapshot(to: &mut Vec<u8>, snapshot: &Snapshot) {
-    let Snapshot { id: SnapshotId { last, taken_by }, size, .. } = snapshot;
-    position(to, *last);
-    number(to, taken_by.0);
-    configuration(to, &snapshot.configuration);
-    position(to, snapshot.configuration_position);
-    number(to, *size);
 }
 
 fn own(to: &mut Vec<u8>, OwnSnapshot { file, footer_sum, snapshot: of }: &OwnSnapshot) {
@@ -225,152 +141,42 @@ fn log_state(to: &mut Vec<u8>, state: &LogState) {
     state.receiving.iter().for_each(|part| received(to, part));
 }
 
-/// What is left to read. Commands are parts of the buffer and not copied.
-pub(crate) struct Reader<'a> {
-    all: &'a Bytes,
-    at: usize,
+fn read_hard_state(from: &mut Reader<'_>) -> Option<HardState> {
+    let term = Term(from.number()?);
+    let voted = from.flag()?;
+    let vote = ServerId(from.number()?);
+    Some(HardState { term, vote: voted.then_some(vote) })
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(all: &'a Bytes, at: usize) -> Self {
-        Reader { all, at }
-    }
+fn read_own(from: &mut Reader<'_>) -> Option<OwnSnapshot> {
+    let (file, footer_sum) = (from.number()?, from.short()?);
+    Some(OwnSnapshot { file, footer_sum, snapshot: from.snapshot()? })
+}
 
-    /// How far it has come.
-    pub(crate) fn at(&self) -> usize {
-        self.at
-    }
+fn read_received(from: &mut Reader<'_>) -> Option<ReceivedPart> {
+    let (file, bytes, sum) = (from.number()?, from.number()?, from.short()?);
+    Some(ReceivedPart { file, bytes, sum, snapshot: from.snapshot()? })
+}
 
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let taken = self.all.get(self.at..self.at.checked_add(count)?)?;
-        self.at += count;
-        Some(taken)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        Some(u64::from_le_bytes(self.take(8)?.try_into().ok()?))
-    }
-
-    fn short(&mut self) -> Option<u32> {
-        Some(u32::from_le_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.byte()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    /// Memory for as many members as there can be in what is left, and for no more.
-    fn list<T>(
-        &mut self,
-        least_bytes: usize,
-        mut member: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        let count = usize::try_from(self.short()?).ok()?;
-        if count > (self.all.len() - self.at) / least_bytes {
-            return None;
-        }
-        let mut list = Vec::with_capacity(count);
-        for _ in 0..count {
-            list.push(member(self)?);
-        }
-        Some(list)
-    }
-
-    fn position(&mut self) -> Option<LogPosition> {
-        Some(LogPosition { index: LogIndex(self.number()?), term: Term(self.number()?) })
-    }
-
-    fn hard_state(&mut self) -> Option<HardState> {
-        let term = Term(self.number()?);
-        let voted = self.flag()?;
-        let vote = ServerId(self.number()?);
-        Some(HardState { term, vote: voted.then_some(vote) })
-    }
-
-    fn entries(&mut self) -> Option<Entries> {
-        let mut index = LogIndex(self.number()?);
-        let entries = self.list(ENTRY_BYTES, |from| {
-            let entry = from.entry(index)?;
-            index = LogIndex(index.0.checked_add(1)?);
-            Some(entry)
-        })?;
-        (!entries.is_empty()).then(|| entries.into())
-    }
-
-    fn entry(&mut self, index: LogIndex) -> Option<Entry> {
-        let term = Term(self.number()?);
-        let kind = self.byte()?;
-        let bytes = usize::try_from(self.short()?).ok()?;
-        let start = self.at;
-        self.take(bytes)?;
-        let payload = match kind {
-            NOOP if bytes == 0 => Payload::Noop,
-            COMMAND => Payload::Command(self.all.slice(start..start + bytes)),
-            CONFIGURATION => {
-                let mut inner = Reader { all: self.all, at: start };
-                let configuration = inner.configuration()?;
-                if inner.at != self.at {
-                    return None;
-                }
-                Payload::Configuration(configuration)
-            }
-            _ => return None,
-        };
-        Some(Entry { term, index, payload })
-    }
-
-    fn configuration(&mut self) -> Option<Configuration> {
-        let mut servers = || -> Option<BTreeSet<ServerId>> {
-            let list = self.list(8, |from| from.number().map(ServerId))?;
-            Some(list.into_iter().collect())
-        };
-        Some(Configuration { voters: servers()?, outgoing: servers()?, learners: servers()? })
-    }
-
-    fn snapshot(&mut self) -> Option<Snapshot> {
-        Some(Snapshot {
-            id: SnapshotId { last: self.position()?, taken_by: ServerId(self.number()?) },
-            configuration: self.configuration()?,
-            configuration_position: self.position()?,
-            size: self.number()?,
-        })
-    }
-
-    fn own(&mut self) -> Option<OwnSnapshot> {
-        let (file, footer_sum) = (self.number()?, self.short()?);
-        Some(OwnSnapshot { file, footer_sum, snapshot: self.snapshot()? })
-    }
-
-    fn received(&mut self) -> Option<ReceivedPart> {
-        let (file, bytes, sum) = (self.number()?, self.number()?, self.short()?);
-        Some(ReceivedPart { file, bytes, sum, snapshot: self.snapshot()? })
-    }
-
-    fn log_state(&mut self) -> Option<LogState> {
-        Some(LogState {
-            starts: self.number()?,
-            hard_state: self.hard_state()?,
-            base: self.position()?,
-            last_index: LogIndex(self.number()?),
-            runs: self.list(16, Reader::position)?,
-            configurations: self.list(8, |from| from.number().map(LogIndex))?,
-            own: if self.flag()? { Some(self.own()?) } else { None },
-            receiving: if self.flag()? { Some(self.received()?) } else { None },
-        })
-    }
+fn read_log_state(from: &mut Reader<'_>) -> Option<LogState> {
+    Some(LogState {
+        starts: from.number()?,
+        hard_state: read_hard_state(from)?,
+        base: from.position()?,
+        last_index: LogIndex(from.number()?),
+        runs: from.list(16, Reader::position)?,
+        configurations: from.list(8, |from| from.number().map(LogIndex))?,
+        own: if from.flag()? { Some(read_own(from)?) } else { None },
+        receiving: if from.flag()? { Some(read_received(from)?) } else { None },
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoding::encoded_bytes;
+    use bytes::Bytes;
+    use kontiki::{Configuration, Entry, Payload, Snapshot, SnapshotId};
 
     fn snapshot() -> Snapshot {
         let last = LogPosition { index: LogIndex(9), term: Term(4) };
@@ -448,8 +254,8 @@ mod tests {
         for record in every_kind() {
             if let Record::Entries(entries) = record {
                 let mut bytes = Vec::new();
-                entries.iter().for_each(|one| entry(&mut bytes, one));
-                assert_eq!(entries.iter().map(encoded_bytes).sum::<usize>(), bytes.len());
+                crate::encoding::entries(&mut bytes, &entries);
+                assert_eq!(entries.iter().map(encoded_bytes).sum::<usize>() + 12, bytes.len());
             }
         }
     }

@@ -1,0 +1,136 @@
+//! What a node is told when it starts.
+
+use crate::clock::Clock;
+use crate::error::StartError;
+use kontiki::ServerId;
+use kontiki::core::Config;
+use kontiki::driver::DriverConfig;
+use kontiki_store::{Identity, Options};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+/// A node: who it is, where its disk is, and how it reaches the others.
+#[derive(Debug)]
+pub struct NodeConfig {
+    /// The cluster. No two clusters have the same number: draw it once at random.
+    pub cluster: u128,
+    /// The group, where a cluster has several. 0 unless changed.
+    pub group: u64,
+    /// The server and its timings. The incarnation is counted on disk, and what stands here is not used.
+    pub driver: DriverConfig,
+    /// The directory of the server's disk. Its parent must exist.
+    pub directory: PathBuf,
+    /// What the store may use.
+    pub store: Options,
+    /// Where the other servers connect to.
+    pub listener: TcpListener,
+    /// The addresses of the other servers, as `host:port`. An entry for this server is not used.
+    /// [`crate::Handle::set_address`] adds to them later.
+    pub addresses: BTreeMap<ServerId, String>,
+    /// What servers say to each other is neither encrypted nor signed. Whoever can reach the port can
+    /// pretend to be a server, and can break every promise. So addresses beyond the machine itself are
+    /// refused, unless this is set. Off unless changed.
+    pub plaintext_beyond_loopback: bool,
+    /// How much may wait.
+    pub limits: NodeLimits,
+}
+
+/// How much may wait in a node, besides what the driver bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeLimits {
+    /// The most bytes of requests that have no answer yet. A request counts as its command and 256 bytes.
+    /// 64 MiB unless changed.
+    pub request_bytes: usize,
+    /// The most bytes of messages that wait to be sent to one other server, and the most that were received
+    /// from it and wait for the driver. Messages beyond that are dropped, newest first. 16 MiB unless changed.
+    pub peer_bytes: usize,
+    /// The bytes of a snapshot in one message. 256 KiB unless changed.
+    pub chunk_bytes: usize,
+    /// The most connections from others. 64 unless changed.
+    pub connections: usize,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        NodeLimits {
+            request_bytes: 64 << 20,
+            peer_bytes: 16 << 20,
+            chunk_bytes: 256 << 10,
+            connections: 64,
+        }
+    }
+}
+
+/// No frame is longer, whatever the limits.
+const MOST_BYTES: u64 = 1 << 30;
+/// What a message takes besides entries and bytes of a snapshot: mostly a configuration.
+const FRAME_OVERHEAD: u64 = 64 << 10;
+
+impl NodeConfig {
+    /// A server of a cluster that is started with these servers, all of them voters, with everything as
+    /// usual. The servers of `addresses` are the same at every server of the cluster, this one among them.
+    pub fn new(
+        cluster: u128,
+        id: ServerId,
+        addresses: BTreeMap<ServerId, String>,
+        directory: impl Into<PathBuf>,
+        listener: TcpListener,
+    ) -> NodeConfig {
+        let raft = Config::new(id, addresses.keys().copied());
+        // Random timeouts need no more than that servers draw different ones.
+        let seed = RandomState::new().build_hasher().finish();
+        NodeConfig {
+            cluster,
+            group: 0,
+            driver: DriverConfig::new(raft, seed),
+            directory: directory.into(),
+            store: Options::default(),
+            listener,
+            addresses,
+            plaintext_beyond_loopback: false,
+            limits: NodeLimits::default(),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        Identity { cluster: self.cluster, group: self.group, server: self.driver.raft.id }
+    }
+
+    /// The longest frame that any server of the cluster sends, if all have the same limits.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        let limits = &self.driver.raft.limits;
+        let largest = limits.batch_bytes.max(limits.command_bytes);
+        largest.max(self.limits.chunk_bytes as u64).saturating_add(FRAME_OVERHEAD)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        let sizes = [
+            ("the largest of batch_bytes, command_bytes and chunk_bytes", self.frame_bytes()),
+            ("request_bytes", self.limits.request_bytes as u64),
+            ("peer_bytes", self.limits.peer_bytes as u64),
+            ("chunk_bytes", self.limits.chunk_bytes as u64),
+            ("connections", self.limits.connections as u64),
+        ];
+        let wrong = sizes.into_iter().find(|(_, value)| *value == 0 || *value > MOST_BYTES);
+        if let Some((name, value)) = wrong {
+            return Err(StartError::Size { name, value, most: MOST_BYTES - FRAME_OVERHEAD });
+        }
+        if self.driver.raft.leases && !Clock::GOES_ON_IN_SLEEP {
+            return Err(StartError::LeasesWithoutClock);
+        }
+        let address = self.listener.local_addr();
+        let address =
+            address.map_err(|source| StartError::Io { action: "look at the listener", source })?;
+        match self.plaintext_beyond_loopback || is_loopback(address) {
+            true => Ok(()),
+            false => Err(StartError::PlaintextBeyondLoopback { address }),
+        }
+    }
+}
+
+/// Whether nobody but this machine is reached by an address.
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}

@@ -1,0 +1,149 @@
+//! What goes wrong, and whether what was asked for has happened.
+
+use kontiki::driver::{Doubt, DriverStartError, Reason};
+use kontiki::{LogPosition, ServerId};
+use kontiki_store::Identity;
+use std::io;
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The directory is not opened.
+    #[error(transparent)]
+    Store(#[from] kontiki_store::Error),
+    /// The configuration is impossible, or what the store holds is.
+    #[error(transparent)]
+    Driver(#[from] DriverStartError),
+    /// The state machine does not take the server's snapshot.
+    #[error("the state machine cannot be restored from the snapshot {snapshot}: {source}")]
+    Restore {
+        /// The snapshot.
+        snapshot: kontiki::SnapshotId,
+        /// What it said.
+        source: io::Error,
+    },
+    /// What servers say to each other could be read and altered on the network.
+    #[error(
+        "{address} is no loopback address, and this transport has no encryption: use a loopback \
+         address, or set plaintext_beyond_loopback where nobody else is on the network"
+    )]
+    PlaintextBeyondLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Leases need a clock that goes on while the machine sleeps.
+    #[error(
+        "leases is set, but the clock of this platform stands still in sleep: leave leases out"
+    )]
+    LeasesWithoutClock,
+    /// A size that does not fit.
+    #[error("{name} is {value}: set it to between 1 and {most}")]
+    Size {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        value: u64,
+        /// What it may be.
+        most: u64,
+    },
+    /// A socket or a thread cannot be had.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why a request was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// Certainly not done: only the leader takes this. Ask again there.
+    #[error("this server does not lead{}", leader.map_or_else(String::new, |leader| format!(": ask {leader}")))]
+    NotLeader {
+        /// Who leads, as far as this server knows.
+        leader: Option<ServerId>,
+    },
+    /// Certainly not done.
+    #[error("not done: {0}")]
+    Refused(Reason),
+    /// Done, but what the state machine made of it is not known here.
+    #[error("done at {position}, but the answer is not known here")]
+    Done {
+        /// Where the command stands in the log.
+        position: LogPosition,
+    },
+    /// It may have been done, or may be done yet. To ask again may have it done twice.
+    #[error("it may have been done, or may be done yet: {0}")]
+    Unknown(Doubt),
+}
+
+impl RequestError {
+    /// Whether the request has had no effect and never will have any.
+    pub fn is_certainly_not_done(&self) -> bool {
+        matches!(self, RequestError::NotLeader { .. } | RequestError::Refused(_))
+    }
+}
+
+/// Why a connection was closed or not made. Another is made after a while.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// The network failed.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It took too long.
+    #[error("no answer in time: {action}")]
+    TimedOut {
+        /// What was tried.
+        action: &'static str,
+    },
+    /// Whoever is there speaks something else.
+    #[error("the other side is no Kontiki server")]
+    NotKontiki,
+    /// Whoever is there is of another version.
+    #[error(
+        "the other side has transport version {found}, and this one {known}: update one of them"
+    )]
+    Version {
+        /// Theirs.
+        found: u8,
+        /// Ours.
+        known: u8,
+    },
+    /// The other server belongs to another cluster or group, or is another one.
+    #[error("{expected} is here, and not {named}: correct the addresses of one of the two servers")]
+    WrongServer {
+        /// Whom the connection was meant for.
+        named: Identity,
+        /// Who took it.
+        expected: Identity,
+    },
+    /// The other side refused the connection.
+    #[error("the other side refuses: {0}")]
+    Refused(&'static str),
+    /// The address is not on this machine, and there is no encryption.
+    #[error("{address} is no loopback address: see plaintext_beyond_loopback")]
+    PlaintextBeyondLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A frame is longer than any message may be.
+    #[error(
+        "a frame is longer than {most} bytes: all servers need the same limits on commands and batches"
+    )]
+    FrameTooLong {
+        /// The most that a frame may have.
+        most: usize,
+    },
+    /// A frame is no message.
+    #[error("a frame is no message: {0}")]
+    Frame(#[from] crate::codec::DecodeError),
+}

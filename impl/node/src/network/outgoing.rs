@@ -1,0 +1,235 @@
+//! Connections to others: messages go out.
+
+use super::{Settings, handshake, locked, soon};
+use crate::codec::{self, message_bytes};
+use crate::config::is_loopback;
+use crate::error::TransportError;
+use kontiki::{Message, ServerId};
+use kontiki_store::Identity;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// After a failure the first wait, which doubles each time up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Small messages that wait are sent together, up to so many bytes.
+const TOGETHER: usize = 64 << 10;
+
+/// What goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// Everything but what follows.
+    Usual,
+    /// Bytes of snapshots: one message at a time, when nothing else waits.
+    Bulk,
+}
+
+/// Another server, as far as it is reached.
+#[derive(Clone, Debug)]
+pub struct PeerStatus {
+    /// The server.
+    pub server: ServerId,
+    /// Where it is looked for, as `host:port`.
+    pub address: String,
+    /// Whether a connection to it stands.
+    pub connected: bool,
+    /// How many messages to it were dropped because too much waited.
+    pub dropped: u64,
+    /// Why the last connection was closed or not made.
+    pub last_error: Option<Arc<TransportError>>,
+}
+
+/// Another server, with what waits to be sent to it. When this is dropped, the connection is closed.
+pub(crate) struct Peer {
+    usual: Queue,
+    bulk: Queue,
+    status: Arc<Mutex<PeerStatus>>,
+    task: AbortHandle,
+}
+
+type Queued = (Message, OwnedSemaphorePermit);
+
+/// What waits, bounded in bytes.
+struct Queue {
+    sender: UnboundedSender<Queued>,
+    room: Arc<Semaphore>,
+    bytes: usize,
+}
+
+impl Queue {
+    fn new(bytes: usize) -> (Queue, UnboundedReceiver<Queued>) {
+        let (sender, receiver) = unbounded_channel();
+        (Queue { sender, room: Arc::new(Semaphore::new(bytes)), bytes }, receiver)
+    }
+
+    /// Whether there was room. An empty queue takes any message.
+    fn push(&self, message: Message) -> bool {
+        let bytes = message_bytes(&message).min(self.bytes);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else { return false };
+        self.sender.send((message, permit)).is_ok()
+    }
+}
+
+impl Peer {
+    pub(crate) fn start(
+        runtime: &runtime::Handle,
+        server: ServerId,
+        address: String,
+        settings: Settings,
+    ) -> Peer {
+        let (usual, usual_waits) = Queue::new(settings.peer_bytes);
+        let (bulk, bulk_waits) = Queue::new(settings.peer_bytes);
+        let status = PeerStatus { server, address, connected: false, dropped: 0, last_error: None };
+        let status = Arc::new(Mutex::new(status));
+        let dialer = Dialer {
+            server,
+            settings,
+            status: Arc::clone(&status),
+            usual: usual_waits,
+            bulk: bulk_waits,
+        };
+        Peer { usual, bulk, status, task: runtime.spawn(dialer.run()).abort_handle() }
+    }
+
+    /// Sends a message some time, or drops it.
+    pub(crate) fn send(&self, message: Message, priority: Priority) {
+        let queue = match priority {
+            Priority::Usual => &self.usual,
+            Priority::Bulk => &self.bulk,
+        };
+        if !queue.push(message) {
+            let mut status = locked(&self.status);
+            status.dropped = status.dropped.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn status(&self) -> PeerStatus {
+        locked(&self.status).clone()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Keeps a connection to another server.
+struct Dialer {
+    server: ServerId,
+    settings: Settings,
+    status: Arc<Mutex<PeerStatus>>,
+    usual: UnboundedReceiver<Queued>,
+    bulk: UnboundedReceiver<Queued>,
+}
+
+impl Dialer {
+    async fn run(mut self) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            // What waits since before is out of date.
+            while self.usual.try_recv().is_ok() || self.bulk.try_recv().is_ok() {}
+            let error = match self.connect().await {
+                Ok(stream) => {
+                    locked(&self.status).connected = true;
+                    let start = Instant::now();
+                    let error = self.send_all(stream).await;
+                    if start.elapsed() >= LONGEST_WAIT {
+                        wait = FIRST_WAIT;
+                    }
+                    error
+                }
+                Err(error) => error,
+            };
+            {
+                let mut status = locked(&self.status);
+                status.connected = false;
+                status.last_error = Some(Arc::new(error));
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn connect(&self) -> Result<TcpStream, TransportError> {
+        let address = locked(&self.status).address.clone();
+        let found = soon("look up the address", tokio::net::lookup_host(&address)).await?;
+        let addresses: Vec<_> = found.collect();
+        let beyond = addresses.iter().find(|address| !is_loopback(**address));
+        if let Some(address) = beyond.filter(|_| !self.settings.plaintext_beyond_loopback) {
+            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        }
+        let mut stream = soon("connect", TcpStream::connect(&addresses[..])).await?;
+        // Messages are small, and each is waited for.
+        let action = "set up the connection";
+        stream.set_nodelay(true).map_err(|source| TransportError::Io { action, source })?;
+        let own = self.settings.identity;
+        let wanted = Identity { server: self.server, ..own };
+        handshake::introduce(&mut stream, own.server, wanted).await?;
+        Ok(stream)
+    }
+
+    /// Sends what there is, until the connection breaks.
+    async fn send_all(&mut self, stream: TcpStream) -> TransportError {
+        let (mut read, mut write) = stream.into_split();
+        let mut unexpected = [0];
+        let mut buffer = Vec::new();
+        loop {
+            let first = tokio::select! {
+                biased;
+                read = read.read(&mut unexpected) => return closed(read),
+                Some(queued) = self.usual.recv() => queued,
+                Some(queued) = self.bulk.recv() => queued,
+            };
+            buffer.clear();
+            // The permits are kept until the bytes are sent.
+            let mut sending = vec![self.frame(first, &mut buffer)];
+            while buffer.len() < TOGETHER
+                && let Ok(queued) = self.usual.try_recv()
+            {
+                sending.push(self.frame(queued, &mut buffer));
+            }
+            if let Err(error) = soon("send", write.write_all(&buffer)).await {
+                return error;
+            }
+            drop(sending);
+            buffer.shrink_to(TOGETHER);
+        }
+    }
+
+    /// Writes the frame of a message. One that is too long is dropped.
+    fn frame(&self, (message, permit): Queued, buffer: &mut Vec<u8>) -> OwnedSemaphorePermit {
+        let start = buffer.len();
+        buffer.extend_from_slice(&[0; 4]);
+        codec::encode(&message, buffer);
+        let most = self.settings.frame_bytes;
+        let bytes = buffer.len() - start - 4;
+        match u32::try_from(bytes).ok().filter(|_| bytes <= most) {
+            Some(bytes) => buffer[start..start + 4].copy_from_slice(&bytes.to_be_bytes()),
+            None => {
+                buffer.truncate(start);
+                let mut status = locked(&self.status);
+                status.dropped = status.dropped.saturating_add(1);
+                status.last_error = Some(Arc::new(TransportError::FrameTooLong { most }));
+            }
+        }
+        permit
+    }
+}
+
+/// The other side never sends anything here.
+fn closed(read: std::io::Result<usize>) -> TransportError {
+    match read {
+        Ok(0) => TransportError::Refused("it has closed the connection"),
+        Ok(_) => TransportError::NotKontiki,
+        Err(source) => TransportError::Io { action: "keep the connection", source },
+    }
+}

@@ -1,0 +1,329 @@
+//! A node, and the handle that requests go through.
+
+use crate::clock::Clock;
+use crate::config::NodeConfig;
+use crate::error::{RequestError, StartError, TransportError};
+use crate::machine::StateMachine;
+use crate::network::{Incoming, PeerStatus, Settings, listen, locked};
+use crate::request::{Request, Sender};
+use crate::snapshot::SnapshotReader;
+use crate::threads::driver::{DriverLoop, Threads};
+use crate::threads::executor::Executor;
+use crate::threads::{Signal, chunks, spawn, writer};
+use kontiki::bytes::Bytes;
+use kontiki::driver::{Consistency, Doubt, Driver, Reason, Status, StopCause};
+use kontiki::storage::LogStore;
+use kontiki::{LogPosition, MembershipChange, ServerId};
+use kontiki_store::{FileStore, Opened, RealDirectory, Torn};
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::{self, JoinHandle};
+
+/// What a request counts for besides its command, in bytes.
+const REQUEST_OVERHEAD: usize = 256;
+
+/// A server that runs. When this is dropped, the server stops at once, as in a crash: whoever waits is told
+/// what can be said, and nothing that was acknowledged is lost. [`Node::shutdown`] is the better end.
+pub struct Node<M: StateMachine> {
+    handle: Handle<M>,
+    address: SocketAddr,
+    torn: Option<Torn>,
+    /// Takes connections.
+    listener: Option<JoinHandle<()>>,
+}
+
+/// How requests are made of a node. Clones ask the same node, from any thread.
+pub struct Handle<M: StateMachine> {
+    inbox: mpsc::Sender<Signal<M>>,
+    room: Arc<Semaphore>,
+    request_bytes: usize,
+    incoming: Arc<Mutex<Incoming>>,
+}
+
+impl<M: StateMachine> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        let (inbox, room) = (self.inbox.clone(), Arc::clone(&self.room));
+        let (request_bytes, incoming) = (self.request_bytes, Arc::clone(&self.incoming));
+        Handle { inbox, room, request_bytes, incoming }
+    }
+}
+
+/// A node at one moment.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// The server.
+    pub server: Status,
+    /// Why the server has stopped for good, if it has.
+    pub stopped: Option<StopCause>,
+    /// The other servers whose addresses are known, in the order of their ids.
+    pub peers: Vec<PeerStatus>,
+    /// How many connections from others were refused, or closed because of what came from them.
+    pub refused_connections: u64,
+    /// Why the last of them was.
+    pub last_refusal: Option<Arc<TransportError>>,
+}
+
+impl<M: StateMachine> Node<M> {
+    /// Starts a server over its directory, which is made if there is none. The state machine is in its first
+    /// state, and is put into that of the server's snapshot. To be called within a tokio runtime that has
+    /// IO and time; its tasks carry messages, and everything else has threads of its own.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong, and what would be right.
+    pub async fn start(config: NodeConfig, machine: M) -> Result<Node<M>, StartError> {
+        config.check()?;
+        let runtime = runtime::Handle::current();
+        let opening = task::spawn_blocking(move || start(config, machine, runtime));
+        let (mut node, listener, config) = match opening.await {
+            Ok(started) => started?,
+            Err(error) => {
+                let source = io::Error::other(error);
+                return Err(StartError::Io { action: "start the server", source });
+            }
+        };
+        let failed = |source| StartError::Io { action: "listen", source };
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let (settings, connections) = config;
+        let inbox = node.handle.inbox.clone();
+        let receiver = move |from, message, permit| {
+            // If the driver is gone, so is the node.
+            drop(inbox.send(Signal::Received { from, message, permit }));
+        };
+        let incoming = Arc::clone(&node.handle.incoming);
+        let listening = listen(listener, connections, settings, incoming, receiver);
+        node.listener = Some(tokio::spawn(listening));
+        Ok(node)
+    }
+
+    /// A handle to make requests with.
+    pub fn handle(&self) -> Handle<M> {
+        self.handle.clone()
+    }
+
+    /// Where others connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The rest of a write that a crash had torn, if the store found one. Nothing that was acknowledged was
+    /// in it.
+    pub fn torn(&self) -> Option<&Torn> {
+        self.torn.as_ref()
+    }
+
+    /// Ends the node in good order. New requests are refused, a leader hands over, those who wait are waited
+    /// for as long as a request may take, and all that was written is durable. Then the directory can be
+    /// opened again.
+    pub async fn shutdown(mut self) {
+        let (ended, wait) = oneshot::channel();
+        if self.handle.inbox.send(Signal::Shutdown(ended)).is_ok() {
+            // If the driver's thread is gone, there is nothing to wait for.
+            drop(wait.await);
+        }
+        if let Some(listener) = self.listener.take() {
+            listener.abort();
+            drop(listener.await); // The port is free now.
+        }
+    }
+}
+
+impl<M: StateMachine> Drop for Node<M> {
+    fn drop(&mut self) {
+        // After a shutdown nobody hears this.
+        drop(self.handle.inbox.send(Signal::Abandoned));
+        if let Some(listener) = &self.listener {
+            listener.abort();
+        }
+    }
+}
+
+/// Node, listener, and what its task is told.
+type Started<M> = (Node<M>, std::net::TcpListener, (Settings, usize));
+
+/// What waits for the disk.
+fn start<M: StateMachine>(
+    config: NodeConfig,
+    mut machine: M,
+    runtime: runtime::Handle,
+) -> Result<Started<M>, StartError> {
+    let failed = |action| move |source| StartError::Io { action, source };
+    let settings = Settings {
+        identity: config.identity(),
+        frame_bytes: usize::try_from(config.frame_bytes()).unwrap_or(usize::MAX),
+        peer_bytes: config.limits.peer_bytes,
+        plaintext_beyond_loopback: config.plaintext_beyond_loopback,
+    };
+    let NodeConfig { mut driver, directory, store, listener, addresses, limits, .. } = config;
+    driver.check().map_err(kontiki::driver::DriverStartError::from)?;
+    let directory = Arc::new(RealDirectory::at(directory)?);
+    let opened = kontiki_store::open(directory, settings.identity, store)?;
+    let Opened { store, writer: file_writer, torn } = opened;
+    driver.raft.incarnation = store.starts()?;
+    restore(&store, &mut machine)?;
+    let clock = Clock::start();
+    let driver = Driver::start(driver, store.clone(), clock.now())?;
+
+    let (inbox, signals) = mpsc::channel();
+    let (writes, write_jobs) = mpsc::channel();
+    let (machine_jobs, machine_waits) = mpsc::channel();
+    let (chunk_requests, chunk_waits) = mpsc::sync_channel(chunks::WAITING);
+    let stopping = Arc::new(AtomicBool::new(false));
+    let writer_thread = {
+        let (inbox, stopping) = (inbox.clone(), Arc::clone(&stopping));
+        let run = move || writer::run(file_writer, &write_jobs, &inbox, &stopping);
+        spawn("writer", run).map_err(failed("start a thread"))?
+    };
+    let executor = Executor {
+        machine,
+        store: store.clone(),
+        inbox: inbox.clone(),
+        writer: writes.clone(),
+        stopping: Arc::clone(&stopping),
+        answers: VecDeque::new(),
+        is_void: false,
+    };
+    let machine_thread =
+        spawn("machine", move || executor.run(&machine_waits)).map_err(failed("start a thread"))?;
+    let chunks_thread = {
+        let inbox = inbox.clone();
+        let run = move || chunks::run(&store, limits.chunk_bytes, &chunk_waits, &inbox);
+        spawn("snapshots", run).map_err(failed("start a thread"))?
+    };
+    let threads = Threads {
+        machine: machine_jobs,
+        machine_thread,
+        writer: writes,
+        writer_thread,
+        chunks: chunk_requests,
+        chunks_thread,
+        stopping,
+    };
+    let mut deciding = DriverLoop::new(driver, clock, signals, threads, runtime, settings);
+    addresses.into_iter().for_each(|(server, address)| deciding.set_address(server, address));
+    spawn("driver", move || deciding.run()).map_err(failed("start a thread"))?;
+
+    let address = listener.local_addr().map_err(failed("look at the listener"))?;
+    let request_bytes = limits.request_bytes;
+    let room = Arc::new(Semaphore::new(request_bytes));
+    let handle = Handle { inbox, room, request_bytes, incoming: Arc::default() };
+    let node = Node { handle, address, torn, listener: None };
+    Ok((node, listener, (settings, limits.connections)))
+}
+
+/// The driver expects the state machine in the state of the snapshot.
+fn restore(store: &FileStore, machine: &mut impl StateMachine) -> Result<(), StartError> {
+    let own = store.snapshot().map_err(kontiki::core::StartError::from);
+    let own = own.map_err(kontiki::driver::DriverStartError::from)?;
+    let Some(own) = own else { return Ok(()) };
+    let restored = SnapshotReader::new(store.clone(), own.id).restore(machine);
+    restored.map_err(|source| StartError::Restore { snapshot: own.id, source })
+}
+
+impl<M: StateMachine> Handle<M> {
+    /// Has a command replicated and executed, and gives the state machine's answer. Only the leader takes
+    /// commands.
+    ///
+    /// # Errors
+    /// [`RequestError`] says whether the command was executed, was not, or may have been.
+    pub async fn write(&self, command: impl Into<Bytes>) -> Result<M::Answer, RequestError> {
+        let command = command.into();
+        let bytes = command.len();
+        self.ask(bytes, |answer| Request::Write { command, answer }).await
+    }
+
+    /// Reads the state machine of this server, when it has come as far as is asked. Any server takes reads.
+    ///
+    /// # Errors
+    /// If that did not come about in time, or the server stops. Nothing has changed.
+    pub async fn read(
+        &self,
+        consistency: Consistency,
+        query: M::Query,
+    ) -> Result<M::Reply, RequestError> {
+        self.ask(0, |answer| Request::Read { consistency, query, answer }).await
+    }
+
+    /// Changes the membership of the cluster, and waits until the change is complete. `expected` is the
+    /// position of the configuration that the change is meant for, as in [`Status::configuration_position`].
+    /// The address of a server that joins has to be known first ([`Handle::set_address`]), at all servers.
+    ///
+    /// # Errors
+    /// [`RequestError`] says whether the change was begun. One that was begun may go on.
+    pub async fn change_membership(
+        &self,
+        change: MembershipChange,
+        expected: Option<LogPosition>,
+    ) -> Result<LogPosition, RequestError> {
+        self.ask(0, |answer| Request::Change { change, expected, answer }).await
+    }
+
+    /// Has another server lead, and waits until this one does not.
+    ///
+    /// # Errors
+    /// If this server does not lead, or the transfer is refused or given up.
+    pub async fn transfer(&self, to: ServerId) -> Result<(), RequestError> {
+        self.ask(0, |answer| Request::Transfer { to, answer }).await
+    }
+
+    /// Takes a snapshot, and waits until it is durable. It is taken by itself, too, when enough was executed
+    /// ([`kontiki::core::Config::snapshot_bytes`]).
+    ///
+    /// # Errors
+    /// If there is none to take, or it was not written.
+    pub async fn snapshot(&self) -> Result<LogPosition, RequestError> {
+        self.ask(0, |answer| Request::Snapshot { answer }).await
+    }
+
+    /// Looks for another server at this address from now on, `host:port`. It is not kept on disk.
+    pub fn set_address(&self, server: ServerId, address: impl Into<String>) {
+        let address = address.into();
+        // A node that has ended looks for nobody.
+        drop(self.inbox.send(Signal::Address { server, address }));
+    }
+
+    /// How the server is.
+    ///
+    /// # Errors
+    /// If the node has ended.
+    pub async fn status(&self) -> Result<NodeStatus, RequestError> {
+        let stopping = RequestError::Refused(Reason::Stopping);
+        let (answer, wait) = oneshot::channel();
+        self.inbox.send(Signal::Status(answer)).map_err(|_| stopping.clone())?;
+        let known = wait.await.map_err(|_| stopping)?;
+        let incoming = locked(&self.incoming);
+        Ok(NodeStatus {
+            server: known.server,
+            stopped: known.stopped,
+            peers: known.peers,
+            refused_connections: incoming.refused,
+            last_refusal: incoming.last.clone(),
+        })
+    }
+
+    async fn ask<T>(
+        &self,
+        bytes: usize,
+        request: impl FnOnce(Sender<T>) -> Request<M>,
+    ) -> Result<T, RequestError> {
+        let too_many =
+            RequestError::Refused(Reason::TooManyWaiting { limit: self.request_bytes as u64 });
+        // A request alone is taken, whatever its size: the driver has a limit on that.
+        let bytes = bytes.saturating_add(REQUEST_OVERHEAD).min(self.request_bytes);
+        let bytes = u32::try_from(bytes).map_err(|_| too_many.clone())?;
+        let permit = Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| too_many)?;
+        let (answer, wait) = oneshot::channel();
+        let signal = Signal::Request { request: request(answer), permit };
+        if self.inbox.send(signal).is_err() {
+            return Err(RequestError::Refused(Reason::Stopping));
+        }
+        wait.await.unwrap_or(Err(RequestError::Unknown(Doubt::Stopped)))
+    }
+}

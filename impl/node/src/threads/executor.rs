@@ -1,0 +1,157 @@
+//! The thread of the state machine.
+
+use super::writer::WriteJob;
+use super::{Signal, Watch};
+use crate::machine::{SnapshotImage, StateMachine};
+use crate::request::{Waiter, Waiting, failure};
+use crate::snapshot::{SnapshotReader, write_snapshot};
+use kontiki::driver::{Event, Outcome};
+use kontiki::storage::LogStore;
+use kontiki::{Entries, LogIndex, Payload, Snapshot, SnapshotId};
+use kontiki_store::FileStore;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, Sender};
+
+/// What the state machine is to do, in order.
+pub(crate) enum MachineJob<M: StateMachine> {
+    Apply(Entries),
+    Restore(SnapshotId),
+    TakeSnapshot(Box<Snapshot>),
+    /// Somebody waits for what the state machine says, now that everything before has been done.
+    Answer(Waiter<M>, Outcome),
+}
+
+/// A state machine, and what its thread needs besides.
+pub(crate) struct Executor<M: StateMachine> {
+    pub(crate) machine: M,
+    pub(crate) store: FileStore,
+    pub(crate) inbox: Sender<Signal<M>>,
+    pub(crate) writer: Sender<WriteJob>,
+    pub(crate) stopping: Arc<AtomicBool>,
+    /// The answers to the entries that were executed last.
+    pub(crate) answers: VecDeque<(LogIndex, M::Answer)>,
+    /// The snapshot that the state machine was being restored from has been replaced by a newer one. Until
+    /// it is restored from that, its state means nothing.
+    pub(crate) is_void: bool,
+}
+
+impl<M: StateMachine> Executor<M> {
+    /// Executes until nobody asks for anything any more.
+    pub(crate) fn run(mut self, jobs: &Receiver<MachineJob<M>>) {
+        let failure = |how| Event::StateMachineFailed { how };
+        let inbox = self.inbox.clone();
+        let _watch = Watch { inbox, failure, thread: "state machine" };
+        for job in jobs {
+            match job {
+                MachineJob::Apply(entries) => self.apply(&entries),
+                MachineJob::Restore(snapshot) => self.restore(snapshot),
+                MachineJob::TakeSnapshot(snapshot) => self.take_snapshot(*snapshot),
+                MachineJob::Answer(waiter, outcome) => self.answer(waiter, &outcome),
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // If the driver is gone, nobody has to know.
+        drop(self.inbox.send(Signal::Event(event)));
+    }
+
+    fn apply(&mut self, entries: &Entries) {
+        self.answers.clear();
+        if self.is_void {
+            return;
+        }
+        for entry in entries {
+            if let Payload::Command(command) = &entry.payload {
+                self.answers.push_back((entry.index, self.machine.apply(entry.index, command)));
+            }
+        }
+        if let Some(index) = entries.last_index() {
+            self.tell(Event::Executed { index });
+        }
+    }
+
+    fn restore(&mut self, id: SnapshotId) {
+        self.answers.clear();
+        let mut reader = SnapshotReader::new(self.store.clone(), id);
+        match reader.restore(&mut self.machine) {
+            Ok(()) => {
+                self.is_void = false;
+                self.tell(Event::Executed { index: id.last.index });
+            }
+            // Another order to restore follows, from a newer one.
+            Err(_) if reader.is_replaced() && self.has_newer(id) => self.is_void = true,
+            Err(error) => {
+                let how = format!("it cannot be restored from the snapshot {id}: {error}");
+                self.tell(Event::StateMachineFailed { how });
+            }
+        }
+    }
+
+    fn has_newer(&self, id: SnapshotId) -> bool {
+        let newest = self.store.snapshot().ok().flatten();
+        newest.is_some_and(|newest| newest.id.last.index > id.last.index)
+    }
+
+    fn take_snapshot(&mut self, of: Snapshot) {
+        let snapshot = of.id;
+        if self.is_void || self.spawn_snapshot(of).is_err() {
+            self.tell(Event::SnapshotFailed { snapshot });
+        }
+    }
+
+    /// The image is taken here and now, and written elsewhere.
+    fn spawn_snapshot(&self, of: Snapshot) -> std::io::Result<()> {
+        let image: SnapshotImage = self.machine.snapshot();
+        let (store, stopping) = (self.store.clone(), Arc::clone(&self.stopping));
+        let (inbox, writer) = (self.inbox.clone(), self.writer.clone());
+        super::spawn("snapshot", move || {
+            let snapshot = of.id;
+            let mut failed = Failed { inbox, snapshot, done: false };
+            if let Ok((draft, size)) = write_snapshot(&store, image, &stopping) {
+                let of = Snapshot { size, ..of };
+                let keep = WriteJob::KeepSnapshot(Box::new((of, draft)));
+                failed.done = writer.send(keep).is_ok();
+            }
+        })?;
+        Ok(())
+    }
+
+    fn answer(&mut self, waiter: Waiter<M>, outcome: &Outcome) {
+        match (waiter.what, outcome) {
+            (Waiting::Write(answer), Outcome::Applied { position }) => {
+                // Answers are told in the order of the log.
+                while self.answers.front().is_some_and(|(index, _)| *index < position.index) {
+                    self.answers.pop_front();
+                }
+                let found = self.answers.pop_front();
+                let found = found.filter(|(index, _)| *index == position.index);
+                let found = found.map(|(_, answer)| answer);
+                // Whoever does not wait any more is told nothing.
+                drop(answer.send(found.ok_or_else(|| failure(outcome))));
+            }
+            (Waiting::Read(query, answer), Outcome::Readable { .. }) if !self.is_void => {
+                drop(answer.send(Ok(self.machine.query(query))));
+            }
+            (what, outcome) => what.tell(outcome),
+        }
+    }
+}
+
+/// Tells the driver that a snapshot is given up, unless it is done: after a panic, too.
+struct Failed<M: StateMachine> {
+    inbox: Sender<Signal<M>>,
+    snapshot: SnapshotId,
+    done: bool,
+}
+
+impl<M: StateMachine> Drop for Failed<M> {
+    fn drop(&mut self) {
+        if !self.done {
+            let event = Event::SnapshotFailed { snapshot: self.snapshot };
+            drop(self.inbox.send(Signal::Event(event)));
+        }
+    }
+}

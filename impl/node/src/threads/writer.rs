@@ -1,0 +1,107 @@
+//! The thread that waits for the disk.
+
+use super::{Signal, Watch};
+use crate::machine::StateMachine;
+use kontiki::driver::{Event, WriteGroup};
+use kontiki::storage::{LogWriter, WriteError};
+use kontiki::{LogIndex, Output, Snapshot};
+use kontiki_store::{FileDraft, FileWriter};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// After how long without work the disk counts as idle.
+const IDLE: Duration = Duration::from_secs(5);
+/// How often to look whether a full disk has room again.
+const FULL: Duration = Duration::from_millis(200);
+
+/// What is to be written.
+pub(crate) enum WriteJob {
+    Group(WriteGroup),
+    DropEntries(LogIndex),
+    KeepSnapshot(Box<(Snapshot, FileDraft)>),
+}
+
+/// Writes until nobody has anything to write any more.
+pub(crate) fn run<M: StateMachine>(
+    writer: FileWriter,
+    jobs: &Receiver<WriteJob>,
+    inbox: &Sender<Signal<M>>,
+    stopping: &Arc<AtomicBool>,
+) {
+    let failure = |how| Event::DiskFailed { how };
+    let _watch = Watch { inbox: inbox.clone(), failure, thread: "disk" };
+    let tell = |event| drop(inbox.send(Signal::Event(event)));
+    if let Err(error) = write_all(writer, jobs, tell, stopping) {
+        tell(Event::DiskFailed { how: error.to_string() });
+    }
+}
+
+fn write_all(
+    mut writer: FileWriter,
+    jobs: &Receiver<WriteJob>,
+    tell: impl Fn(Event),
+    stopping: &AtomicBool,
+) -> Result<(), WriteError> {
+    let mut marked = true;
+    loop {
+        let first = match jobs.recv_timeout(IDLE) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) => {
+                if !marked {
+                    writer.sync_mark()?;
+                    marked = true;
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return writer.close(),
+        };
+        marked = false;
+        let mut done = Vec::new();
+        take_up(&mut writer, first, &mut done)?;
+        // One sync for all that waits.
+        while let Ok(job) = jobs.try_recv() {
+            take_up(&mut writer, job, &mut done)?;
+        }
+        sync(&mut writer, stopping)?;
+        done.into_iter().for_each(&tell);
+    }
+}
+
+/// Takes up what is to be written, and notes what may be said of it after the next sync.
+fn take_up(
+    writer: &mut FileWriter,
+    job: WriteJob,
+    done: &mut Vec<Event>,
+) -> Result<(), WriteError> {
+    match job {
+        WriteJob::Group(group) => {
+            group.writes.iter().try_for_each(|write| writer.write(write))?;
+            done.push(Event::Written { group: group.number });
+        }
+        WriteJob::DropEntries(through) => writer.write(&Output::DropEntries { through })?,
+        WriteJob::KeepSnapshot(kept) => {
+            let (of, draft) = *kept;
+            let (snapshot, size) = (of.id, of.size);
+            done.push(match writer.keep_snapshot(of, draft) {
+                Ok(()) => Event::SnapshotTaken { snapshot, size },
+                Err(WriteError::Failed(how)) => return Err(WriteError::Failed(how)),
+                Err(_) => Event::SnapshotFailed { snapshot },
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A disk that is full is waited for: what was taken up is written when there is room.
+fn sync(writer: &mut FileWriter, stopping: &AtomicBool) -> Result<(), WriteError> {
+    loop {
+        match writer.sync() {
+            Err(WriteError::Full(_)) if !stopping.load(Ordering::Relaxed) => {
+                std::thread::sleep(FULL);
+            }
+            result => return result,
+        }
+    }
+}

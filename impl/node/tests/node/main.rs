@@ -1,0 +1,10 @@
+//! Nodes over loopback, with files in temporary directories. Nothing here depends on how long something
+//! takes: what has to come about is waited for.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
+
+mod cluster;
+mod clusters;
+mod failures;
+mod journal;
+mod strangers;
