@@ -51,8 +51,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::time::sleep(Duration::from_millis(50)).await; // Nobody leads yet.
     };
     println!("{ask} has executed a command, and the counter is {count}");
-    for (id, node) in nodes {
+    for (id, node) in &nodes {
         println!("{id} reads {}", node.handle().read(Consistency::Linearizable, ()).await?);
+    }
+    for node in nodes.into_values() {
         node.shutdown().await;
     }
     Ok(())
