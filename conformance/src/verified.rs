@@ -162,6 +162,7 @@ fn bounds(scope: &Scope) -> String {
     }
     say(scope.pre_vote, "pre-vote".to_string());
     say(scope.leader_contact, "leader contact".to_string());
+    say(scope.leases, "leases".to_string());
     say(scope.check_quorum, "check-quorum".to_string());
     say(scope.disk == Disk::Asynchronous, "slow disks".to_string());
     say(scope.disk_stalls, "disks that stall".to_string());

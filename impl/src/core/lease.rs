@@ -1,13 +1,14 @@
 //! Reads by lease, without a round of their own (rule C4).
 
 use super::Raft;
+use super::outputs::Outputs;
 use super::role::{Follower, Leader, Role};
 use crate::storage::LogStore;
 use kontiki_specs::{Output, ReadId, WaitingReads};
 
 impl<S: LogStore> Raft<S> {
     /// C4: a round for the lease that it gives, if none is under way; otherwise asks again.
-    pub(super) fn renew_lease(&mut self, outputs: &mut super::Outputs) {
+    pub(super) fn renew_lease(&mut self, outputs: &mut Outputs) {
         if self.config.leases
             && let Role::Leader(Leader { reads, .. }) = &mut self.role
             && !reads.lease.given_up
@@ -51,7 +52,7 @@ impl<S: LogStore> Raft<S> {
 
     /// C4: answers a read by lease, where nothing else can come of it. Whether it did.
     #[inline]
-    pub(super) fn answer_at_once(&self, read: ReadId, outputs: &mut super::Outputs) -> bool {
+    pub(super) fn answer_at_once(&self, read: ReadId, outputs: &mut Outputs) -> bool {
         let nothing_else = self.applied_index == self.commit_index;
         let at_once = nothing_else && self.may_answer_at_once();
         if at_once {

@@ -32,6 +32,7 @@ pub(super) fn bounds(scope: &Scope) -> Vec<String> {
     note(scope.disk_stalls, "disks that stall".to_string());
     note(scope.pre_vote, "pre-vote".to_string());
     note(scope.leader_contact, "leader contact".to_string());
+    note(scope.leases, "leases".to_string());
     note(scope.check_quorum, "check-quorum".to_string());
     note(!scope.heartbeats, "no heartbeats".to_string());
     for change in &scope.changes {
