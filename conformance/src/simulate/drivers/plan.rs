@@ -2,8 +2,6 @@
 
 use super::clock::{MILLISECOND, SECOND, Time};
 use crate::implementation::config;
-#[cfg(test)]
-use crate::simulate::clocks::ClockParameters;
 use crate::simulate::fault::Fault;
 use crate::simulate::parameters::Parameters;
 use kontiki::driver::{DriverConfig, DriverLimits, Timings};
@@ -27,6 +25,8 @@ const LONG_LEASES: u32 = 4;
 pub struct Plan {
     /// What the servers are told of the protocol.
     pub parameters: Parameters,
+    /// Rule C4. Only with leader contact, and with clocks that do not jump.
+    pub leases: bool,
     /// How many bytes of entries the state machine is handed at a time (rule L8); all, if nothing is
     /// said.
     pub apply_bytes: Option<u64>,
@@ -102,6 +102,7 @@ impl Plan {
             pre_vote: drawn.pre_vote || changes > 0,
             leader_contact: drawn.leader_contact || changes > 0,
             check_quorum: drawn.check_quorum || changes > 0,
+            leases: None, // Drivers have clocks of their own.
             ..drawn
         };
         let weather = Weather {
@@ -114,16 +115,17 @@ impl Plan {
             execute: one_of(&[1, 20, 100], random) * MILLISECOND,
             failed_snapshots: one_of(&[0, 200], random),
         };
+        let leases = drawn.leases.is_some();
         Plan {
             parameters,
+            leases,
             apply_bytes: one_of(&[None, Some(1), Some(100), Some(1000)], random),
             snapshot_bytes: one_of(&[None, Some(300), Some(2000)], random),
             timeouts: random.random(),
             weather,
             crashes: one_of(&[0, 5, 30], random),
             sleeps: one_of(&[0, 5, 20], random),
-            // Leases trust in clocks that do not jump (rule C4).
-            jumps: one_of(&[0, 0, 10], random) * u32::from(parameters.leases.is_none()),
+            jumps: one_of(&[0, 0, 10], random) * u32::from(!leases),
             cuts: one_of(&[0, 10, 30], random),
             changes,
         }
@@ -131,8 +133,8 @@ impl Plan {
 
     /// The same, with leases, and all servers voters.
     #[cfg(test)]
-    pub(super) fn with_leases(mut self, random: &mut StdRng) -> Plan {
-        self.parameters.leases = Some(ClockParameters::draw(random));
+    pub(super) fn with_leases(mut self) -> Plan {
+        self.leases = true;
         (self.parameters.leader_contact, self.parameters.voters) = (true, self.parameters.servers);
         self.jumps = 0;
         self
@@ -141,7 +143,7 @@ impl Plan {
     /// The scope in which the model's servers run.
     pub(super) fn scope(&self) -> Scope {
         let (apply_bytes, snapshot_bytes) = (self.apply_bytes, self.snapshot_bytes);
-        Scope { apply_bytes, snapshot_bytes, ..self.parameters.scope() }
+        Scope { apply_bytes, snapshot_bytes, leases: self.leases, ..self.parameters.scope() }
     }
 
     /// What the driver of a server is told. Its limits are reached now and then; the core's limits on
@@ -178,9 +180,10 @@ impl fmt::Display for Plan {
         let bytes = |limit: Option<u64>| limit.map_or("any".to_string(), |limit| limit.to_string());
         write!(
             f,
-            "{}; {} bytes handed over at a time, a snapshot after {} bytes; in a thousand actions {} \
+            "{}; leases by the drivers' clocks {}; {} bytes handed over at a time, a snapshot after {} bytes; in a thousand actions {} \
              crashes, {} sleeps, {} jumps of clocks, {} cuts, {} changes; {:?}",
             self.parameters,
+            if self.leases { "on" } else { "off" },
             bytes(self.apply_bytes),
             bytes(self.snapshot_bytes),
             self.crashes,

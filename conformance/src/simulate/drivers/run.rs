@@ -241,7 +241,7 @@ mod tests {
     /// for a read. Random runs come to this too seldom.
     fn reads_from_who_is_cut_off(fault: Option<Fault>) -> Result<(), Box<Problem>> {
         let mut random = randomness(1);
-        let mut plan = Plan::draw(3, &mut random).with_leases(&mut random);
+        let mut plan = Plan::draw(3, &mut random).with_leases();
         plan.parameters.fault = fault;
         let mut world = World::new(plan, random)?;
         world.run_till(10 * SECOND, |world| world.leader().is_some())?;
