@@ -178,10 +178,15 @@ impl Renaming {
         }
     }
 
+    /// The place of a server whose place was this.
+    fn place(&self, before: u8) -> u8 {
+        self.id(ServerId(u64::from(before) + 1)).0 as u8 - 1 // A scope has at most 7 servers.
+    }
+
     /// The reads that are under way, in an order that does not depend on the names of servers before.
     pub(super) fn open_reads(&self, reads: &[OpenRead]) -> Vec<OpenRead> {
-        let rename = |place: u8| self.id(ServerId(u64::from(place) + 1)).0 as u8 - 1;
-        let renamed = reads.iter().map(|read| OpenRead { server: rename(read.server), ..*read });
+        let renamed =
+            reads.iter().map(|read| OpenRead { server: self.place(read.server), ..*read });
         let mut renamed: Vec<OpenRead> = renamed.collect();
         renamed.sort_unstable();
         renamed
@@ -189,11 +194,9 @@ impl Renaming {
 
     /// What servers have promised, in an order that does not depend on their names before.
     pub(super) fn promises(&self, promises: &[Promise]) -> Vec<Promise> {
-        let rename = |place: u8| self.id(ServerId(u64::from(place) + 1)).0 as u8 - 1;
-        let renamed = promises.iter().map(|promise| {
-            let server = rename(promise.server);
-            Promise { server, ..*promise }
-        });
+        let renamed = promises
+            .iter()
+            .map(|promise| Promise { server: self.place(promise.server), ..*promise });
         let mut renamed: Vec<Promise> = renamed.collect();
         renamed.sort_unstable();
         renamed
