@@ -4,7 +4,7 @@
 //! ([`kontiki_store`]), TCP connections to the other servers, and a [`StateMachine`] of yours. A [`Handle`] is
 //! how you write to it and read from it.
 //!
-//! `impl/node/examples/counter.rs` is a complete program. README.md says what is missing.
+//! `impl/node/examples/three_nodes.rs` is a complete program. README.md says what is missing.
 //!
 //! # What is promised
 //!
