@@ -27,6 +27,7 @@ mod error;
 mod machine;
 mod network;
 mod node;
+mod record;
 mod request;
 mod snapshot;
 mod threads;
@@ -36,5 +37,6 @@ pub use error::{RequestError, StartError, TransportError};
 pub use machine::{SnapshotImage, StateMachine};
 pub use network::PeerStatus;
 pub use node::{Handle, Node, NodeStatus};
+pub use record::RecordTo;
 
 pub use kontiki;
