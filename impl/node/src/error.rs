@@ -79,6 +79,15 @@ pub enum RequestError {
     /// Certainly not done.
     #[error("not done: {0}")]
     Refused(Reason),
+    /// Certainly not done: the server was not asked, since there is no way to it.
+    #[error("not done: {server} cannot be reached")]
+    Unreachable {
+        /// The server.
+        server: ServerId,
+    },
+    /// Certainly not done: the client knows no servers.
+    #[error("not done: the client knows no servers")]
+    NoServers,
     /// Done, but what the state machine made of it is not known here.
     #[error("done at {position}, but the answer is not known here")]
     Done {
@@ -93,7 +102,13 @@ pub enum RequestError {
 impl RequestError {
     /// Whether the request has had no effect and never will have any.
     pub fn is_certainly_not_done(&self) -> bool {
-        matches!(self, RequestError::NotLeader { .. } | RequestError::Refused(_))
+        match self {
+            RequestError::NotLeader { .. }
+            | RequestError::Refused(_)
+            | RequestError::Unreachable { .. }
+            | RequestError::NoServers => true,
+            RequestError::Done { .. } | RequestError::Unknown(_) => false,
+        }
     }
 }
 

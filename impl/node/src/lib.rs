@@ -20,6 +20,7 @@
 //! * Leases (rule C4) need a clock that goes on while the machine sleeps. Linux has one. Elsewhere they are
 //!   refused.
 
+mod client;
 mod clock;
 pub mod codec;
 mod config;
@@ -29,14 +30,18 @@ mod network;
 mod node;
 mod record;
 mod request;
+mod sessions;
 mod snapshot;
 mod threads;
 
+pub use client::{Client, Patience, Servers, Session, SessionError};
 pub use config::{NodeConfig, NodeLimits};
 pub use error::{RequestError, StartError, TransportError};
 pub use machine::{SnapshotImage, StateMachine};
 pub use network::PeerStatus;
 pub use node::{Handle, Node, NodeStatus};
 pub use record::RecordTo;
+pub use request::Seen;
+pub use sessions::WithSessions;
 
 pub use kontiki;

@@ -21,6 +21,13 @@ pub trait StateMachine: Send + 'static {
     /// such.
     fn apply(&mut self, index: LogIndex, command: &Bytes) -> Self::Answer;
 
+    /// Executes commands in order, and gives their answers in the same order, as many. What is written here
+    /// is [`StateMachine::apply`] for each. A state machine for which many at once are cheaper, because of
+    /// a transaction for example, has its own. An index is [`StateMachine::apply`]'s.
+    fn apply_all(&mut self, commands: &[(LogIndex, Bytes)]) -> Vec<Self::Answer> {
+        commands.iter().map(|(index, command)| self.apply(*index, command)).collect()
+    }
+
     /// Reads.
     fn query(&self, query: Self::Query) -> Self::Reply;
 

@@ -6,7 +6,7 @@ use crate::error::{RequestError, StartError, TransportError};
 use crate::machine::StateMachine;
 use crate::network::{Incoming, PeerStatus, Settings, listen, locked};
 use crate::record::{Files, RecordTo};
-use crate::request::{Request, Sender};
+use crate::request::{Request, Seen, Sender};
 use crate::snapshot::SnapshotReader;
 use crate::threads::driver::{DriverLoop, Threads};
 use crate::threads::executor::Executor;
@@ -196,6 +196,7 @@ fn start<M: StateMachine>(
         writer: writes.clone(),
         stopping: Arc::clone(&stopping),
         answers: VecDeque::new(),
+        executed: driver.server().applied_index(),
         is_void: false,
     };
     let machine_thread =
@@ -249,6 +250,17 @@ impl<M: StateMachine> Handle<M> {
     /// # Errors
     /// [`RequestError`] says whether the command was executed, was not, or may have been.
     pub async fn write(&self, command: impl Into<Bytes>) -> Result<M::Answer, RequestError> {
+        Ok(self.write_seen(command).await?.value)
+    }
+
+    /// As [`Handle::write`], with the index of the command.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn write_seen(
+        &self,
+        command: impl Into<Bytes>,
+    ) -> Result<Seen<M::Answer>, RequestError> {
         let command = command.into();
         let bytes = command.len();
         self.ask(bytes, |answer| Request::Write { command, answer }).await
@@ -263,6 +275,18 @@ impl<M: StateMachine> Handle<M> {
         consistency: Consistency,
         query: M::Query,
     ) -> Result<M::Reply, RequestError> {
+        Ok(self.read_seen(consistency, query).await?.value)
+    }
+
+    /// As [`Handle::read`], with the index of the last command that was executed before.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn read_seen(
+        &self,
+        consistency: Consistency,
+        query: M::Query,
+    ) -> Result<Seen<M::Reply>, RequestError> {
         self.ask(0, |answer| Request::Read { consistency, query, answer }).await
     }
 

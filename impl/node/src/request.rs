@@ -4,16 +4,26 @@ use crate::error::RequestError;
 use crate::machine::StateMachine;
 use kontiki::bytes::Bytes;
 use kontiki::driver::{Consistency, Outcome, Reason};
-use kontiki::{LogPosition, MembershipChange, ServerId};
+use kontiki::{LogIndex, LogPosition, MembershipChange, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// What somebody was told, and as of when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen<T> {
+    /// The index of the last entry that it may depend on. A client that carries the highest index that it has
+    /// seen to its next session read never goes back in time ([`Consistency::AtLeast`]).
+    pub index: LogIndex,
+    /// What it was told.
+    pub value: T,
+}
 
 /// Where an answer goes.
 pub(crate) type Sender<T> = oneshot::Sender<Result<T, RequestError>>;
 
 /// Something that is asked for.
 pub(crate) enum Request<M: StateMachine> {
-    Write { command: Bytes, answer: Sender<M::Answer> },
-    Read { consistency: Consistency, query: M::Query, answer: Sender<M::Reply> },
+    Write { command: Bytes, answer: Sender<Seen<M::Answer>> },
+    Read { consistency: Consistency, query: M::Query, answer: Sender<Seen<M::Reply>> },
     Change { change: MembershipChange, expected: Option<LogPosition>, answer: Sender<LogPosition> },
     Transfer { to: ServerId, answer: Sender<()> },
     Snapshot { answer: Sender<LogPosition> },
@@ -43,8 +53,8 @@ pub(crate) struct Waiter<M: StateMachine> {
 
 /// What somebody waits for.
 pub(crate) enum Waiting<M: StateMachine> {
-    Write(Sender<M::Answer>),
-    Read(M::Query, Sender<M::Reply>),
+    Write(Sender<Seen<M::Answer>>),
+    Read(M::Query, Sender<Seen<M::Reply>>),
     Position(Sender<LogPosition>),
     Transfer(Sender<()>),
 }

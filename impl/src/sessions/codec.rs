@@ -26,13 +26,32 @@ impl Answer for Bytes {
     }
 }
 
-impl Answer for LogIndex {
+impl Answer for u64 {
     fn write(&self, to: &mut Vec<u8>) {
-        to.extend_from_slice(&self.0.to_le_bytes());
+        to.extend_from_slice(&self.to_le_bytes());
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        Some(LogIndex(u64::from_le_bytes(bytes.try_into().ok()?)))
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    }
+}
+
+impl Answer for LogIndex {
+    fn write(&self, to: &mut Vec<u8>) {
+        self.0.write(to);
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        u64::read(bytes).map(LogIndex)
+    }
+}
+
+/// Nothing but that it was executed.
+impl Answer for () {
+    fn write(&self, _: &mut Vec<u8>) {}
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
     }
 }
 

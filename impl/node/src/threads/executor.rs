@@ -3,7 +3,7 @@
 use super::writer::WriteJob;
 use super::{Signal, Watch};
 use crate::machine::{SnapshotImage, StateMachine};
-use crate::request::{Waiter, Waiting, failure};
+use crate::request::{Seen, Waiter, Waiting, failure};
 use crate::snapshot::{SnapshotReader, write_snapshot};
 use kontiki::driver::{Event, Outcome};
 use kontiki::storage::LogStore;
@@ -32,6 +32,8 @@ pub(crate) struct Executor<M: StateMachine> {
     pub(crate) stopping: Arc<AtomicBool>,
     /// The answers to the entries that were executed last.
     pub(crate) answers: VecDeque<(LogIndex, M::Answer)>,
+    /// The last index that the state machine has executed, or was restored to.
+    pub(crate) executed: LogIndex,
     /// The snapshot that the state machine was being restored from has been replaced by a newer one. Until
     /// it is restored from that, its state means nothing.
     pub(crate) is_void: bool,
@@ -63,12 +65,19 @@ impl<M: StateMachine> Executor<M> {
         if self.is_void {
             return;
         }
-        for entry in entries {
-            if let Payload::Command(command) = &entry.payload {
-                self.answers.push_back((entry.index, self.machine.apply(entry.index, command)));
-            }
+        let commands = entries.iter().filter_map(|entry| match &entry.payload {
+            Payload::Command(command) => Some((entry.index, command.clone())),
+            _ => None,
+        });
+        let commands: Vec<_> = commands.collect();
+        let answers = self.machine.apply_all(&commands);
+        if answers.len() != commands.len() {
+            let how = format!("it gave {} answers to {} commands", answers.len(), commands.len());
+            return self.tell(Event::StateMachineFailed { how });
         }
+        self.answers.extend(commands.iter().map(|(index, _)| *index).zip(answers));
         if let Some(index) = entries.last_index() {
+            self.executed = index;
             self.tell(Event::Executed { index });
         }
     }
@@ -79,6 +88,7 @@ impl<M: StateMachine> Executor<M> {
         match reader.restore(&mut self.machine) {
             Ok(()) => {
                 self.is_void = false;
+                self.executed = id.last.index;
                 self.tell(Event::Executed { index: id.last.index });
             }
             // Another order to restore follows, from a newer one.
@@ -128,12 +138,13 @@ impl<M: StateMachine> Executor<M> {
                 }
                 let found = self.answers.pop_front();
                 let found = found.filter(|(index, _)| *index == position.index);
-                let found = found.map(|(_, answer)| answer);
+                let found = found.map(|(index, value)| Seen { index, value });
                 // Whoever does not wait any more is told nothing.
                 drop(answer.send(found.ok_or_else(|| failure(outcome))));
             }
             (Waiting::Read(query, answer), Outcome::Readable { .. }) if !self.is_void => {
-                drop(answer.send(Ok(self.machine.query(query))));
+                let (index, value) = (self.executed, self.machine.query(query));
+                drop(answer.send(Ok(Seen { index, value })));
             }
             (what, outcome) => what.tell(outcome),
         }

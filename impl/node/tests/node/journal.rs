@@ -16,14 +16,14 @@ pub const PANIC: &[u8] = b"panic";
 
 impl StateMachine for Journal {
     /// How many commands were executed.
-    type Answer = usize;
+    type Answer = u64;
     type Query = ();
     type Reply = Vec<u64>;
 
-    fn apply(&mut self, _: LogIndex, command: &Bytes) -> usize {
+    fn apply(&mut self, _: LogIndex, command: &Bytes) -> u64 {
         assert_ne!(command, PANIC);
         self.numbers.push(u64::from_le_bytes(command[..].try_into().unwrap()));
-        self.numbers.len()
+        self.numbers.len() as u64
     }
 
     fn query(&self, (): ()) -> Vec<u64> {

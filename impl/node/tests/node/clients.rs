@@ -1,0 +1,230 @@
+//! Clients that find the leader and try again.
+
+use crate::cluster::{CLUSTER, eventually};
+use crate::journal::Journal;
+use kontiki_node::kontiki::bytes::Bytes;
+use kontiki_node::kontiki::driver::{Consistency, Doubt, Reason};
+use kontiki_node::kontiki::{Refusal, ServerId};
+use kontiki_node::{
+    Client, Handle, Node, NodeConfig, Patience, RequestError, Seen, Servers, SessionError,
+    WithSessions,
+};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tempfile::TempDir;
+
+type Machine = WithSessions<Journal>;
+
+const MANY: NonZeroU64 = NonZeroU64::new(100).unwrap();
+const FEW: NonZeroU64 = NonZeroU64::new(4).unwrap();
+
+/// Servers which are stopped and started, and a network that loses answers.
+#[derive(Clone)]
+struct Changing {
+    handles: Arc<Mutex<BTreeMap<ServerId, Handle<Machine>>>>,
+    /// Of so many answers to writes, one is lost.
+    one_lost_of: u64,
+    answers: Arc<AtomicU64>,
+}
+
+impl Changing {
+    fn handles(&self) -> MutexGuard<'_, BTreeMap<ServerId, Handle<Machine>>> {
+        self.handles.lock().unwrap()
+    }
+
+    fn at(&self, server: ServerId) -> Result<Handle<Machine>, RequestError> {
+        self.handles().get(&server).cloned().ok_or(RequestError::Unreachable { server })
+    }
+}
+
+impl Servers for Changing {
+    type Answer = kontiki_node::kontiki::sessions::Outcome<u64>;
+    type Query = ();
+    type Reply = Vec<u64>;
+
+    fn ids(&self) -> Vec<ServerId> {
+        vec![ServerId(1), ServerId(2), ServerId(3)]
+    }
+
+    async fn write(
+        &self,
+        at: ServerId,
+        command: Bytes,
+    ) -> Result<Seen<Self::Answer>, RequestError> {
+        let handle = self.at(at)?;
+        let answer = handle.write_seen(command).await?;
+        let number = self.answers.fetch_add(1, Ordering::Relaxed);
+        match number % self.one_lost_of {
+            0 => Err(RequestError::Unknown(Doubt::DeadlinePassed)),
+            _ => Ok(answer),
+        }
+    }
+
+    async fn read(
+        &self,
+        at: ServerId,
+        consistency: Consistency,
+        query: (),
+    ) -> Result<Seen<Vec<u64>>, RequestError> {
+        let handle = self.at(at)?;
+        handle.read_seen(consistency, query).await
+    }
+}
+
+struct Cluster {
+    directory: TempDir,
+    addresses: BTreeMap<ServerId, String>,
+    nodes: BTreeMap<ServerId, Node<Machine>>,
+    servers: Changing,
+}
+
+impl Cluster {
+    async fn start(one_lost_of: u64) -> Cluster {
+        let listeners: BTreeMap<_, _> =
+            (1..=3).map(|id| (ServerId(id), TcpListener::bind("127.0.0.1:0").unwrap())).collect();
+        let addresses = listeners.iter();
+        let addresses =
+            addresses.map(|(id, at)| (*id, at.local_addr().unwrap().to_string())).collect();
+        let (handles, answers) = (Arc::default(), Arc::default());
+        let mut cluster = Cluster {
+            directory: tempfile::tempdir().unwrap(),
+            addresses,
+            nodes: BTreeMap::new(),
+            servers: Changing { handles, one_lost_of, answers },
+        };
+        for (id, listener) in listeners {
+            cluster.open(id, listener).await.unwrap();
+        }
+        cluster
+    }
+
+    async fn open(
+        &mut self,
+        id: ServerId,
+        listener: TcpListener,
+    ) -> Result<(), kontiki_node::StartError> {
+        let directory = self.directory.path().join(id.to_string());
+        let mut config = NodeConfig::new(CLUSTER, id, self.addresses.clone(), directory, listener);
+        config.driver.raft.snapshot_bytes = 2_000;
+        config.driver.raft.kept_entries = 4;
+        let node = Node::start(config, Machine::new(Journal::default())).await?;
+        self.servers.handles().insert(id, node.handle());
+        self.nodes.insert(id, node);
+        Ok(())
+    }
+
+    /// The server ends as in a crash, and is started again over its disk.
+    async fn crash(&mut self, id: ServerId) {
+        self.servers.handles().remove(&id);
+        drop(self.nodes.remove(&id));
+        let address = self.addresses[&id].clone();
+        let listener = eventually("a port", async || TcpListener::bind(&address).ok()).await;
+        for _ in 0..3_000 {
+            if self.open(id, listener.try_clone().unwrap()).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await; // The directory is not free yet.
+        }
+        panic!("{id} does not start");
+    }
+
+    fn client(&self) -> Client<Changing> {
+        let total = Duration::from_secs(60);
+        Client::new(self.servers.clone(), Patience { total, ..Patience::default() })
+    }
+}
+
+fn number(of: u64) -> Bytes {
+    of.to_le_bytes().to_vec().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_executes_each_command_once_whatever_is_lost() {
+    let mut cluster = Cluster::start(3).await;
+    let client = cluster.client();
+    let session = Arc::new(client.open_session(MANY, FEW).await.unwrap());
+    // More than the session may have under way at once.
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let session = Arc::clone(&session);
+            tokio::spawn(async move {
+                for command in 0..40 {
+                    session.write(number(writer * 1_000 + command)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for id in [1, 2, 3, 1] {
+        cluster.crash(ServerId(id)).await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut executed = client.read(Consistency::Linearizable, ()).await.unwrap();
+    executed.sort_unstable();
+    let all: Vec<_> = (0..8).flat_map(|writer| (0..40).map(move |n| writer * 1_000 + n)).collect();
+    assert_eq!(executed, all);
+    let session = Arc::into_inner(session).unwrap();
+    session.end().await.unwrap();
+    let own = client.read_own(()).await.unwrap();
+    assert_eq!(own.len(), all.len());
+}
+
+#[tokio::test]
+async fn outside_of_sessions_what_is_in_doubt_is_left_to_the_caller() {
+    let cluster = Cluster::start(2).await;
+    let client = cluster.client();
+    let mut doubts = 0;
+    for command in 0..6 {
+        while let Err(error) = client.write_outside(number(command)).await {
+            // Whoever tries again all the same has the command executed twice.
+            assert_eq!(error, SessionError::Unknown(RequestError::Unknown(Doubt::DeadlinePassed)));
+            doubts += 1;
+        }
+    }
+    let executed = client.read_own(()).await.unwrap();
+    assert_eq!(executed.len(), 6 + doubts);
+    assert!(doubts > 0);
+}
+
+#[tokio::test]
+async fn a_session_that_made_room_for_others_says_so() {
+    let cluster = Cluster::start(u64::MAX).await;
+    let client = cluster.client();
+    let one = NonZeroU64::MIN;
+    // The first answer of all is lost.
+    let first = client.open_session(one, one).await.unwrap();
+    first.write(number(1)).await.unwrap();
+    let second = client.open_session(one, one).await.unwrap();
+    assert_ne!(first.id(), second.id());
+    let ended = first.write(number(2)).await.unwrap_err();
+    assert_eq!(ended, SessionError::Ended { may_have_been_executed: false });
+    second.write(number(3)).await.unwrap();
+    assert_eq!(client.read_own(()).await.unwrap(), [1, 3]);
+    first.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_knows_nobody_says_so_at_once() {
+    let none: BTreeMap<ServerId, Handle<Machine>> = BTreeMap::new();
+    let client = Client::new(none, Patience::default());
+    assert_eq!(client.write(number(1)).await.unwrap_err(), RequestError::NoServers);
+    let gone: BTreeMap<ServerId, Handle<Journal>> = BTreeMap::new();
+    let client = Client::new(gone, Patience::default());
+    assert_eq!(client.read_own(()).await.unwrap_err(), RequestError::NoServers);
+}
+
+#[tokio::test]
+async fn a_command_that_is_too_large_is_not_tried_again() {
+    let cluster = Cluster::start(u64::MAX).await;
+    let client = cluster.client();
+    let error = client.write(vec![0; 2 << 20]).await.unwrap_err();
+    let refused = |reason: &Reason| {
+        matches!(reason, Reason::Refused(Refusal::CommandTooLarge { size: 0x20_0000, .. }))
+    };
+    assert!(matches!(&error, RequestError::Refused(reason) if refused(reason)), "{error}");
+}
