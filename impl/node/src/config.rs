@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::error::StartError;
+use crate::record::RecordTo;
 use kontiki::ServerId;
 use kontiki::core::Config;
 use kontiki::driver::DriverConfig;
@@ -35,6 +36,8 @@ pub struct NodeConfig {
     pub plaintext_beyond_loopback: bool,
     /// How much may wait.
     pub limits: NodeLimits,
+    /// Where the server records what it does, to be judged by the model. Nowhere unless changed.
+    pub record: Option<RecordTo>,
 }
 
 /// How much may wait in a node, besides what the driver bounds.
@@ -91,6 +94,7 @@ impl NodeConfig {
             addresses,
             plaintext_beyond_loopback: false,
             limits: NodeLimits::default(),
+            record: None,
         }
     }
 

@@ -28,6 +28,7 @@ mod error;
 mod machine;
 mod network;
 mod node;
+mod record;
 mod request;
 mod sessions;
 mod snapshot;
@@ -39,6 +40,7 @@ pub use error::{RequestError, StartError, TransportError};
 pub use machine::{SnapshotImage, StateMachine};
 pub use network::PeerStatus;
 pub use node::{Handle, Node, NodeStatus};
+pub use record::RecordTo;
 pub use request::Seen;
 pub use sessions::WithSessions;
 
