@@ -18,9 +18,9 @@
 //! ```
 
 use crate::server::ServerConfig;
-use kontiki_node::NodeConfig;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::Timings;
+use kontiki_node::{NodeConfig, Security};
 use kontiki_specs::spelling::suggestion;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -235,14 +235,18 @@ impl Config {
         let Addresses { peers, clients, .. } = self.server();
         let listener = listen(&clients, self.clients_beyond_loopback, "clients-beyond-loopback")?;
         let addresses = self.servers.iter().map(|(id, at)| (ServerId(*id), at.peers.clone()));
+        let security = match self.plaintext_beyond_loopback {
+            true => Security::PlaintextBeyondLoopback,
+            false => Security::Plaintext,
+        };
         let mut node = NodeConfig::new(
             self.cluster,
             ServerId(self.id),
             addresses.collect(),
             &self.directory,
             listen(&peers, self.plaintext_beyond_loopback, "plaintext-beyond-loopback")?,
+            security,
         );
-        node.plaintext_beyond_loopback = self.plaintext_beyond_loopback;
         node.driver.raft.leases = self.leases;
         node.driver.raft.snapshot_bytes = self.snapshot_bytes;
         node.driver.timings = Timings::for_election_timeout(self.election_timeout);
