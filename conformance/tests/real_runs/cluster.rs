@@ -5,7 +5,7 @@ use kontiki_node::kontiki::core::Config;
 use kontiki_node::kontiki::driver::Consistency;
 use kontiki_node::kontiki::{LogIndex, MembershipChange, ServerId};
 use kontiki_node::{
-    Node, NodeConfig, RecordTo, RequestError, SnapshotImage, StartError, StateMachine,
+    Node, NodeConfig, RecordTo, RequestError, Security, SnapshotImage, StartError, StateMachine,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -79,7 +79,8 @@ impl Cluster {
     fn config(&self, id: ServerId, listener: TcpListener) -> NodeConfig {
         let addresses = self.addresses.iter().map(|(id, address)| (*id, address.to_string()));
         let disk = self.directory.path().join(id.to_string());
-        let mut config = NodeConfig::new(1, id, addresses.collect(), disk, listener);
+        let mut config =
+            NodeConfig::new(1, id, addresses.collect(), disk, listener, Security::Plaintext);
         config.driver.raft.leases = true;
         config.driver.raft.kept_entries = 20;
         config.driver.raft.snapshot_bytes = 4096;

@@ -13,10 +13,11 @@
 //!   been.
 //! * A disk or a state machine that fails stops the server for good ([`NodeStatus::stopped`]). Its disk is
 //!   left as it is. A full disk is waited for.
-//! * What others send cannot make a node take memory without bound, and cannot make it panic. But the
-//!   connections have no encryption, and nobody proves who he is: whoever can reach the port can pretend to be
-//!   a server. So addresses beyond the machine are refused unless they are asked for
-//!   ([`NodeConfig::plaintext_beyond_loopback`]).
+//! * What others send cannot make a node take memory without bound, and cannot make it panic.
+//! * With TLS ([`Security`]), connections between servers are encrypted, and whoever connects as a server shows
+//!   a certificate of that server of that cluster. Plaintext has to be asked for by name, and is refused beyond
+//!   loopback unless that is asked for by name, too. `tls.md`, beside README.md, says how certificates are made
+//!   and replaced, and what a stolen key can do.
 //! * Leases (rule C4) need a clock that goes on while the machine sleeps. Linux has one. Elsewhere they are
 //!   refused.
 
@@ -30,6 +31,7 @@ mod network;
 mod node;
 mod record;
 mod request;
+mod security;
 mod sessions;
 mod snapshot;
 mod threads;
@@ -42,6 +44,9 @@ pub use network::PeerStatus;
 pub use node::{Handle, Node, NodeStatus};
 pub use record::RecordTo;
 pub use request::Seen;
+pub use security::{CertificateError, CertificateProblem, Security, certificate_name};
+#[cfg(feature = "tls")]
+pub use security::{Pem, Tls};
 pub use sessions::WithSessions;
 
 pub use kontiki;

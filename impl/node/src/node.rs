@@ -7,6 +7,9 @@ use crate::machine::StateMachine;
 use crate::network::{Incoming, PeerStatus, Settings, listen, locked};
 use crate::record::{Files, RecordTo};
 use crate::request::{Request, Seen, Sender};
+#[cfg(feature = "tls")]
+use crate::security::Tls;
+use crate::security::{CertificateError, Guard};
 use crate::snapshot::SnapshotReader;
 use crate::threads::driver::{DriverLoop, Threads};
 use crate::threads::executor::Executor;
@@ -23,6 +26,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::{Semaphore, oneshot};
@@ -47,13 +51,14 @@ pub struct Handle<M: StateMachine> {
     room: Arc<Semaphore>,
     request_bytes: usize,
     incoming: Arc<Mutex<Incoming>>,
+    guard: Arc<Guard>,
 }
 
 impl<M: StateMachine> Clone for Handle<M> {
     fn clone(&self) -> Self {
         let (inbox, room) = (self.inbox.clone(), Arc::clone(&self.room));
         let (request_bytes, incoming) = (self.request_bytes, Arc::clone(&self.incoming));
-        Handle { inbox, room, request_bytes, incoming }
+        Handle { inbox, room, request_bytes, incoming, guard: Arc::clone(&self.guard) }
     }
 }
 
@@ -72,6 +77,8 @@ pub struct NodeStatus {
     pub refused_connections: u64,
     /// Why the last of them was.
     pub last_refusal: Option<Arc<TransportError>>,
+    /// When this server's certificate ends, or one between it and the authority. `None` where there is no TLS.
+    pub certificates_end: Option<SystemTime>,
 }
 
 impl<M: StateMachine> Node<M> {
@@ -82,7 +89,6 @@ impl<M: StateMachine> Node<M> {
     /// # Errors
     /// [`StartError`] says what is wrong, and what would be right.
     pub async fn start(config: NodeConfig, machine: M) -> Result<Node<M>, StartError> {
-        config.check()?;
         let runtime = runtime::Handle::current();
         let opening = task::spawn_blocking(move || start(config, machine, runtime));
         let (mut node, listener, config) = match opening.await {
@@ -159,11 +165,14 @@ fn start<M: StateMachine>(
     runtime: runtime::Handle,
 ) -> Result<Started<M>, StartError> {
     let failed = |action| move |source| StartError::Io { action, source };
+    let protection = config.check()?;
+    let guard = Arc::new(Guard::new(config.identity(), config.security.clone(), protection));
     let settings = Settings {
         identity: config.identity(),
         frame_bytes: usize::try_from(config.frame_bytes()).unwrap_or(usize::MAX),
         peer_bytes: config.limits.peer_bytes,
-        plaintext_beyond_loopback: config.plaintext_beyond_loopback,
+        patience: config.limits.patience,
+        protection: guard.watch(),
     };
     let NodeConfig { mut driver, directory, store, listener, addresses, limits, record, .. } =
         config;
@@ -215,14 +224,14 @@ fn start<M: StateMachine>(
         chunks_thread,
         stopping,
     };
-    let mut deciding = DriverLoop::new(driver, clock, signals, threads, runtime, settings);
+    let mut deciding = DriverLoop::new(driver, clock, signals, threads, runtime, settings.clone());
     addresses.into_iter().for_each(|(server, address)| deciding.set_address(server, address));
     spawn("driver", move || deciding.run()).map_err(failed("start a thread"))?;
 
     let address = listener.local_addr().map_err(failed("look at the listener"))?;
     let request_bytes = limits.request_bytes;
     let room = Arc::new(Semaphore::new(request_bytes));
-    let handle = Handle { inbox, room, request_bytes, incoming: Arc::default() };
+    let handle = Handle { inbox, room, request_bytes, incoming: Arc::default(), guard };
     let node = Node { handle, address, torn, listener: None };
     Ok((node, listener, (settings, limits.connections)))
 }
@@ -328,6 +337,25 @@ impl<M: StateMachine> Handle<M> {
         drop(self.inbox.send(Signal::Address { server, address }));
     }
 
+    /// Reads the files with certificates, key and authority again, and uses what they hold from now on. All
+    /// connections are closed and made anew, so what stood before is judged by the new authority. If something
+    /// is wrong with the files, nothing changes. This waits for the disk.
+    ///
+    /// # Errors
+    /// [`CertificateError`] says what is wrong, and what would be right.
+    pub fn reload_certificates(&self) -> Result<(), CertificateError> {
+        self.guard.reload()
+    }
+
+    /// Uses other certificates from now on, as [`Handle::reload_certificates`] does.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "tls")]
+    pub fn replace_certificates(&self, tls: Tls) -> Result<(), CertificateError> {
+        self.guard.replace(tls)
+    }
+
     /// How the server is.
     ///
     /// # Errors
@@ -345,6 +373,7 @@ impl<M: StateMachine> Handle<M> {
             peers: known.peers,
             refused_connections: incoming.refused,
             last_refusal: incoming.last.clone(),
+            certificates_end: self.guard.expires(),
         })
     }
 

@@ -1,89 +1,179 @@
 //! How a connection begins: who it comes from and whom it is meant for.
 //!
-//! Whoever connects sends [`HELLO_BYTES`]: a magic, the version, the cluster, the group, its own id and the
-//! id that it wants. The other side answers with [`ANSWER_BYTES`]: the magic, its version, whether it agrees,
-//! and who it is. Numbers are little-endian. Nothing here has a length that the other side can choose.
+//! Whoever connects sends a magic, the version, the cluster, the group, its own id and the id that it wants.
+//! The other side answers with the magic, its version, whether it agrees, and who it is. Numbers are
+//! little-endian. Nothing here has a length that the other side can choose. Magic and version come first in
+//! every version, so that servers of different versions can tell each other so.
 
-use super::soon;
+use super::connection::Connection;
+use super::failed;
 use crate::codec::VERSION;
 use crate::error::TransportError;
+use crate::security::{CertificateProblem, certificate_name};
 use kontiki::ServerId;
 use kontiki_store::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const MAGIC: [u8; 8] = *b"kontiki\n";
-const HELLO_BYTES: usize = 8 + 1 + 16 + 8 + 8 + 8;
-const ANSWER_BYTES: usize = 8 + 1 + 1 + 16 + 8 + 8;
+/// What every version begins with: the magic and the version.
+const HEAD_BYTES: usize = 8 + 1;
+const HELLO_BYTES: usize = 16 + 8 + 8 + 8;
+const ANSWER_BYTES: usize = 1 + 16 + 8 + 8;
+/// So much of what somebody says who was refused is read, so that the answer is not lost with it.
+const UNREAD_BYTES: usize = 4096;
 
 const WELCOME: u8 = 0;
 const OTHER_VERSION: u8 = 1;
 const WRONG_SERVER: u8 = 2;
+const SAME_ID: u8 = 3;
+const WRONG_CERTIFICATE: u8 = 4;
+const NO_TLS: u8 = 5;
+
+/// How TLS begins: a record of the kind handshake, or one of the kind alert.
+const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
 
 /// Introduces a server to another one, and waits for its answer.
 pub(super) async fn introduce(
-    stream: &mut TcpStream,
+    connection: &mut Connection,
     from: ServerId,
     wanted: Identity,
 ) -> Result<(), TransportError> {
-    let mut hello = Vec::with_capacity(HELLO_BYTES);
-    hello.extend_from_slice(&MAGIC);
-    hello.push(VERSION);
+    let stream = &mut connection.stream;
+    let mut hello = head();
     hello.extend_from_slice(&wanted.cluster.to_le_bytes());
     for number in [wanted.group, from.0, wanted.server.0] {
         hello.extend_from_slice(&number.to_le_bytes());
     }
-    soon("send who this is", stream.write_all(&hello)).await?;
+    let action = "send who this is";
+    stream.write_all(&hello).await.map_err(failed(action))?;
+    stream.flush().await.map_err(failed(action))?;
+    let version = read_head(connection, "read the answer").await?;
     let mut answer = [0; ANSWER_BYTES];
-    soon("read the answer", stream.read_exact(&mut answer)).await?;
+    connection.stream.read_exact(&mut answer).await.map_err(failed("read the answer"))?;
     let mut rest = Parts(&answer);
-    if rest.take() != MAGIC {
-        return Err(TransportError::NotKontiki);
-    }
-    let [version] = rest.take();
     let [verdict] = rest.take();
     let expected = rest.identity();
     match verdict {
         WELCOME if version == VERSION => Ok(()),
         WELCOME | OTHER_VERSION => Err(TransportError::Version { found: version, known: VERSION }),
         WRONG_SERVER => Err(TransportError::WrongServer { named: wanted, expected }),
+        SAME_ID => Err(TransportError::SameId(from)),
+        WRONG_CERTIFICATE => {
+            let why = format!("it is not for {}", certificate_name(wanted.cluster, from));
+            Err(TransportError::CertificateRefused { why })
+        }
         _ => Err(TransportError::Refused("it gives a reason that this version does not know")),
     }
 }
 
 /// Waits until the other side has said who it is, and answers.
 pub(super) async fn welcome(
-    stream: &mut TcpStream,
+    connection: &mut Connection,
     own: Identity,
 ) -> Result<ServerId, TransportError> {
-    let mut hello = [0; HELLO_BYTES];
-    soon("read who connects", stream.read_exact(&mut hello)).await?;
-    let mut rest = Parts(&hello);
-    if rest.take() != MAGIC {
-        return Err(TransportError::NotKontiki);
+    let (verdict, result) = match read_hello(connection, own).await {
+        Ok(from) => (WELCOME, Ok(from)),
+        Err(error) => match verdict(&error) {
+            Some(verdict) => (verdict, Err(error)),
+            None => return Err(error),
+        },
+    };
+    let mut answer = head();
+    answer.push(verdict);
+    answer.extend_from_slice(&own.cluster.to_le_bytes());
+    answer.extend_from_slice(&own.group.to_le_bytes());
+    answer.extend_from_slice(&own.server.0.to_le_bytes());
+    let stream = &mut connection.stream;
+    let action = "answer who connects";
+    stream.write_all(&answer).await.map_err(failed(action))?;
+    stream.flush().await.map_err(failed(action))?;
+    result
+}
+
+/// Ends a connection to somebody who was refused. To close it with bytes that nobody has read may have the
+/// other side lose the answer.
+pub(super) async fn part(mut connection: Connection) -> Result<(), TransportError> {
+    let stream = &mut connection.stream;
+    drop(stream.shutdown().await);
+    let mut unread = [0; 256];
+    let mut count = 0;
+    while count < UNREAD_BYTES
+        && let Ok(more @ 1..) = stream.read(&mut unread).await
+    {
+        count += more;
     }
-    let [version] = rest.take();
+    Ok(())
+}
+
+/// Reads who the other side is, and judges whether it is to be heard.
+async fn read_hello(
+    connection: &mut Connection,
+    own: Identity,
+) -> Result<ServerId, TransportError> {
+    let action = "read who connects";
+    let found = read_head(connection, action).await?;
+    if found != VERSION {
+        return Err(TransportError::Version { found, known: VERSION });
+    }
+    let mut hello = [0; HELLO_BYTES];
+    connection.stream.read_exact(&mut hello).await.map_err(failed(action))?;
+    let mut rest = Parts(&hello);
     let (cluster, group) = (u128::from_le_bytes(rest.take()), u64::from_le_bytes(rest.take()));
     let from = ServerId(u64::from_le_bytes(rest.take()));
     let server = ServerId(u64::from_le_bytes(rest.take()));
     let named = Identity { cluster, group, server };
-    let (verdict, result) = if version != VERSION {
-        (OTHER_VERSION, Err(TransportError::Version { found: version, known: VERSION }))
-    } else if named != own {
-        (WRONG_SERVER, Err(TransportError::WrongServer { named, expected: own }))
-    } else if from == own.server {
-        (WRONG_SERVER, Err(TransportError::Refused("it has the id of this server")))
-    } else {
-        (WELCOME, Ok(from))
-    };
-    let mut answer = Vec::with_capacity(ANSWER_BYTES);
-    answer.extend_from_slice(&MAGIC);
-    answer.extend_from_slice(&[VERSION, verdict]);
-    answer.extend_from_slice(&own.cluster.to_le_bytes());
-    answer.extend_from_slice(&own.group.to_le_bytes());
-    answer.extend_from_slice(&own.server.0.to_le_bytes());
-    soon("answer who connects", stream.write_all(&answer)).await?;
-    result
+    if named != own {
+        return Err(TransportError::WrongServer { named, expected: own });
+    }
+    if from == own.server {
+        return Err(TransportError::SameId(from));
+    }
+    // Whoever connects as a server shows the certificate of that server.
+    let expected = certificate_name(cluster, from);
+    match &connection.names {
+        Some(found) if !found.contains(&expected) => {
+            let found = found.clone();
+            Err(TransportError::Certificate(CertificateProblem::OtherServer { expected, found }))
+        }
+        _ => Ok(from),
+    }
+}
+
+/// How a refusal is told to whoever connects, if it is told.
+fn verdict(error: &TransportError) -> Option<u8> {
+    match error {
+        TransportError::Version { .. } => Some(OTHER_VERSION),
+        TransportError::WrongServer { .. } => Some(WRONG_SERVER),
+        TransportError::SameId(_) => Some(SAME_ID),
+        TransportError::Certificate(_) => Some(WRONG_CERTIFICATE),
+        TransportError::SpeaksTls => Some(NO_TLS),
+        _ => None,
+    }
+}
+
+fn head() -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEAD_BYTES + HELLO_BYTES);
+    head.extend_from_slice(&MAGIC);
+    head.push(VERSION);
+    head
+}
+
+/// Reads the magic, and gives the version. Nothing is waited for after the first byte that does not fit.
+async fn read_head(
+    connection: &mut Connection,
+    action: &'static str,
+) -> Result<u8, TransportError> {
+    for (place, expected) in MAGIC.into_iter().enumerate() {
+        let found = connection.stream.read_u8().await.map_err(failed(action))?;
+        if found != expected {
+            let is_tls = place == 0 && TLS_RECORDS.contains(&found) && connection.names.is_none();
+            return Err(match is_tls {
+                true => TransportError::SpeaksTls,
+                false => TransportError::NotKontiki,
+            });
+        }
+    }
+    connection.stream.read_u8().await.map_err(failed(action))
 }
 
 /// What is left of a message of known length. Zeros stand behind its end.

@@ -1,6 +1,7 @@
 //! Connections that others have made: messages come in.
 
-use super::{Settings, handshake, locked};
+use super::connection::{self, Stream};
+use super::{Settings, failed, handshake, locked};
 use crate::codec::{self, message_bytes};
 use crate::error::TransportError;
 use kontiki::bytes::BytesMut;
@@ -65,8 +66,7 @@ pub(crate) async fn listen(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(source) => {
-                let action = "take a connection";
-                locked(&incoming).refuse(TransportError::Io { action, source });
+                locked(&incoming).refuse(failed("take a connection")(source));
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -76,6 +76,7 @@ pub(crate) async fn listen(
             continue;
         };
         let (incoming, receiver) = (Arc::clone(&incoming), receiver.clone());
+        let settings = settings.clone();
         tasks.spawn(async move {
             if let Err(error) = serve(stream, settings, &incoming, receiver).await {
                 locked(&incoming).refuse(error);
@@ -86,14 +87,37 @@ pub(crate) async fn listen(
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    socket: TcpStream,
     settings: Settings,
     incoming: &Mutex<Incoming>,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
-    let from = handshake::welcome(&mut stream, settings.identity).await?;
+    let mut protection = settings.protection.clone();
+    let present = protection.borrow_and_update().clone();
+    let welcoming = async {
+        let mut connection = connection::take(socket, &present).await?;
+        let from = handshake::welcome(&mut connection, settings.identity).await;
+        Ok((connection, from))
+    };
+    let (connection, from) = settings.soon("learn who connects", welcoming).await?;
+    let from = match from {
+        Ok(from) => from,
+        Err(error) => {
+            locked(incoming).refuse(error);
+            // Whoever does not close the connection is left.
+            let _ = settings.soon("part", handshake::part(connection)).await;
+            return Ok(());
+        }
+    };
+    let stream = connection.stream;
     let mut reading = JoinSet::new();
-    let this = reading.spawn(read(stream, from, settings, receiver));
+    let this = reading.spawn(async move {
+        tokio::select! {
+            result = read(stream, from, settings, receiver) => result,
+            // With other certificates the other side may not be welcome any more.
+            Ok(()) = protection.changed() => Ok(()),
+        }
+    });
     let number = {
         let mut incoming = locked(incoming);
         let number = incoming.next;
@@ -116,7 +140,7 @@ async fn serve(
 
 /// Reads messages until the other side closes the connection.
 async fn read(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     from: ServerId,
     settings: Settings,
     receiver: impl Receiver,
@@ -129,7 +153,7 @@ async fn read(
     loop {
         let frame = frames.decode(&mut buffer).map_err(|source| match source.kind() {
             io::ErrorKind::InvalidData => TransportError::FrameTooLong { most },
-            _ => TransportError::Io { action: "read a frame", source },
+            _ => failed("read a frame")(source),
         })?;
         if let Some(frame) = frame {
             let message = codec::decode(&frame.freeze())?;
@@ -146,9 +170,13 @@ async fn read(
         match count {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            // The other side is gone, which is nothing to complain of.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
-            Err(source) => return Err(TransportError::Io { action: "read", source }),
+            // The other side is gone, which is nothing to complain of. Within TLS that is an unexpected end.
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(source) => return Err(failed("read")(source)),
         }
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
 }

@@ -1,9 +1,10 @@
 //! Connections to others: messages go out.
 
-use super::{Settings, handshake, locked, soon};
+use super::connection::{self, Connection};
+use super::{Settings, failed, handshake, locked};
 use crate::codec::{self, message_bytes};
-use crate::config::is_loopback;
 use crate::error::TransportError;
+use crate::security::Protection;
 use kontiki::{Message, ServerId};
 use kontiki_store::Identity;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -137,11 +138,13 @@ impl Dialer {
         loop {
             // What waits since before is out of date.
             while self.usual.try_recv().is_ok() || self.bulk.try_recv().is_ok() {}
-            let error = match self.connect().await {
-                Ok(stream) => {
+            let mut protection = self.settings.protection.clone();
+            let present = protection.borrow_and_update().clone();
+            let error = match self.connect(&present).await {
+                Ok(connection) => {
                     locked(&self.status).connected = true;
                     let start = Instant::now();
-                    let error = self.send_all(stream).await;
+                    let error = self.send_all(connection, protection).await;
                     if start.elapsed() >= LONGEST_WAIT {
                         wait = FIRST_WAIT;
                     }
@@ -159,33 +162,46 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self) -> Result<TcpStream, TransportError> {
+    async fn connect(&self, protection: &Protection) -> Result<Connection, TransportError> {
         let address = locked(&self.status).address.clone();
-        let found = soon("look up the address", tokio::net::lookup_host(&address)).await?;
-        let addresses: Vec<_> = found.collect();
-        let beyond = addresses.iter().find(|address| !is_loopback(**address));
-        if let Some(address) = beyond.filter(|_| !self.settings.plaintext_beyond_loopback) {
+        let settings = &self.settings;
+        let finding = async {
+            let found = tokio::net::lookup_host(&address).await;
+            found.map(Vec::from_iter).map_err(failed("look up the address"))
+        };
+        let addresses = settings.soon("look up the address", finding).await?;
+        if let Some(address) = addresses.iter().find(|address| !protection.allows(**address)) {
             return Err(TransportError::PlaintextBeyondLoopback { address: *address });
         }
-        let mut stream = soon("connect", TcpStream::connect(&addresses[..])).await?;
+        let connecting =
+            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
+        let socket = settings.soon("connect", connecting).await?;
         // Messages are small, and each is waited for.
-        let action = "set up the connection";
-        stream.set_nodelay(true).map_err(|source| TransportError::Io { action, source })?;
-        let own = self.settings.identity;
+        socket.set_nodelay(true).map_err(failed("set up the connection"))?;
+        let own = settings.identity;
         let wanted = Identity { server: self.server, ..own };
-        handshake::introduce(&mut stream, own.server, wanted).await?;
-        Ok(stream)
+        let introducing = async {
+            let mut connection = connection::call(socket, wanted, protection).await?;
+            handshake::introduce(&mut connection, own.server, wanted).await?;
+            Ok(connection)
+        };
+        settings.soon("be welcomed by the other side", introducing).await
     }
 
     /// Sends what there is, until the connection breaks.
-    async fn send_all(&mut self, stream: TcpStream) -> TransportError {
-        let (mut read, mut write) = stream.into_split();
+    async fn send_all(
+        &mut self,
+        connection: Connection,
+        mut protection: watch::Receiver<Protection>,
+    ) -> TransportError {
+        let (mut read, mut write) = tokio::io::split(connection.stream);
         let mut unexpected = [0];
         let mut buffer = Vec::new();
         loop {
             let first = tokio::select! {
                 biased;
                 read = read.read(&mut unexpected) => return closed(read),
+                Ok(()) = protection.changed() => return TransportError::CertificatesReplaced,
                 Some(queued) = self.usual.recv() => queued,
                 Some(queued) = self.bulk.recv() => queued,
             };
@@ -197,7 +213,11 @@ impl Dialer {
             {
                 sending.push(self.frame(queued, &mut buffer));
             }
-            if let Err(error) = soon("send", write.write_all(&buffer)).await {
+            let writing = async {
+                write.write_all(&buffer).await.map_err(failed("send"))?;
+                write.flush().await.map_err(failed("send"))
+            };
+            if let Err(error) = self.settings.soon("send", writing).await {
                 return error;
             }
             drop(sending);
@@ -230,6 +250,6 @@ fn closed(read: std::io::Result<usize>) -> TransportError {
     match read {
         Ok(0) => TransportError::Refused("it has closed the connection"),
         Ok(_) => TransportError::NotKontiki,
-        Err(source) => TransportError::Io { action: "keep the connection", source },
+        Err(source) => failed("keep the connection")(source),
     }
 }

@@ -166,7 +166,7 @@ impl<M: StateMachine> DriverLoop<M> {
 
     pub(crate) fn set_address(&mut self, server: ServerId, address: String) {
         if server != self.settings.identity.server {
-            let peer = Peer::start(&self.runtime, server, address, self.settings);
+            let peer = Peer::start(&self.runtime, server, address, self.settings.clone());
             self.peers.insert(server, peer);
         }
     }

@@ -4,7 +4,7 @@ use crate::journal::Journal;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::core::Config;
 use kontiki_node::kontiki::driver::Consistency;
-use kontiki_node::{Handle, Node, NodeConfig, NodeStatus, RequestError, StartError};
+use kontiki_node::{Handle, Node, NodeConfig, NodeStatus, RequestError, Security, StartError};
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -51,7 +51,14 @@ impl Cluster {
     pub fn config(&self, id: ServerId, listener: TcpListener) -> NodeConfig {
         let addresses = self.addresses.iter().map(|(id, address)| (*id, address.to_string()));
         let directory = self.directory.path().join(id.to_string());
-        let mut config = NodeConfig::new(CLUSTER, id, addresses.collect(), directory, listener);
+        let mut config = NodeConfig::new(
+            CLUSTER,
+            id,
+            addresses.collect(),
+            directory,
+            listener,
+            Security::Plaintext,
+        );
         (self.adjust)(&mut config);
         config
     }

@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, eventually};
 use crate::journal::{Journal, PANIC};
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::{Doubt, Reason, StopCause};
-use kontiki_node::{Node, RequestError, StartError};
+use kontiki_node::{Node, RequestError, Security, StartError};
 use std::net::TcpListener;
 
 fn free() -> TcpListener {
@@ -19,9 +19,9 @@ async fn an_address_beyond_the_machine_has_to_be_asked_for() {
     let config = cluster.config(ServerId(1), everywhere());
     let refused = Node::start(config, Journal::default()).await.err().unwrap();
     assert!(matches!(refused, StartError::PlaintextBeyondLoopback { .. }), "{refused}");
-    assert!(refused.to_string().contains("plaintext_beyond_loopback"));
+    assert!(refused.to_string().contains("PlaintextBeyondLoopback"));
     let mut config = cluster.config(ServerId(1), everywhere());
-    config.plaintext_beyond_loopback = true;
+    config.security = Security::PlaintextBeyondLoopback;
     Node::start(config, Journal::default()).await.unwrap().shutdown().await;
 }
 
