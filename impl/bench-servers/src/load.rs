@@ -50,7 +50,7 @@ impl Client {
     }
 }
 
-/// The port of the leader, as soon as there is one, and the version of the servers.
+/// The port of a leader that serves, as soon as there is one, and its version.
 pub(crate) async fn leader(system: &System) -> Result<(u16, String)> {
     let start = Instant::now();
     loop {
@@ -62,7 +62,7 @@ pub(crate) async fn leader(system: &System) -> Result<(u16, String)> {
         if start.elapsed() > PATIENCE {
             bail!("nobody leads after {PATIENCE:?}");
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -70,7 +70,11 @@ pub(crate) async fn leader(system: &System) -> Result<(u16, String)> {
 async fn leads(system: &System, port: u16) -> Result<Option<String>> {
     match system {
         System::Etcd => {
-            let (leads, version) = Etcd::connect(port).await?.status().await?;
+            let etcd = Etcd::connect(port).await?;
+            let (leads, version) = etcd.status().await?;
+            if leads {
+                etcd.put(b"key-000000000000", &VALUE).await?;
+            }
             Ok(leads.then_some(version))
         }
         System::Kontiki(_) => {

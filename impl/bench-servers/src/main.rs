@@ -2,6 +2,7 @@
 //! disk, the same client program. `README.md` says what is measured and how.
 
 mod etcd;
+mod failover;
 mod load;
 mod measure;
 mod plot;
@@ -39,6 +40,10 @@ struct Arguments {
     /// The folder for pictures.
     #[arg(long)]
     plots: Option<PathBuf>,
+    /// Instead of all that, kills the leader so many times, and measures how long it takes until a put is
+    /// accepted again.
+    #[arg(long)]
+    kill: Option<usize>,
 }
 
 const OPERATIONS: [(Operation, &str); 2] =
@@ -51,6 +56,12 @@ type Results = BTreeMap<(usize, usize), Vec<Figures>>;
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let systems = [System::Etcd, System::Kontiki(arguments.kontiki.clone())];
+    if let Some(times) = arguments.kill {
+        for system in &systems {
+            failover::measure(system, &arguments.directory, times).await?;
+        }
+        return Ok(());
+    }
     let mut results = [Results::new(), Results::new()];
     for round in 1..=arguments.rounds {
         for (system, results) in systems.iter().zip(&mut results) {

@@ -25,6 +25,8 @@ impl System {
 
 /// The servers of a cluster. They are killed when this is dropped.
 pub(crate) struct Servers {
+    system: System,
+    directory: PathBuf,
     children: Vec<Child>,
     /// Where the kernel tells what was written to the device.
     statistics: PathBuf,
@@ -46,19 +48,43 @@ pub(crate) struct Usage {
 
 impl Servers {
     pub(crate) fn start(system: &System, directory: &Path) -> Result<Servers> {
-        let commands = (0..3).map(|server| match system {
-            System::Etcd => Ok(etcd(server, directory)),
-            System::Kontiki(program) => kontiki(program, server, directory),
-        });
-        let mut servers = Servers { children: Vec::new(), statistics: statistics_of(directory)? };
-        for (server, command) in commands.enumerate() {
-            let log = fs::File::create(directory.join(format!("{server}.log")))?;
-            let mut command = command?;
-            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-            let child = command.spawn().with_context(|| format!("start {command:?}"))?;
+        let mut servers = Servers {
+            system: system.clone(),
+            directory: directory.to_owned(),
+            children: Vec::new(),
+            statistics: statistics_of(directory)?,
+        };
+        for server in 0..3 {
+            let child = servers.start_one(server)?;
             servers.children.push(child);
         }
         Ok(servers)
+    }
+
+    fn start_one(&self, server: usize) -> Result<Child> {
+        let mut command = match &self.system {
+            System::Etcd => etcd(server, &self.directory),
+            System::Kontiki(program) => kontiki(program, server, &self.directory)?,
+        };
+        let log = self.directory.join(format!("{server}.log"));
+        let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.spawn().with_context(|| format!("start {command:?}"))
+    }
+
+    /// Kills the server that serves clients at this port, as `kill -9` does.
+    pub(crate) fn kill(&mut self, port: u16) -> Result<()> {
+        let child = &mut self.children[place(port)?];
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again.
+    pub(crate) fn restart(&mut self, port: u16) -> Result<()> {
+        let server = place(port)?;
+        self.children[server] = self.start_one(server)?;
+        Ok(())
     }
 
     /// What all of them have used so far.
@@ -84,6 +110,10 @@ impl Drop for Servers {
             drop(child.wait());
         }
     }
+}
+
+fn place(port: u16) -> Result<usize> {
+    CLIENT_PORTS.iter().position(|of| *of == port).context("no server has this port")
 }
 
 fn etcd(server: usize, directory: &Path) -> Command {
