@@ -20,26 +20,31 @@
 //! * Leases (rule C4) need a clock that goes on while the machine sleeps. Linux has one. Elsewhere they are
 //!   refused.
 
+mod admission;
+mod book;
 mod client;
 mod clock;
 pub mod codec;
 mod config;
 mod error;
 mod machine;
+mod members;
 mod network;
 mod node;
 mod request;
 mod sessions;
 mod snapshot;
+mod start;
 mod threads;
 
 pub use client::{Client, Patience, Servers, Session, SessionError};
 pub use config::{NodeConfig, NodeLimits};
-pub use error::{RequestError, StartError, TransportError};
+pub use error::{AddressError, AdmissionError, RequestError, StartError, TransportError};
 pub use machine::{SnapshotImage, StateMachine};
 pub use network::PeerStatus;
 pub use node::{Handle, Node, NodeStatus};
 pub use request::Seen;
 pub use sessions::WithSessions;
+pub use start::{Standing, Start};
 
 pub use kontiki;

@@ -1,17 +1,21 @@
 //! How servers reach each other: TCP, a connection in each direction.
 //!
 //! Whoever has something to say connects, and says who it is and whom it wants. After that it sends frames:
-//! a length of four bytes, big-endian, and a message ([`crate::codec`]). Nothing comes back on that
-//! connection. A connection that breaks is made anew after a while, and messages may be lost: Raft copes
-//! with that.
+//! a length of four bytes, big-endian, and a message ([`crate::codec`]) or what it knows of servers'
+//! addresses ([`exchange`]). Nothing comes back on that connection. A connection that breaks is made anew
+//! after a while, and messages may be lost: Raft copes with that.
+//!
+//! A connection may also be for one question and its answer.
 
+mod exchange;
 mod handshake;
 mod incoming;
 mod outgoing;
 
-pub(crate) use incoming::{Incoming, listen};
+pub(crate) use exchange::{Answer, Facts, Joining, entries_frame};
+pub(crate) use incoming::{Arrival, Incoming, listen};
 pub use outgoing::PeerStatus;
-pub(crate) use outgoing::{Peer, Priority};
+pub(crate) use outgoing::{Peer, Priority, ask};
 
 use crate::error::TransportError;
 use kontiki_store::Identity;

@@ -1,9 +1,13 @@
 //! Connections to others: messages go out.
 
+use super::exchange::{Answer, Question};
+use super::handshake::Purpose;
+use super::incoming::{read_frame, write_frame};
 use super::{Settings, handshake, locked, soon};
 use crate::codec::{self, message_bytes};
 use crate::config::is_loopback;
 use crate::error::TransportError;
+use crate::members::Members;
 use kontiki::{Message, ServerId};
 use kontiki_store::Identity;
 use std::sync::{Arc, Mutex};
@@ -82,15 +86,17 @@ impl Peer {
     pub(crate) fn start(
         runtime: &runtime::Handle,
         server: ServerId,
-        address: String,
+        members: Arc<Members>,
         settings: Settings,
     ) -> Peer {
         let (usual, usual_waits) = Queue::new(settings.peer_bytes);
         let (bulk, bulk_waits) = Queue::new(settings.peer_bytes);
+        let address = members.addresses(server).into_iter().next().unwrap_or_default();
         let status = PeerStatus { server, address, connected: false, dropped: 0, last_error: None };
         let status = Arc::new(Mutex::new(status));
         let dialer = Dialer {
             server,
+            members,
             settings,
             status: Arc::clone(&status),
             usual: usual_waits,
@@ -125,6 +131,7 @@ impl Drop for Peer {
 /// Keeps a connection to another server.
 struct Dialer {
     server: ServerId,
+    members: Arc<Members>,
     settings: Settings,
     status: Arc<Mutex<PeerStatus>>,
     usual: UnboundedReceiver<Queued>,
@@ -159,22 +166,18 @@ impl Dialer {
         }
     }
 
+    /// Tries each address at which the server may be.
     async fn connect(&self) -> Result<TcpStream, TransportError> {
-        let address = locked(&self.status).address.clone();
-        let found = soon("look up the address", tokio::net::lookup_host(&address)).await?;
-        let addresses: Vec<_> = found.collect();
-        let beyond = addresses.iter().find(|address| !is_loopback(**address));
-        if let Some(address) = beyond.filter(|_| !self.settings.plaintext_beyond_loopback) {
-            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        let mut failure = TransportError::NoAddress { server: self.server };
+        for address in self.members.addresses(self.server) {
+            locked(&self.status).address.clone_from(&address);
+            let (purpose, members) = (Purpose::Messages, &self.members);
+            match connect(&address, purpose, self.server, self.settings, members).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = error,
+            }
         }
-        let mut stream = soon("connect", TcpStream::connect(&addresses[..])).await?;
-        // Messages are small, and each is waited for.
-        let action = "set up the connection";
-        stream.set_nodelay(true).map_err(|source| TransportError::Io { action, source })?;
-        let own = self.settings.identity;
-        let wanted = Identity { server: self.server, ..own };
-        handshake::introduce(&mut stream, own.server, wanted).await?;
-        Ok(stream)
+        Err(failure)
     }
 
     /// Sends what there is, until the connection breaks.
@@ -182,10 +185,19 @@ impl Dialer {
         let (mut read, mut write) = stream.into_split();
         let mut unexpected = [0];
         let mut buffer = Vec::new();
+        let mut told = self.members.told();
+        told.mark_changed();
         loop {
             let first = tokio::select! {
                 biased;
                 read = read.read(&mut unexpected) => return closed(read),
+                Ok(()) = told.changed() => {
+                    let frame = told.borrow_and_update().clone();
+                    match write_frame(&mut write, &frame).await {
+                        Ok(()) => continue,
+                        Err(error) => return error,
+                    }
+                }
                 Some(queued) = self.usual.recv() => queued,
                 Some(queued) = self.bulk.recv() => queued,
             };
@@ -223,6 +235,59 @@ impl Dialer {
         }
         permit
     }
+}
+
+/// Connects to a server at one address.
+async fn connect(
+    address: &str,
+    purpose: Purpose,
+    server: ServerId,
+    settings: Settings,
+    members: &Arc<Members>,
+) -> Result<TcpStream, TransportError> {
+    let found = soon("look up the address", tokio::net::lookup_host(address)).await?;
+    let addresses: Vec<_> = found.collect();
+    let beyond = addresses.iter().find(|address| !is_loopback(**address));
+    if let Some(address) = beyond.filter(|_| !settings.plaintext_beyond_loopback) {
+        return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+    }
+    let mut stream = soon("connect", TcpStream::connect(&addresses[..])).await?;
+    // Messages are small, and each is waited for.
+    let action = "set up the connection";
+    stream.set_nodelay(true).map_err(|source| TransportError::Io { action, source })?;
+    let wanted = Identity { server, ..settings.identity };
+    handshake::introduce(&mut stream, purpose, wanted, members).await?;
+    Ok(stream)
+}
+
+/// Asks a server, at each address at which it may be until it answers.
+pub(crate) async fn ask(
+    server: ServerId,
+    joins: bool,
+    settings: Settings,
+    members: Arc<Members>,
+) -> Result<Answer, TransportError> {
+    let mut failure = TransportError::NoAddress { server };
+    for address in members.addresses(server) {
+        match ask_at(&address, server, joins, settings, &members).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn ask_at(
+    address: &str,
+    server: ServerId,
+    joins: bool,
+    settings: Settings,
+    members: &Arc<Members>,
+) -> Result<Answer, TransportError> {
+    let mut stream = connect(address, Purpose::Question, server, settings, members).await?;
+    let question = Question { joins, entries: members.book().entries };
+    write_frame(&mut stream, &question.encode()).await?;
+    Ok(Answer::decode(&read_frame(&mut stream).await?)?)
 }
 
 /// The other side never sends anything here.
