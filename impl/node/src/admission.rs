@@ -64,7 +64,10 @@ impl Admission {
             sleep(wait).await;
             match self.round(ROUND).await {
                 Ok(true) => wait = FIRST_WAIT,
-                Ok(false) => wait = wait.saturating_mul(2).min(LONGEST_WAIT),
+                // The mistake may be the other's, and may be put right there.
+                Ok(false) | Err(AdmissionError::OtherFounders { .. }) => {
+                    wait = wait.saturating_mul(2).min(LONGEST_WAIT);
+                }
                 Err(error) => return (self.tell)(Told::Standing(Standing::Refused(error))),
             }
         }
@@ -106,6 +109,7 @@ impl Admission {
         let Book { founders, .. } = self.members.book();
         let mut missing = founders.clone();
         missing.remove(&self.members.own);
+        let mut conflict = None;
         for (server, answer) in answers {
             let Ok(answer) = answer else { continue };
             let same = answer.founders == founders;
@@ -117,13 +121,13 @@ impl Admission {
                 missing.remove(&server);
             } else if founders.contains(&server) && !answer.founders.is_empty() {
                 let founders = answer.founders;
-                return Err(AdmissionError::OtherFounders { server, founders });
+                conflict = Some(AdmissionError::OtherFounders { server, founders });
             }
         }
         let is_formed = missing.is_empty() && self.advance(Stage::Member, None).await;
         let standing = if is_formed { Standing::Member } else { Standing::Forming { missing } };
         (self.tell)(Told::Standing(standing));
-        Ok(is_formed)
+        conflict.map_or(Ok(is_formed), Err)
     }
 
     async fn join(&self, patience: Duration) -> Result<bool, AdmissionError> {

@@ -19,7 +19,7 @@ use kontiki::driver::{Consistency, Doubt, Driver, Reason, Status, StopCause};
 use kontiki::storage::LogStore;
 use kontiki::{Configuration, LogPosition, MembershipChange, ServerId};
 use kontiki_store::{FileStore, Opened, RealDirectory, Torn};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -391,6 +391,13 @@ impl<M: StateMachine> Handle<M> {
     /// If it is no address, or cannot be kept.
     pub fn set_address(&self, server: ServerId, address: &str) -> Result<(), AddressError> {
         self.members.set_address(server, address)
+    }
+
+    /// Where the servers are reached that this one knows of, itself included.
+    pub fn addresses(&self) -> BTreeMap<ServerId, String> {
+        let entries = self.members.book().entries.into_iter();
+        let known = entries.map(|(server, entry)| (server, entry.address));
+        known.filter(|(_, address)| !address.is_empty()).collect()
     }
 
     /// How the server is.

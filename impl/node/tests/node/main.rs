@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
 
+mod admission;
 mod clients;
 mod cluster;
 mod clusters;
