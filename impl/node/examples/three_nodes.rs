@@ -3,7 +3,7 @@
 use kontiki_node::kontiki::bytes::Bytes;
 use kontiki_node::kontiki::driver::Consistency;
 use kontiki_node::kontiki::{LogIndex, ServerId};
-use kontiki_node::{Node, NodeConfig, RequestError, SnapshotImage, StateMachine};
+use kontiki_node::{Node, NodeConfig, RequestError, Security, SnapshotImage, StateMachine};
 use std::io::{self, Read, Write};
 use std::{collections::BTreeMap, error::Error, net::TcpListener, time::Duration};
 
@@ -39,7 +39,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut nodes = BTreeMap::new();
     for (id, listener) in listeners {
         let disk = disks.path().join(id.to_string());
-        let config = NodeConfig::new(0x5eed, id, addresses.clone(), disk, listener);
+        let config =
+            NodeConfig::new(0x5eed, id, addresses.clone(), disk, listener, Security::Plaintext);
         nodes.insert(id, Node::start(config, Counter(0)).await?);
     }
     let mut ask = ServerId(1);

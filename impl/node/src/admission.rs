@@ -87,7 +87,7 @@ impl Admission {
         let deadline = Instant::now() + patience;
         let mut asking = JoinSet::new();
         for server in self.members.others() {
-            let (settings, members) = (self.settings, Arc::clone(&self.members));
+            let (settings, members) = (self.settings.clone(), Arc::clone(&self.members));
             asking.spawn(async move { (server, ask(server, joins, settings, members).await) });
         }
         let mut answers = Answers::new();

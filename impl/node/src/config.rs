@@ -2,6 +2,8 @@
 
 use crate::clock::Clock;
 use crate::error::StartError;
+use crate::record::RecordTo;
+use crate::security::{Protection, Security};
 use crate::start::Start;
 use kontiki::ServerId;
 use kontiki::core::Config;
@@ -9,8 +11,9 @@ use kontiki::driver::DriverConfig;
 use kontiki_store::{Identity, Options};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A node: who it is, where its disk is, and how it reaches the others.
 #[derive(Debug)]
@@ -34,12 +37,12 @@ pub struct NodeConfig {
     /// where all of them are, and keep that on disk. Then these here are tried where the others fail. An
     /// entry for this server is where the others reach it; without one that is the listener's address.
     pub addresses: BTreeMap<ServerId, String>,
-    /// What servers say to each other is neither encrypted nor signed. Whoever can reach the port can
-    /// pretend to be a server, and can break every promise. So addresses beyond the machine itself are
-    /// refused, unless this is set. Off unless changed.
-    pub plaintext_beyond_loopback: bool,
+    /// How connections between servers are protected.
+    pub security: Security,
     /// How much may wait.
     pub limits: NodeLimits,
+    /// Where the server records what it does, to be judged by the model. Nowhere unless changed.
+    pub record: Option<RecordTo>,
 }
 
 /// How much may wait in a node, besides what the driver bounds.
@@ -55,6 +58,9 @@ pub struct NodeLimits {
     pub chunk_bytes: usize,
     /// The most connections from others. 64 unless changed.
     pub connections: usize,
+    /// How long the two sides of a connection wait for each other until it stands, and until bytes that were
+    /// sent are taken. 5 seconds unless changed.
+    pub patience: Duration,
 }
 
 impl Default for NodeLimits {
@@ -64,6 +70,7 @@ impl Default for NodeLimits {
             peer_bytes: 16 << 20,
             chunk_bytes: 256 << 10,
             connections: 64,
+            patience: Duration::from_secs(5),
         }
     }
 }
@@ -85,6 +92,7 @@ impl NodeConfig {
         addresses: BTreeMap<ServerId, String>,
         directory: impl Into<PathBuf>,
         listener: TcpListener,
+        security: Security,
     ) -> NodeConfig {
         let raft = Config::joining(id);
         let start = Start::Bootstrap { voters: addresses.keys().copied().collect() };
@@ -99,8 +107,9 @@ impl NodeConfig {
             listener,
             start,
             addresses,
-            plaintext_beyond_loopback: false,
+            security,
             limits: NodeLimits::default(),
+            record: None,
         }
     }
 
@@ -115,7 +124,8 @@ impl NodeConfig {
         largest.max(self.limits.chunk_bytes as u64).saturating_add(FRAME_OVERHEAD)
     }
 
-    pub(crate) fn check(&self) -> Result<(), StartError> {
+    /// Looks at everything but the driver's part.
+    pub(crate) fn check(&self) -> Result<Protection, StartError> {
         let sizes = [
             ("the largest of batch_bytes, command_bytes and chunk_bytes", self.frame_bytes()),
             ("request_bytes", self.limits.request_bytes as u64),
@@ -133,14 +143,10 @@ impl NodeConfig {
         let address = self.listener.local_addr();
         let address =
             address.map_err(|source| StartError::Io { action: "look at the listener", source })?;
-        match self.plaintext_beyond_loopback || is_loopback(address) {
-            true => Ok(()),
+        let protection = Protection::load(&self.security, self.identity())?;
+        match protection.allows(address) {
+            true => Ok(protection),
             false => Err(StartError::PlaintextBeyondLoopback { address }),
         }
     }
-}
-
-/// Whether nobody but this machine is reached by an address.
-pub(crate) fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }

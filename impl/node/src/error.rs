@@ -1,11 +1,13 @@
 //! What goes wrong, and whether what was asked for has happened.
 
+use crate::security::{CertificateError, CertificateProblem};
 use kontiki::driver::{Doubt, DriverStartError, Reason};
-use kontiki::{LogPosition, ServerId};
+use kontiki::{LogPosition, RecorderError, ServerId};
 use kontiki_store::Identity;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a node did not start.
@@ -25,15 +27,26 @@ pub enum StartError {
         /// What it said.
         source: io::Error,
     },
+    /// What the server does cannot be recorded.
+    #[error("cannot record to {}: {source}", directory.display())]
+    Record {
+        /// The directory that was given.
+        directory: PathBuf,
+        /// What is wrong.
+        source: RecorderError,
+    },
     /// What servers say to each other could be read and altered on the network.
     #[error(
-        "{address} is no loopback address, and this transport has no encryption: use a loopback \
-         address, or set plaintext_beyond_loopback where nobody else is on the network"
+        "{address} is no loopback address, and security is Plaintext: give the node certificates \
+         (Security::Tls), or use Security::PlaintextBeyondLoopback where nobody else is on the network"
     )]
     PlaintextBeyondLoopback {
         /// The address.
         address: SocketAddr,
     },
+    /// The server's certificates or its key cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// Leases need a clock that goes on while the machine sleeps.
     #[error(
         "leases is set, but the clock of this platform stands still in sleep: leave leases out"
@@ -275,8 +288,57 @@ pub enum TransportError {
     /// The other side refused the connection.
     #[error("the other side refuses: {0}")]
     Refused(&'static str),
+    /// The other side has the id of this server.
+    #[error("the other side is {0}, too: no two servers may have the same id")]
+    SameId(ServerId),
+    /// The certificate of the other side is refused.
+    #[error("the certificate of the other side is refused: {0}")]
+    Certificate(CertificateProblem),
+    /// The other side refuses the certificate of this server.
+    #[error(
+        "the other side refuses the certificate of this server ({why}), and knows more \
+         (NodeStatus::last_refusal there)"
+    )]
+    CertificateRefused {
+        /// What it says of it.
+        why: String,
+    },
+    /// The other side does not speak TLS, and this one does.
+    #[error("the other side does not speak TLS: give all servers of a cluster the same security")]
+    NotTls,
+    /// The other side speaks TLS, and this one does not.
+    #[error("the other side speaks TLS: give all servers of a cluster the same security")]
+    SpeaksTls,
+    /// TLS has failed for another reason.
+    #[error("TLS fails: {why}")]
+    Tls {
+        /// The reason.
+        why: String,
+    },
+    /// The connection was closed to be made anew with other certificates.
+    #[error("certificates have been replaced, and all connections are made anew")]
+    CertificatesReplaced,
+    /// There are as many connections as there may be.
+    #[error(
+        "there are {most} connections already whose other ends {}",
+        if *known { "are servers: raise limits.connections" } else { "have not said who they are" }
+    )]
+    TooManyConnections {
+        /// How many there may be.
+        most: usize,
+        /// Whether the other ends of those have shown who they are.
+        known: bool,
+    },
+    /// A frame is for a group that this server does not have.
+    #[error("a frame is for group {found}, and this connection for group {expected}")]
+    WrongGroup {
+        /// The group of the frame.
+        found: u64,
+        /// The group of the connection.
+        expected: u64,
+    },
     /// The address is not on this machine, and there is no encryption.
-    #[error("{address} is no loopback address: see plaintext_beyond_loopback")]
+    #[error("{address} is no loopback address, and security is Plaintext")]
     PlaintextBeyondLoopback {
         /// The address.
         address: SocketAddr,

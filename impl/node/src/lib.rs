@@ -4,19 +4,24 @@
 //! ([`kontiki_store`]), TCP connections to the other servers, and a [`StateMachine`] of yours. A [`Handle`] is
 //! how you write to it and read from it.
 //!
-//! `impl/node/examples/three_nodes.rs` is a complete program. README.md says what is missing.
+//! `impl/node/examples/three_nodes.rs` is a complete program. README.md says what is missing, and
+//! OPERATING.md how servers are operated.
 //!
 //! # What is promised
 //!
 //! * What [`Handle::write`] has answered is on the disks of a majority, and stays executed.
 //! * [`RequestError`] says of every other request whether it was done, was certainly not done, or may have
 //!   been.
+//! * A server comes into its cluster once, and with one disk (rule M9, [`Start`]). One that has lost its disk,
+//!   or is to form a cluster that exists, is refused ([`AdmissionError`]). One that was removed is told so
+//!   ([`Standing`]).
 //! * A disk or a state machine that fails stops the server for good ([`NodeStatus::stopped`]). Its disk is
 //!   left as it is. A full disk is waited for.
-//! * What others send cannot make a node take memory without bound, and cannot make it panic. But the
-//!   connections have no encryption, and nobody proves who he is: whoever can reach the port can pretend to be
-//!   a server. So addresses beyond the machine are refused unless they are asked for
-//!   ([`NodeConfig::plaintext_beyond_loopback`]).
+//! * What others send cannot make a node take memory without bound, and cannot make it panic.
+//! * With TLS ([`Security`]), connections between servers are encrypted, and whoever connects as a server shows
+//!   a certificate of that server of that cluster. Plaintext has to be asked for by name, and is refused beyond
+//!   loopback unless that is asked for by name, too. `tls.md`, beside README.md, says how certificates are made
+//!   and replaced, and what a stolen key can do.
 //! * Leases (rule C4) need a clock that goes on while the machine sleeps. Linux has one. Elsewhere they are
 //!   refused.
 
@@ -31,10 +36,14 @@ mod machine;
 mod members;
 mod network;
 mod node;
+mod record;
+pub mod recovery;
 mod request;
+mod security;
 mod sessions;
 mod snapshot;
 mod start;
+mod telemetry;
 mod threads;
 
 pub use client::{Client, Patience, Servers, Session, SessionError};
@@ -43,8 +52,13 @@ pub use error::{AddressError, AdmissionError, RequestError, StartError, Transpor
 pub use machine::{SnapshotImage, StateMachine};
 pub use network::PeerStatus;
 pub use node::{Handle, Node, NodeStatus};
+pub use record::RecordTo;
 pub use request::Seen;
+pub use security::{CertificateError, CertificateProblem, Security, certificate_name};
+#[cfg(feature = "tls")]
+pub use security::{Pem, Tls};
 pub use sessions::WithSessions;
 pub use start::{Standing, Start};
+pub use telemetry::{METRICS, Metric, MetricKind};
 
 pub use kontiki;

@@ -8,16 +8,22 @@ use crate::error::{AddressError, AdmissionError, RequestError, StartError, Trans
 use crate::machine::StateMachine;
 use crate::members::{Members, open_book};
 use crate::network::{Arrival, Incoming, PeerStatus, Settings, listen};
+use crate::record::{Files, RecordTo};
 use crate::request::{Request, Seen, Sender};
+#[cfg(feature = "tls")]
+use crate::security::Tls;
+use crate::security::{CertificateError, Guard};
 use crate::snapshot::SnapshotReader;
 use crate::start::Standing;
+use crate::telemetry::{DiskMetrics, Labels};
 use crate::threads::driver::{DriverLoop, Shared, Threads};
 use crate::threads::executor::Executor;
 use crate::threads::{Signal, chunks, spawn, writer};
 use kontiki::bytes::Bytes;
+use kontiki::core::Raft;
 use kontiki::driver::{Consistency, Doubt, Driver, Reason, Status, StopCause};
 use kontiki::storage::LogStore;
-use kontiki::{Configuration, LogPosition, MembershipChange, ServerId};
+use kontiki::{Configuration, LogPosition, MembershipChange, Recorder, RecorderError, ServerId};
 use kontiki_store::{FileStore, Opened, RealDirectory, Torn};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -25,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -52,13 +59,15 @@ pub struct Handle<M: StateMachine> {
     request_bytes: usize,
     members: Arc<Members>,
     published: watch::Receiver<NodeStatus>,
+    guard: Arc<Guard>,
 }
 
 impl<M: StateMachine> Clone for Handle<M> {
     fn clone(&self) -> Self {
         let (inbox, room) = (self.inbox.clone(), Arc::clone(&self.room));
         let (members, published) = (Arc::clone(&self.members), self.published.clone());
-        Handle { inbox, room, request_bytes: self.request_bytes, members, published }
+        let (request_bytes, guard) = (self.request_bytes, Arc::clone(&self.guard));
+        Handle { inbox, room, request_bytes, members, published, guard }
     }
 }
 
@@ -71,12 +80,16 @@ pub struct NodeStatus {
     pub standing: Standing,
     /// Why the server has stopped for good, if it has.
     pub stopped: Option<StopCause>,
+    /// Why nothing more is recorded ([`NodeConfig::record`]), if something has gone wrong.
+    pub record_failure: Option<String>,
     /// The other servers whose addresses are known, in the order of their ids.
     pub peers: Vec<PeerStatus>,
     /// How many connections from others were refused, or closed because of what came from them.
     pub refused_connections: u64,
     /// Why the last of them was.
     pub last_refusal: Option<Arc<TransportError>>,
+    /// When this server's certificate ends, or one between it and the authority. `None` where there is no TLS.
+    pub certificates_end: Option<SystemTime>,
 }
 
 impl<M: StateMachine> Node<M> {
@@ -87,7 +100,6 @@ impl<M: StateMachine> Node<M> {
     /// # Errors
     /// [`StartError`] says what is wrong, and what would be right.
     pub async fn start(config: NodeConfig, machine: M) -> Result<Node<M>, StartError> {
-        config.check()?;
         let runtime = runtime::Handle::current();
         let opening = task::spawn_blocking(move || start(config, machine, runtime));
         let Started { mut node, listener, settings, connections, incoming, admission } =
@@ -182,14 +194,17 @@ fn start<M: StateMachine>(
     runtime: runtime::Handle,
 ) -> Result<Started<M>, StartError> {
     let failed = |action| move |source| StartError::Io { action, source };
+    let protection = config.check()?;
+    let guard = Arc::new(Guard::new(config.identity(), config.security.clone(), protection));
     let settings = Settings {
         identity: config.identity(),
         frame_bytes: usize::try_from(config.frame_bytes()).unwrap_or(usize::MAX),
         peer_bytes: config.limits.peer_bytes,
-        plaintext_beyond_loopback: config.plaintext_beyond_loopback,
+        patience: config.limits.patience,
+        protection: guard.watch(),
     };
-    let NodeConfig { mut driver, directory, store, listener, start, addresses, limits, .. } =
-        config;
+    let NodeConfig { mut driver, directory, store, listener, start, addresses, .. } = config;
+    let (limits, record) = (config.limits, config.record);
     driver.check().map_err(kontiki::driver::DriverStartError::from)?;
     let (own, address) =
         (driver.raft.id, listener.local_addr().map_err(failed("look at the listener"))?);
@@ -198,6 +213,9 @@ fn start<M: StateMachine>(
     let book = open_book(&directory, own, &start)?;
     let opened = kontiki_store::open(Arc::clone(&directory) as _, settings.identity, store)?;
     let Opened { store, writer: file_writer, torn } = opened;
+    if let Some(Torn { file, offset, bytes }) = &torn {
+        tracing::warn!(server = own.0, file, offset, bytes, "a crash has torn the last write");
+    }
     driver.raft.incarnation = store.starts()?;
     // M2: what a founder was started with is what the cluster was formed with.
     let is_founder = book.founders.contains(&own);
@@ -206,7 +224,10 @@ fn start<M: StateMachine>(
     let standing = standing_at(book.stage);
     restore(&store, &mut machine)?;
     let clock = Clock::start();
-    let driver = Driver::start(driver, store.clone(), clock.now())?;
+    let mut driver = Driver::observed(driver, store.clone(), clock.now(), |_| None)?;
+    if let Some(to) = record {
+        *driver.observer_mut() = Some(begin_recording(driver.server(), to)?);
+    }
 
     let (inbox, signals) = mpsc::channel::<Signal<M>>();
     let members = {
@@ -222,7 +243,8 @@ fn start<M: StateMachine>(
     let stopping = Arc::new(AtomicBool::new(false));
     let writer_thread = {
         let (inbox, stopping) = (inbox.clone(), Arc::clone(&stopping));
-        let run = move || writer::run(file_writer, &write_jobs, &inbox, &stopping);
+        let metrics = DiskMetrics::new(&Labels::new(settings.identity));
+        let run = move || writer::run(file_writer, &write_jobs, &inbox, &stopping, &metrics);
         spawn("writer", run).map_err(failed("start a thread"))?
     };
     let executor = Executor {
@@ -256,14 +278,22 @@ fn start<M: StateMachine>(
         server: driver.status(),
         standing: standing.clone(),
         stopped: None,
+        record_failure: None,
         peers: Vec::new(),
         refused_connections: 0,
         last_refusal: None,
+        certificates_end: guard.expires(),
     });
-    let shared =
-        Shared { members: Arc::clone(&members), incoming: Arc::clone(&incoming), published };
-    let deciding =
-        DriverLoop::new(driver, clock, signals, threads, runtime, settings, shared, standing);
+    let shared = Shared {
+        members: Arc::clone(&members),
+        incoming: Arc::clone(&incoming),
+        guard: Arc::clone(&guard),
+        published,
+    };
+    let deciding = {
+        let settings = settings.clone();
+        DriverLoop::new(driver, clock, signals, threads, runtime, settings, shared, standing)
+    };
     spawn("driver", move || deciding.run()).map_err(failed("start a thread"))?;
 
     let tell = {
@@ -272,14 +302,14 @@ fn start<M: StateMachine>(
     };
     let admission = Admission {
         members: Arc::clone(&members),
-        settings,
+        settings: settings.clone(),
         status: status.clone(),
         silence,
         tell,
     };
     let request_bytes = limits.request_bytes;
     let room = Arc::new(Semaphore::new(request_bytes));
-    let handle = Handle { inbox, room, request_bytes, members, published: status };
+    let handle = Handle { inbox, room, request_bytes, members, published: status, guard };
     let node = Node { handle, address, torn, listener: None, admission: None };
     let connections = limits.connections;
     Ok(Started { node, listener, settings, connections, incoming, admission })
@@ -294,6 +324,13 @@ fn standing_at(stage: Stage) -> Standing {
         Stage::Admitted => Standing::Joining { admitted: true, waits },
         Stage::Member => Standing::Member,
     }
+}
+
+fn begin_recording(server: &Raft<FileStore>, to: RecordTo) -> Result<Recorder<Files>, StartError> {
+    let directory = to.directory.clone();
+    let files = Files::open(to, server.id()).map_err(RecorderError::from);
+    let recorder = files.and_then(|files| Recorder::begin(server, files));
+    recorder.map_err(|source| StartError::Record { directory, source })
 }
 
 /// The driver expects the state machine in the state of the snapshot.
@@ -398,6 +435,25 @@ impl<M: StateMachine> Handle<M> {
         let entries = self.members.book().entries.into_iter();
         let known = entries.map(|(server, entry)| (server, entry.address));
         known.filter(|(_, address)| !address.is_empty()).collect()
+    }
+
+    /// Reads the files with certificates, key and authority again, and uses what they hold from now on. All
+    /// connections are closed and made anew, so what stood before is judged by the new authority. If something
+    /// is wrong with the files, nothing changes. This waits for the disk.
+    ///
+    /// # Errors
+    /// [`CertificateError`] says what is wrong, and what would be right.
+    pub fn reload_certificates(&self) -> Result<(), CertificateError> {
+        self.guard.reload()
+    }
+
+    /// Uses other certificates from now on, as [`Handle::reload_certificates`] does.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "tls")]
+    pub fn replace_certificates(&self, tls: Tls) -> Result<(), CertificateError> {
+        self.guard.replace(tls)
     }
 
     /// How the server is.

@@ -180,7 +180,8 @@ impl Metrics {
         let float = |value: u64| value as f64;
         self.gauges.iter().for_each(|(gauge, value)| gauge.set(float(value(now))));
         self.counters.iter().for_each(|(counter, value)| counter.absolute(value(now)));
-        let lags: BTreeMap<_, _> = now.server.followers.iter().map(|one| (one.id, one.lag)).collect();
+        let lags: BTreeMap<_, _> =
+            now.server.followers.iter().map(|one| (one.id, one.lag)).collect();
         for (server, gauge) in &self.lags {
             gauge.set(float(lags.get(server).copied().unwrap_or(0)));
         }
@@ -254,7 +255,12 @@ pub(crate) fn standing(server: ServerId, standing: &Standing) {
         }
         Standing::Member => tracing::info!(server = id, "takes part in the cluster"),
         Standing::Removed { by } => {
-            tracing::warn!(server = id, index = by.index.0, term = by.term.0, "removed from the cluster");
+            tracing::warn!(
+                server = id,
+                index = by.index.0,
+                term = by.term.0,
+                "removed from the cluster"
+            );
         }
         Standing::Refused(error) => {
             tracing::error!(server = id, %error, "refused by the cluster");

@@ -1,35 +1,44 @@
 //! How a connection begins: who it comes from and whom it is meant for.
 //!
-//! Whoever connects sends [`HELLO_BYTES`]: a magic, the version, what the connection is for, the cluster,
-//! the group, its own id, the id that it wants, its founding and its disk. The other side answers with
-//! [`ANSWER_BYTES`]: the magic, its version, whether it agrees, who it is, its founding and its disk. Numbers
-//! are little-endian. Nothing here has a length that the other side can choose.
+//! Whoever connects sends a magic, the version, what the connection is for, the cluster, the group, its own
+//! id, the id that it wants, its founding and its disk. The other side answers with the magic, its version,
+//! whether it agrees, who it is, its founding and its disk. Numbers are little-endian. Nothing here has a
+//! length that the other side can choose. Magic and version come first in every version, so that servers of
+//! different versions can tell each other so.
 //!
 //! The *founding* is a digest of the voters that formed the cluster. Two clusters that were formed with one
 //! number by different servers differ in it. The *disk* is a number that was drawn when a server's directory
 //! was new. A server that comes back with another one has forgotten what it has promised (rule M9).
 
-use super::soon;
+use super::connection::Connection;
+use super::failed;
 use crate::book::Book;
 use crate::codec::VERSION;
 use crate::error::TransportError;
 use crate::members::{Disk, Members};
+use crate::security::{CertificateProblem, certificate_name};
 use kontiki::ServerId;
 use kontiki_store::Identity;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 const MAGIC: [u8; 8] = *b"kontiki\n";
-const HELLO_BYTES: usize = 8 + 1 + 1 + 16 + 8 + 8 + 8 + 8 + 16;
-const ANSWER_BYTES: usize = 8 + 1 + 1 + 16 + 8 + 8 + 8 + 16;
+/// What every version begins with: the magic and the version.
+const HEAD_BYTES: usize = 8 + 1;
+const HELLO_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 16;
+const ANSWER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 16;
+/// So much of what somebody says who was refused is read, so that the answer is not lost with it.
+const UNREAD_BYTES: usize = 4096;
 
 const WELCOME: u8 = 0;
 const OTHER_VERSION: u8 = 1;
 const WRONG_SERVER: u8 = 2;
-const OTHER_FOUNDING: u8 = 3;
-const OTHER_DISK: u8 = 4;
+const SAME_ID: u8 = 3;
+const WRONG_CERTIFICATE: u8 = 4;
+const NO_TLS: u8 = 5;
+const OTHER_FOUNDING: u8 = 6;
+const OTHER_DISK: u8 = 7;
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +51,9 @@ pub(crate) enum Purpose {
 
 const MESSAGES: u8 = 0;
 const QUESTION: u8 = 1;
+
+/// How TLS begins: a record of the kind handshake, or one of the kind alert.
+const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
 
 /// A digest of the voters that formed a cluster: FNV-1a over their ids. 0 if they are not known.
 fn founding(founders: &BTreeSet<ServerId>) -> u64 {
@@ -59,55 +71,69 @@ fn differ(one: u64, other: u64) -> bool {
 
 /// Introduces a server to another one, and waits for its answer.
 pub(super) async fn introduce(
-    stream: &mut TcpStream,
+    connection: &mut Connection,
     purpose: Purpose,
     wanted: Identity,
     members: &Arc<Members>,
 ) -> Result<(), TransportError> {
-    let Book { disk, founders, .. } = members.book();
-    let mut hello = Vec::with_capacity(HELLO_BYTES);
-    hello.extend_from_slice(&MAGIC);
-    hello.push(VERSION);
+    let stream = &mut connection.stream;
+    let (from, Book { disk, founders, .. }) = (members.own, members.book());
+    let mut hello = head();
     hello.push(if purpose == Purpose::Question { QUESTION } else { MESSAGES });
     hello.extend_from_slice(&wanted.cluster.to_le_bytes());
-    for number in [wanted.group, members.own.0, wanted.server.0, founding(&founders)] {
+    for number in [wanted.group, from.0, wanted.server.0, founding(&founders)] {
         hello.extend_from_slice(&number.to_le_bytes());
     }
     hello.extend_from_slice(&disk.to_le_bytes());
-    soon("send who this is", stream.write_all(&hello)).await?;
+    let action = "send who this is";
+    stream.write_all(&hello).await.map_err(failed(action))?;
+    stream.flush().await.map_err(failed(action))?;
+    let version = read_head(connection, "read the answer").await?;
     let mut answer = [0; ANSWER_BYTES];
-    soon("read the answer", stream.read_exact(&mut answer)).await?;
+    connection.stream.read_exact(&mut answer).await.map_err(failed("read the answer"))?;
     let mut rest = Parts(&answer);
-    if rest.take() != MAGIC {
-        return Err(TransportError::NotKontiki);
-    }
-    let [version] = rest.take();
     let [verdict] = rest.take();
     let expected = rest.identity();
     let (their_founding, their_disk) =
         (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
+    let server = wanted.server;
     match verdict {
         WELCOME if version == VERSION => {}
         WELCOME | OTHER_VERSION => {
             return Err(TransportError::Version { found: version, known: VERSION });
         }
         WRONG_SERVER => return Err(TransportError::WrongServer { named: wanted, expected }),
-        OTHER_FOUNDING => return Err(TransportError::OtherFounding { server: wanted.server }),
-        OTHER_DISK => return Err(TransportError::OtherDisk { server: members.own }),
+        SAME_ID => return Err(TransportError::SameId(from)),
+        WRONG_CERTIFICATE => {
+            let why = format!("it is not for {}", certificate_name(wanted.cluster, from));
+            return Err(TransportError::CertificateRefused { why });
+        }
+        OTHER_FOUNDING => return Err(TransportError::OtherFounding { server }),
+        OTHER_DISK => return Err(TransportError::OtherDisk { server: from }),
         _ => {
             let what = "it gives a reason that this version does not know";
             return Err(TransportError::Refused(what));
         }
     }
-    if purpose == Purpose::Question {
-        return Ok(());
+    match purpose {
+        Purpose::Question => Ok(()),
+        Purpose::Messages => judge(server, their_founding, their_disk, members).await,
     }
-    if differ(founding(&founders), their_founding) {
-        return Err(TransportError::OtherFounding { server: wanted.server });
+}
+
+/// Whether the other side belongs to the same cluster, with the disk that it had before.
+async fn judge(
+    server: ServerId,
+    their_founding: u64,
+    their_disk: u128,
+    members: &Arc<Members>,
+) -> Result<(), TransportError> {
+    if differ(founding(&members.book().founders), their_founding) {
+        return Err(TransportError::OtherFounding { server });
     }
-    match members.meet(wanted.server, their_disk).await? {
+    match members.meet(server, their_disk).await? {
         Disk::Known => Ok(()),
-        Disk::Other => Err(TransportError::OtherDisk { server: wanted.server }),
+        Disk::Other => Err(TransportError::OtherDisk { server }),
     }
 }
 
@@ -120,24 +146,61 @@ pub(super) struct Hello {
 
 /// Waits until the other side has said who it is, and answers.
 pub(super) async fn welcome(
-    stream: &mut TcpStream,
+    connection: &mut Connection,
     own: Identity,
     members: &Arc<Members>,
 ) -> Result<Hello, TransportError> {
+    let (verdict, result) = match read_hello(connection, own, members).await {
+        Ok(hello) => (WELCOME, Ok(hello)),
+        Err(error) => match verdict(&error) {
+            Some(verdict) => (verdict, Err(error)),
+            None => return Err(error),
+        },
+    };
+    let mut answer = head();
+    answer.push(verdict);
+    answer.extend_from_slice(&own.cluster.to_le_bytes());
+    let Book { disk, founders, .. } = members.book();
+    for number in [own.group, own.server.0, founding(&founders)] {
+        answer.extend_from_slice(&number.to_le_bytes());
+    }
+    answer.extend_from_slice(&disk.to_le_bytes());
+    let stream = &mut connection.stream;
+    let action = "answer who connects";
+    stream.write_all(&answer).await.map_err(failed(action))?;
+    stream.flush().await.map_err(failed(action))?;
+    result
+}
+
+/// Ends a connection to somebody who was refused. To close it with bytes that nobody has read may have the
+/// other side lose the answer.
+pub(super) async fn part(mut connection: Connection) -> Result<(), TransportError> {
+    let stream = &mut connection.stream;
+    drop(stream.shutdown().await);
+    let mut unread = [0; 256];
+    let mut count = 0;
+    while count < UNREAD_BYTES
+        && let Ok(more @ 1..) = stream.read(&mut unread).await
+    {
+        count += more;
+    }
+    Ok(())
+}
+
+/// Reads who the other side is, and judges whether it is to be heard.
+async fn read_hello(
+    connection: &mut Connection,
+    own: Identity,
+    members: &Arc<Members>,
+) -> Result<Hello, TransportError> {
+    let action = "read who connects";
+    let found = read_head(connection, action).await?;
+    if found != VERSION {
+        return Err(TransportError::Version { found, known: VERSION });
+    }
     let mut hello = [0; HELLO_BYTES];
-    // Another version may have a shorter one.
-    soon("read who connects", stream.read_exact(&mut hello[..9])).await?;
-    let mut rest = Parts(&hello[..9]);
-    if rest.take() != MAGIC {
-        return Err(TransportError::NotKontiki);
-    }
-    let [version] = rest.take();
-    if version != VERSION {
-        answer(stream, OTHER_VERSION, own, members).await?;
-        return Err(TransportError::Version { found: version, known: VERSION });
-    }
-    soon("read who connects", stream.read_exact(&mut hello[9..])).await?;
-    let mut rest = Parts(&hello[9..]);
+    connection.stream.read_exact(&mut hello).await.map_err(failed(action))?;
+    let mut rest = Parts(&hello);
     let purpose = match rest.take() {
         [QUESTION] => Purpose::Question,
         [MESSAGES] => Purpose::Messages,
@@ -149,40 +212,63 @@ pub(super) async fn welcome(
     let (their_founding, disk) =
         (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
     let named = Identity { cluster, group, server };
-    let founders = members.book().founders;
-    let (verdict, result) = if named != own {
-        (WRONG_SERVER, Err(TransportError::WrongServer { named, expected: own }))
-    } else if from == own.server {
-        (WRONG_SERVER, Err(TransportError::Refused("it has the id of this server")))
-    } else if purpose == Purpose::Question {
-        (WELCOME, Ok(()))
-    } else if differ(founding(&founders), their_founding) {
-        (OTHER_FOUNDING, Err(TransportError::OtherFounding { server: from }))
-    } else if members.meet(from, disk).await? == Disk::Other {
-        (OTHER_DISK, Err(TransportError::OtherDisk { server: from }))
-    } else {
-        (WELCOME, Ok(()))
-    };
-    answer(stream, verdict, own, members).await?;
-    result.map(|()| Hello { purpose, from, disk })
+    if named != own {
+        return Err(TransportError::WrongServer { named, expected: own });
+    }
+    if from == own.server {
+        return Err(TransportError::SameId(from));
+    }
+    // Whoever connects as a server shows the certificate of that server.
+    let expected = certificate_name(cluster, from);
+    if let Some(found) = &connection.names
+        && !found.contains(&expected)
+    {
+        let problem = CertificateProblem::OtherServer { expected, found: found.clone() };
+        return Err(TransportError::Certificate(problem));
+    }
+    if purpose == Purpose::Messages {
+        judge(from, their_founding, disk, members).await?;
+    }
+    Ok(Hello { purpose, from, disk })
 }
 
-async fn answer(
-    stream: &mut TcpStream,
-    verdict: u8,
-    own: Identity,
-    members: &Members,
-) -> Result<(), TransportError> {
-    let Book { disk, founders, .. } = members.book();
-    let mut answer = Vec::with_capacity(ANSWER_BYTES);
-    answer.extend_from_slice(&MAGIC);
-    answer.extend_from_slice(&[VERSION, verdict]);
-    answer.extend_from_slice(&own.cluster.to_le_bytes());
-    for number in [own.group, own.server.0, founding(&founders)] {
-        answer.extend_from_slice(&number.to_le_bytes());
+/// How a refusal is told to whoever connects, if it is told.
+fn verdict(error: &TransportError) -> Option<u8> {
+    match error {
+        TransportError::Version { .. } => Some(OTHER_VERSION),
+        TransportError::WrongServer { .. } => Some(WRONG_SERVER),
+        TransportError::SameId(_) => Some(SAME_ID),
+        TransportError::Certificate(_) => Some(WRONG_CERTIFICATE),
+        TransportError::SpeaksTls => Some(NO_TLS),
+        TransportError::OtherFounding { .. } => Some(OTHER_FOUNDING),
+        TransportError::OtherDisk { .. } => Some(OTHER_DISK),
+        _ => None,
     }
-    answer.extend_from_slice(&disk.to_le_bytes());
-    soon("answer who connects", stream.write_all(&answer)).await
+}
+
+fn head() -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEAD_BYTES + HELLO_BYTES);
+    head.extend_from_slice(&MAGIC);
+    head.push(VERSION);
+    head
+}
+
+/// Reads the magic, and gives the version. Nothing is waited for after the first byte that does not fit.
+async fn read_head(
+    connection: &mut Connection,
+    action: &'static str,
+) -> Result<u8, TransportError> {
+    for (place, expected) in MAGIC.into_iter().enumerate() {
+        let found = connection.stream.read_u8().await.map_err(failed(action))?;
+        if found != expected {
+            let is_tls = place == 0 && TLS_RECORDS.contains(&found) && connection.names.is_none();
+            return Err(match is_tls {
+                true => TransportError::SpeaksTls,
+                false => TransportError::NotKontiki,
+            });
+        }
+    }
+    connection.stream.read_u8().await.map_err(failed(action))
 }
 
 /// What is left of a message of known length. Zeros stand behind its end.

@@ -1,8 +1,9 @@
 //! Connections that others have made: messages come in.
 
+use super::connection::{self, Stream};
 use super::exchange::{self, Answer, Facts, Question};
 use super::handshake::{Hello, Purpose};
-use super::{Settings, handshake, locked, soon};
+use super::{Settings, failed, handshake, locked};
 use crate::book::Book;
 use crate::codec::{self, message_bytes};
 use crate::error::TransportError;
@@ -51,6 +52,7 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     fn refuse(&mut self, error: TransportError) {
+        tracing::warn!(%error, "connection refused");
         self.refused = self.refused.saturating_add(1);
         self.last = Some(Arc::new(error));
     }
@@ -72,8 +74,7 @@ pub(crate) async fn listen(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(source) => {
-                let action = "take a connection";
-                locked(&incoming).refuse(TransportError::Io { action, source });
+                locked(&incoming).refuse(failed("take a connection")(source));
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -83,7 +84,7 @@ pub(crate) async fn listen(
             continue;
         };
         let (incoming, receiver) = (Arc::clone(&incoming), receiver.clone());
-        let members = Arc::clone(&members);
+        let (settings, members) = (settings.clone(), Arc::clone(&members));
         tasks.spawn(async move {
             if let Err(error) = serve(stream, settings, &incoming, members, receiver).await {
                 locked(&incoming).refuse(error);
@@ -94,19 +95,42 @@ pub(crate) async fn listen(
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    socket: TcpStream,
     settings: Settings,
     incoming: &Mutex<Incoming>,
     members: Arc<Members>,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
-    let hello = handshake::welcome(&mut stream, settings.identity, &members).await?;
-    let from = hello.from;
+    let mut protection = settings.protection.clone();
+    let present = protection.borrow_and_update().clone();
+    let welcoming = async {
+        let mut connection = connection::take(socket, &present).await?;
+        let hello = handshake::welcome(&mut connection, settings.identity, &members).await;
+        Ok((connection, hello))
+    };
+    let (connection, hello) = settings.soon("learn who connects", welcoming).await?;
+    let hello = match hello {
+        Ok(hello) => hello,
+        Err(error) => {
+            locked(incoming).refuse(error);
+            // Whoever does not close the connection is left.
+            let _ = settings.soon("part", handshake::part(connection)).await;
+            return Ok(());
+        }
+    };
+    let (from, stream) = (hello.from, connection.stream);
     if hello.purpose == Purpose::Question {
-        return answer(stream, hello, &members, receiver).await;
+        let answering = answer(stream, hello, &members, receiver);
+        return settings.soon("answer a question", answering).await;
     }
     let mut reading = JoinSet::new();
-    let this = reading.spawn(read(stream, from, settings, members, receiver));
+    let this = reading.spawn(async move {
+        tokio::select! {
+            result = read(stream, from, settings, members, receiver) => result,
+            // With other certificates the other side may not be welcome any more.
+            Ok(()) = protection.changed() => Ok(()),
+        }
+    });
     let number = {
         let mut incoming = locked(incoming);
         let number = incoming.next;
@@ -129,7 +153,7 @@ async fn serve(
 
 /// Reads messages until the other side closes the connection.
 async fn read(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     from: ServerId,
     settings: Settings,
     members: Arc<Members>,
@@ -143,7 +167,7 @@ async fn read(
     loop {
         let frame = frames.decode(&mut buffer).map_err(|source| match source.kind() {
             io::ErrorKind::InvalidData => TransportError::FrameTooLong { most },
-            _ => TransportError::Io { action: "read a frame", source },
+            _ => failed("read a frame")(source),
         })?;
         if let Some(frame) = frame {
             let frame = frame.freeze();
@@ -165,16 +189,20 @@ async fn read(
         match count {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            // The other side is gone, which is nothing to complain of.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
-            Err(source) => return Err(TransportError::Io { action: "read", source }),
+            // The other side is gone, which is nothing to complain of. Within TLS that is an unexpected end.
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(source) => return Err(failed("read")(source)),
         }
     }
 }
 
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+}
+
 /// Answers one question.
 async fn answer(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     Hello { from, disk, .. }: Hello,
     members: &Arc<Members>,
     receiver: impl Receiver,
@@ -196,15 +224,16 @@ async fn answer(
 pub(super) async fn read_frame(
     stream: &mut (impl AsyncReadExt + Unpin),
 ) -> Result<Bytes, TransportError> {
+    let failed = failed("read a frame");
     let mut length = [0; 4];
-    soon("read a frame", stream.read_exact(&mut length)).await?;
+    stream.read_exact(&mut length).await.map_err(&failed)?;
     let most = exchange::MOST_BYTES;
     let bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
     if bytes > most {
         return Err(TransportError::FrameTooLong { most });
     }
     let mut frame = vec![0; bytes];
-    soon("read a frame", stream.read_exact(&mut frame)).await?;
+    stream.read_exact(&mut frame).await.map_err(&failed)?;
     Ok(frame.into())
 }
 
@@ -213,7 +242,9 @@ pub(super) async fn write_frame(
     stream: &mut (impl AsyncWriteExt + Unpin),
     frame: &[u8],
 ) -> Result<(), TransportError> {
+    let failed = failed("send a frame");
     let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
-    soon("send a frame", stream.write_all(&length.to_be_bytes())).await?;
-    soon("send a frame", stream.write_all(frame)).await
+    stream.write_all(&length.to_be_bytes()).await.map_err(&failed)?;
+    stream.write_all(frame).await.map_err(&failed)?;
+    stream.flush().await.map_err(&failed)
 }

@@ -1,16 +1,20 @@
 //! How servers reach each other: TCP, a connection in each direction.
 //!
-//! Whoever has something to say connects, and says who it is and whom it wants. After that it sends frames:
+//! Whoever has something to say connects. Where there is TLS, both sides show certificates ([`tls`]). Then
+//! whoever connects says who it is and whom it wants ([`handshake`]). After that it sends frames:
 //! a length of four bytes, big-endian, and a message ([`crate::codec`]) or what it knows of servers'
 //! addresses ([`exchange`]). Nothing comes back on that connection. A connection that breaks is made anew
 //! after a while, and messages may be lost: Raft copes with that.
 //!
 //! A connection may also be for one question and its answer.
 
+mod connection;
 mod exchange;
 mod handshake;
 mod incoming;
 mod outgoing;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub(crate) use exchange::{Answer, Facts, Joining, entries_frame};
 pub(crate) use incoming::{Arrival, Incoming, listen};
@@ -18,31 +22,44 @@ pub use outgoing::PeerStatus;
 pub(crate) use outgoing::{Peer, Priority, ask};
 
 use crate::error::TransportError;
+use crate::security::Protection;
 use kontiki_store::Identity;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// How long the two sides of a connection wait for each other until it stands, and for bytes to be taken.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// What both directions are told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) identity: Identity,
     pub(crate) frame_bytes: usize,
     pub(crate) peer_bytes: usize,
-    pub(crate) plaintext_beyond_loopback: bool,
+    /// How long the two sides of a connection wait for each other until it stands, and for bytes to be taken.
+    pub(crate) patience: Duration,
+    pub(crate) protection: watch::Receiver<Protection>,
 }
 
-/// Does something with the network that must not take forever.
-async fn soon<T>(
-    action: &'static str,
-    doing: impl Future<Output = std::io::Result<T>>,
-) -> Result<T, TransportError> {
-    match timeout(PATIENCE, doing).await {
-        Ok(done) => done.map_err(|source| TransportError::Io { action, source }),
-        Err(_) => Err(TransportError::TimedOut { action }),
+impl Settings {
+    /// Does something with the network that must not take forever.
+    async fn soon<T>(
+        &self,
+        action: &'static str,
+        doing: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        timeout(self.patience, doing).await.unwrap_or(Err(TransportError::TimedOut { action }))
+    }
+}
+
+/// Says what failed.
+fn failed(action: &'static str) -> impl Fn(io::Error) -> TransportError {
+    move |source| {
+        #[cfg(feature = "tls")]
+        if let Some(reason) = tls::reason(&source) {
+            return reason;
+        }
+        TransportError::Io { action, source }
     }
 }
 

@@ -1,13 +1,14 @@
 //! Connections to others: messages go out.
 
+use super::connection::{self, Connection};
 use super::exchange::{Answer, Question};
 use super::handshake::Purpose;
 use super::incoming::{read_frame, write_frame};
-use super::{Settings, handshake, locked, soon};
+use super::{Settings, failed, handshake, locked};
 use crate::codec::{self, message_bytes};
-use crate::config::is_loopback;
 use crate::error::TransportError;
 use crate::members::Members;
+use crate::security::Protection;
 use kontiki::{Message, ServerId};
 use kontiki_store::Identity;
 use std::sync::{Arc, Mutex};
@@ -16,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -144,11 +145,13 @@ impl Dialer {
         loop {
             // What waits since before is out of date.
             while self.usual.try_recv().is_ok() || self.bulk.try_recv().is_ok() {}
-            let error = match self.connect().await {
-                Ok(stream) => {
+            let mut protection = self.settings.protection.clone();
+            let present = protection.borrow_and_update().clone();
+            let error = match self.connect(&present).await {
+                Ok(connection) => {
                     locked(&self.status).connected = true;
                     let start = Instant::now();
-                    let error = self.send_all(stream).await;
+                    let error = self.send_all(connection, protection).await;
                     if start.elapsed() >= LONGEST_WAIT {
                         wait = FIRST_WAIT;
                     }
@@ -156,6 +159,7 @@ impl Dialer {
                 }
                 Err(error) => error,
             };
+            tracing::debug!(peer = self.server.0, %error, "no connection");
             {
                 let mut status = locked(&self.status);
                 status.connected = false;
@@ -167,13 +171,19 @@ impl Dialer {
     }
 
     /// Tries each address at which the server may be.
-    async fn connect(&self) -> Result<TcpStream, TransportError> {
+    async fn connect(&self, protection: &Protection) -> Result<Connection, TransportError> {
         let mut failure = TransportError::NoAddress { server: self.server };
         for address in self.members.addresses(self.server) {
             locked(&self.status).address.clone_from(&address);
-            let (purpose, members) = (Purpose::Messages, &self.members);
-            match connect(&address, purpose, self.server, self.settings, members).await {
-                Ok(stream) => return Ok(stream),
+            let call = Call {
+                server: self.server,
+                purpose: Purpose::Messages,
+                settings: &self.settings,
+                members: &self.members,
+                protection,
+            };
+            match call.at(&address).await {
+                Ok(connection) => return Ok(connection),
                 Err(error) => failure = error,
             }
         }
@@ -181,8 +191,12 @@ impl Dialer {
     }
 
     /// Sends what there is, until the connection breaks.
-    async fn send_all(&mut self, stream: TcpStream) -> TransportError {
-        let (mut read, mut write) = stream.into_split();
+    async fn send_all(
+        &mut self,
+        connection: Connection,
+        mut protection: watch::Receiver<Protection>,
+    ) -> TransportError {
+        let (mut read, mut write) = tokio::io::split(connection.stream);
         let mut unexpected = [0];
         let mut buffer = Vec::new();
         let mut told = self.members.told();
@@ -191,9 +205,11 @@ impl Dialer {
             let first = tokio::select! {
                 biased;
                 read = read.read(&mut unexpected) => return closed(read),
+                Ok(()) = protection.changed() => return TransportError::CertificatesReplaced,
                 Ok(()) = told.changed() => {
                     let frame = told.borrow_and_update().clone();
-                    match write_frame(&mut write, &frame).await {
+                    let writing = write_frame(&mut write, &frame);
+                    match self.settings.soon("send", writing).await {
                         Ok(()) => continue,
                         Err(error) => return error,
                     }
@@ -209,7 +225,11 @@ impl Dialer {
             {
                 sending.push(self.frame(queued, &mut buffer));
             }
-            if let Err(error) = soon("send", write.write_all(&buffer)).await {
+            let writing = async {
+                write.write_all(&buffer).await.map_err(failed("send"))?;
+                write.flush().await.map_err(failed("send"))
+            };
+            if let Err(error) = self.settings.soon("send", writing).await {
                 return error;
             }
             drop(sending);
@@ -237,27 +257,51 @@ impl Dialer {
     }
 }
 
-/// Connects to a server at one address.
-async fn connect(
-    address: &str,
-    purpose: Purpose,
+/// How a server is reached.
+struct Call<'a> {
     server: ServerId,
-    settings: Settings,
-    members: &Arc<Members>,
-) -> Result<TcpStream, TransportError> {
-    let found = soon("look up the address", tokio::net::lookup_host(address)).await?;
-    let addresses: Vec<_> = found.collect();
-    let beyond = addresses.iter().find(|address| !is_loopback(**address));
-    if let Some(address) = beyond.filter(|_| !settings.plaintext_beyond_loopback) {
-        return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+    purpose: Purpose,
+    settings: &'a Settings,
+    members: &'a Arc<Members>,
+    protection: &'a Protection,
+}
+
+impl Call<'_> {
+    /// Connects at one address.
+    async fn at(&self, address: &str) -> Result<Connection, TransportError> {
+        let Call { settings, protection, .. } = self;
+        let finding = async {
+            let found = tokio::net::lookup_host(address).await;
+            found.map(Vec::from_iter).map_err(failed("look up the address"))
+        };
+        let addresses = settings.soon("look up the address", finding).await?;
+        if let Some(address) = addresses.iter().find(|address| !protection.allows(**address)) {
+            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        }
+        let connecting =
+            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
+        let socket = settings.soon("connect", connecting).await?;
+        // Messages are small, and each is waited for.
+        socket.set_nodelay(true).map_err(failed("set up the connection"))?;
+        let wanted = Identity { server: self.server, ..settings.identity };
+        let introducing = async {
+            let mut connection = connection::call(socket, wanted, protection).await?;
+            handshake::introduce(&mut connection, self.purpose, wanted, self.members).await?;
+            Ok(connection)
+        };
+        settings.soon("be welcomed by the other side", introducing).await
     }
-    let mut stream = soon("connect", TcpStream::connect(&addresses[..])).await?;
-    // Messages are small, and each is waited for.
-    let action = "set up the connection";
-    stream.set_nodelay(true).map_err(|source| TransportError::Io { action, source })?;
-    let wanted = Identity { server, ..settings.identity };
-    handshake::introduce(&mut stream, purpose, wanted, members).await?;
-    Ok(stream)
+
+    /// Asks at one address.
+    async fn ask(&self, address: &str, joins: bool) -> Result<Answer, TransportError> {
+        let Connection { mut stream, .. } = self.at(address).await?;
+        let question = Question { joins, entries: self.members.book().entries };
+        let asking = async {
+            write_frame(&mut stream, &question.encode()).await?;
+            Ok(Answer::decode(&read_frame(&mut stream).await?)?)
+        };
+        self.settings.soon("be answered by the other side", asking).await
+    }
 }
 
 /// Asks a server, at each address at which it may be until it answers.
@@ -267,9 +311,13 @@ pub(crate) async fn ask(
     settings: Settings,
     members: Arc<Members>,
 ) -> Result<Answer, TransportError> {
+    let protection = settings.protection.borrow().clone();
+    let (settings, members) = (&settings, &members);
+    let (purpose, protection) = (Purpose::Question, &protection);
+    let call = Call { server, purpose, settings, members, protection };
     let mut failure = TransportError::NoAddress { server };
     for address in members.addresses(server) {
-        match ask_at(&address, server, joins, settings, &members).await {
+        match call.ask(&address, joins).await {
             Ok(answer) => return Ok(answer),
             Err(error) => failure = error,
         }
@@ -277,24 +325,11 @@ pub(crate) async fn ask(
     Err(failure)
 }
 
-async fn ask_at(
-    address: &str,
-    server: ServerId,
-    joins: bool,
-    settings: Settings,
-    members: &Arc<Members>,
-) -> Result<Answer, TransportError> {
-    let mut stream = connect(address, Purpose::Question, server, settings, members).await?;
-    let question = Question { joins, entries: members.book().entries };
-    write_frame(&mut stream, &question.encode()).await?;
-    Ok(Answer::decode(&read_frame(&mut stream).await?)?)
-}
-
 /// The other side never sends anything here.
 fn closed(read: std::io::Result<usize>) -> TransportError {
     match read {
         Ok(0) => TransportError::Refused("it has closed the connection"),
         Ok(_) => TransportError::NotKontiki,
-        Err(source) => TransportError::Io { action: "keep the connection", source },
+        Err(source) => failed("keep the connection")(source),
     }
 }

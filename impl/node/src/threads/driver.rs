@@ -9,13 +9,16 @@ use crate::machine::StateMachine;
 use crate::members::Members;
 use crate::network::{Incoming, Peer, Priority, Settings, locked};
 use crate::node::NodeStatus;
+use crate::record::Files;
 use crate::request::{Request, Waiter, Waiting};
+use crate::security::Guard;
 use crate::start::Standing;
+use crate::telemetry::{self, Labels, Metrics};
 use kontiki::driver::{
     ChunkRequest, Driver, Effect, Event, Instant, Notice, Outcome, Reason, Status, Ticket,
     WriteGroup,
 };
-use kontiki::{LogPosition, RoleKind, ServerId};
+use kontiki::{LogPosition, Recorder, RoleKind, ServerId};
 use kontiki_store::FileStore;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +52,7 @@ pub(crate) struct Threads<M: StateMachine> {
 pub(crate) struct Shared {
     pub(crate) members: Arc<Members>,
     pub(crate) incoming: Arc<Mutex<Incoming>>,
+    pub(crate) guard: Arc<Guard>,
     pub(crate) published: watch::Sender<NodeStatus>,
 }
 
@@ -67,9 +71,12 @@ enum Phase {
     Ended,
 }
 
+/// The driver, which may be recorded.
+pub(crate) type RecordedDriver = Driver<FileStore, Option<Recorder<Files>>>;
+
 /// The driver with all that it needs.
 pub(crate) struct DriverLoop<M: StateMachine> {
-    pub(super) driver: Driver<FileStore>,
+    pub(super) driver: RecordedDriver,
     clock: Clock,
     inbox: Receiver<Signal<M>>,
     threads: Threads<M>,
@@ -82,6 +89,7 @@ pub(crate) struct DriverLoop<M: StateMachine> {
     /// Where the configuration stands that peers were chosen by, and whether it was committed then.
     pub(super) seen: Option<(LogPosition, bool)>,
     pub(super) peers: BTreeMap<ServerId, Peer>,
+    metrics: Metrics,
     /// When the status was published last, and whether something has happened since.
     published_at: Instant,
     is_published: bool,
@@ -93,7 +101,7 @@ pub(crate) struct DriverLoop<M: StateMachine> {
 
 impl<M: StateMachine> DriverLoop<M> {
     pub(crate) fn new(
-        driver: Driver<FileStore>,
+        driver: RecordedDriver,
         clock: Clock,
         inbox: Receiver<Signal<M>>,
         threads: Threads<M>,
@@ -105,6 +113,7 @@ impl<M: StateMachine> DriverLoop<M> {
         let was_member = standing == Standing::Member;
         DriverLoop {
             driver,
+            metrics: Metrics::new(Labels::new(settings.identity)),
             published_at: clock.now(),
             is_published: false,
             shared,
@@ -209,7 +218,10 @@ impl<M: StateMachine> DriverLoop<M> {
                 // Whoever asked may be gone.
                 drop(answer.send(self.facts(from, joins)));
             }
-            Signal::Status(answer) => drop(answer.send(self.status())),
+            Signal::Status(answer) => {
+                let status = self.status();
+                drop(answer.send(status));
+            }
             Signal::Shutdown(ended) => {
                 self.ended.push(ended);
                 self.begin_end();
@@ -218,15 +230,19 @@ impl<M: StateMachine> DriverLoop<M> {
         }
     }
 
-    fn status(&self) -> NodeStatus {
+    fn status(&mut self) -> NodeStatus {
+        let recorder = self.driver.observer_mut().as_ref();
+        let record_failure = recorder.and_then(Recorder::failure).map(ToString::to_string);
         let incoming = locked(&self.shared.incoming);
         NodeStatus {
             server: self.driver.status(),
             standing: self.standing.clone(),
             stopped: self.driver.stopped().cloned(),
+            record_failure,
             peers: self.peers.values().map(Peer::status).collect(),
             refused_connections: incoming.refused,
             last_refusal: incoming.last.clone(),
+            certificates_end: self.shared.guard.expires(),
         }
     }
 
@@ -234,7 +250,9 @@ impl<M: StateMachine> DriverLoop<M> {
     fn publish(&mut self) {
         let now = self.clock.now();
         if !self.is_published && now >= self.published_at.plus(PUBLISHED) {
-            self.shared.published.send_replace(self.status());
+            let status = self.status();
+            self.metrics.set(&status);
+            self.shared.published.send_replace(status);
             self.published_at = now;
             self.is_published = true;
         }
@@ -242,6 +260,10 @@ impl<M: StateMachine> DriverLoop<M> {
 
     fn carry_out(&mut self) {
         let effects: Vec<Effect> = self.driver.effects().collect();
+        // Whatever leaves the server is in the recording before.
+        if let Some(recorder) = self.driver.observer_mut() {
+            recorder.flush();
+        }
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
@@ -268,6 +290,7 @@ impl<M: StateMachine> DriverLoop<M> {
     }
 
     fn notice(&mut self, notice: &Notice) {
+        telemetry::notice(self.shared.members.own, notice);
         if !matches!(notice, Notice::Rejected { .. }) {
             self.publish_at_once();
         }
@@ -349,7 +372,12 @@ impl<M: StateMachine> DriverLoop<M> {
     /// Tells all who wait, and lets the other threads do what they have been asked.
     fn finish(mut self) {
         self.carry_out();
-        self.shared.published.send_replace(self.status());
+        if let Some(recorder) = self.driver.observer_mut() {
+            recorder.end();
+        }
+        let status = self.status();
+        self.metrics.set(&status);
+        self.shared.published.send_replace(status);
         let DriverLoop { driver, inbox, threads, peers, waiters, ended, .. } = self;
         drop((peers, waiters));
         threads.stopping.store(true, Ordering::Relaxed);

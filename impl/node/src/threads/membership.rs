@@ -5,6 +5,7 @@ use crate::admission::Told;
 use crate::machine::StateMachine;
 use crate::network::{Facts, Joining, Peer};
 use crate::start::Standing;
+use crate::telemetry;
 use kontiki::driver::Event;
 use kontiki::{Configuration, LogPosition, MembershipChange, RoleKind, ServerId};
 use std::sync::Arc;
@@ -40,6 +41,7 @@ impl<M: StateMachine> DriverLoop<M> {
 
     fn set_standing(&mut self, standing: Standing) {
         if self.standing != standing {
+            telemetry::standing(self.shared.members.own, &standing);
             self.standing = standing;
             self.publish_at_once();
         }
@@ -52,7 +54,7 @@ impl<M: StateMachine> DriverLoop<M> {
         let (configuration, members) = (configuration.clone(), Arc::clone(&self.shared.members));
         for server in members.others() {
             if knows_nobody || is_member(&configuration, server) {
-                let (runtime, settings) = (&self.runtime, self.settings);
+                let (runtime, settings) = (&self.runtime, self.settings.clone());
                 let start = || Peer::start(runtime, server, Arc::clone(&members), settings);
                 self.peers.entry(server).or_insert_with(start);
             }

@@ -5,7 +5,7 @@ use crate::cluster::{CLUSTER, Cluster, eventually};
 use crate::journal::Journal;
 use kontiki_node::kontiki::{MembershipChange, ServerId};
 use kontiki_node::{AddressError, AdmissionError, Node, NodeConfig, RequestError, Standing};
-use kontiki_node::{Start, StartError};
+use kontiki_node::{Security, Start, StartError};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
@@ -233,7 +233,7 @@ async fn clusters_of_one_number_do_not_mix() {
     let listener = free();
     let addresses = [(S2, listener.local_addr().unwrap().to_string())].into();
     let directory = cluster.directory.path().join("another");
-    let config = NodeConfig::new(CLUSTER, S2, addresses, directory, listener);
+    let config = NodeConfig::new(CLUSTER, S2, addresses, directory, listener, Security::Plaintext);
     let other = Node::start(config, Journal::default()).await.unwrap();
     let address = other.address().to_string();
     cluster.handle(S1).set_address(S2, &address).unwrap();

@@ -6,8 +6,8 @@ use kontiki_node::kontiki::bytes::Bytes;
 use kontiki_node::kontiki::driver::{Consistency, Doubt, Reason};
 use kontiki_node::kontiki::{Refusal, ServerId};
 use kontiki_node::{
-    Client, Handle, Node, NodeConfig, Patience, RequestError, Seen, Servers, SessionError,
-    WithSessions,
+    Client, Handle, Node, NodeConfig, Patience, RequestError, Security, Seen, Servers,
+    SessionError, WithSessions,
 };
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -108,7 +108,14 @@ impl Cluster {
         listener: TcpListener,
     ) -> Result<(), kontiki_node::StartError> {
         let directory = self.directory.path().join(id.to_string());
-        let mut config = NodeConfig::new(CLUSTER, id, self.addresses.clone(), directory, listener);
+        let mut config = NodeConfig::new(
+            CLUSTER,
+            id,
+            self.addresses.clone(),
+            directory,
+            listener,
+            Security::Plaintext,
+        );
         config.driver.raft.snapshot_bytes = 2_000;
         config.driver.raft.kept_entries = 4;
         let node = Node::start(config, Machine::new(Journal::default())).await?;

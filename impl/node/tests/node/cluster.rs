@@ -3,7 +3,9 @@
 use crate::journal::Journal;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::Consistency;
-use kontiki_node::{Handle, Node, NodeConfig, NodeStatus, RequestError, Start, StartError};
+use kontiki_node::{
+    Handle, Node, NodeConfig, NodeStatus, RequestError, Security, Start, StartError,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ pub struct Cluster {
     pub adjust: fn(&mut NodeConfig),
     /// The numbers of all commands that were acknowledged.
     pub acknowledged: Vec<u64>,
-    next: u64,
+    pub next: u64,
 }
 
 impl Cluster {
@@ -54,7 +56,14 @@ impl Cluster {
     pub fn config(&self, id: ServerId, listener: TcpListener) -> NodeConfig {
         let addresses = self.addresses.iter().map(|(id, address)| (*id, address.to_string()));
         let directory = self.directory.path().join(id.to_string());
-        let mut config = NodeConfig::new(CLUSTER, id, addresses.collect(), directory, listener);
+        let mut config = NodeConfig::new(
+            CLUSTER,
+            id,
+            addresses.collect(),
+            directory,
+            listener,
+            Security::Plaintext,
+        );
         config.start = Start::Bootstrap { voters: self.founders.clone() };
         (self.adjust)(&mut config);
         config

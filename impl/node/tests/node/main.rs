@@ -4,9 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
 
 mod admission;
+#[cfg(feature = "tls")]
+mod authority;
+#[cfg(feature = "tls")]
+mod certificates;
 mod clients;
 mod cluster;
 mod clusters;
 mod failures;
 mod journal;
+mod recovery;
 mod strangers;
+#[cfg(feature = "tls")]
+mod tls;

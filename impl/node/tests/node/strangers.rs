@@ -39,14 +39,14 @@ async fn a_server_of_another_cluster_is_refused_at_both_ends() {
 }
 
 /// What a server of this cluster says when it connects to the first.
-fn hello(version: u8) -> Vec<u8> {
+pub fn hello(version: u8, from: u64) -> Vec<u8> {
     let mut hello = b"kontiki\n".to_vec();
     hello.extend_from_slice(&[version, 0]);
     hello.extend_from_slice(&CLUSTER.to_le_bytes());
-    for number in [0, 9, 1_u64, 0] {
+    for number in [0, from, 1_u64, 0] {
         hello.extend_from_slice(&number.to_le_bytes());
     }
-    hello.extend_from_slice(&9_u128.to_le_bytes());
+    hello.extend_from_slice(&u128::from(from).to_le_bytes());
     hello
 }
 
@@ -68,11 +68,11 @@ async fn refused(cluster: &Cluster, bytes: &[u8]) -> String {
 async fn nonsense_closes_the_connection_and_does_no_harm() {
     let mut cluster = Cluster::start(1).await;
     cluster.write().await;
-    let frame = |length: u32, body: &[u8]| [&hello(1)[..], &length.to_be_bytes(), body].concat();
+    let frame = |length: u32, body: &[u8]| [&hello(1, 9)[..], &length.to_be_bytes(), body].concat();
     let web = b"GET / HTTP/1.1\r\nHost: kontiki.invalid\r\nAccept: */*\r\n\r\n".to_vec();
     let nonsense = [
         (web, "no Kontiki server"),
-        (hello(77), "version 77"),
+        (hello(77, 9), "version 77"),
         (frame(u32::MAX, &[1; 100]), "longer than"),
         (frame(3, &[1, 99, 0]), "no message of kind 99"),
         (frame(2, &[8, 1]), "version 8"),
