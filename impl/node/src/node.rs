@@ -285,6 +285,7 @@ fn start<M: StateMachine>(
         certificates_end: guard.expires(),
     });
     let shared = Shared {
+        runtime,
         members: Arc::clone(&members),
         incoming: Arc::clone(&incoming),
         guard: Arc::clone(&guard),
@@ -292,7 +293,7 @@ fn start<M: StateMachine>(
     };
     let deciding = {
         let settings = settings.clone();
-        DriverLoop::new(driver, clock, signals, threads, runtime, settings, shared, standing)
+        DriverLoop::new(driver, clock, signals, threads, settings, shared, standing)
     };
     spawn("driver", move || deciding.run()).map_err(failed("start a thread"))?;
 

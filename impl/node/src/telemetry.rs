@@ -119,17 +119,20 @@ impl DiskMetrics {
     }
 }
 
+/// What a metric is at one moment.
+type Value = fn(&NodeStatus) -> u64;
+
 /// Where all that follows from a status goes. The handles are looked up once.
 pub(crate) struct Metrics {
     labels: Labels,
-    gauges: Vec<(Gauge, fn(&NodeStatus) -> u64)>,
-    counters: Vec<(Counter, fn(&NodeStatus) -> u64)>,
+    gauges: Vec<(Gauge, Value)>,
+    counters: Vec<(Counter, Value)>,
     lags: BTreeMap<ServerId, Gauge>,
 }
 
 impl Metrics {
     pub(crate) fn new(labels: Labels) -> Metrics {
-        let gauges: [(&'static str, fn(&NodeStatus) -> u64); 15] = [
+        let gauges: [(&'static str, Value); 15] = [
             (LEADS, |now| u64::from(now.server.role == RoleKind::Leader)),
             (LEADER, |now| now.server.leader.map_or(0, |leader| leader.0)),
             (TERM, |now| now.server.term.0),
@@ -146,7 +149,7 @@ impl Metrics {
             (WAITING, |now| now.server.waiting),
             (STALLED, |now| u64::from(now.server.disk_stalls)),
         ];
-        let counters: [(&'static str, fn(&NodeStatus) -> u64); 15] = [
+        let counters: [(&'static str, Value); 15] = [
             (ELECTION_TIMEOUTS, |now| counted(now).election_timeouts),
             (LEADER_CHANGES, |now| counted(now).leader_changes),
             (RECEIVED, |now| counted(now).received),

@@ -26,7 +26,9 @@ const PAGE: &str = include_str!("../OPERATING.md");
 
 /// Every metric that was asked for, by its name and labels.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeMap<(String, String), Arc<AtomicU64>>>>);
+struct Seen(Arc<Mutex<Values>>);
+
+type Values = BTreeMap<(String, String), Arc<AtomicU64>>;
 
 impl Seen {
     fn value(&self, key: &Key) -> Arc<AtomicU64> {

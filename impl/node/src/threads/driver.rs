@@ -50,6 +50,7 @@ pub(crate) struct Threads<M: StateMachine> {
 
 /// What the driver's thread shares with others.
 pub(crate) struct Shared {
+    pub(crate) runtime: runtime::Handle,
     pub(crate) members: Arc<Members>,
     pub(crate) incoming: Arc<Mutex<Incoming>>,
     pub(crate) guard: Arc<Guard>,
@@ -80,7 +81,6 @@ pub(crate) struct DriverLoop<M: StateMachine> {
     clock: Clock,
     inbox: Receiver<Signal<M>>,
     threads: Threads<M>,
-    pub(super) runtime: runtime::Handle,
     pub(super) settings: Settings,
     pub(super) shared: Shared,
     pub(super) standing: Standing,
@@ -105,7 +105,6 @@ impl<M: StateMachine> DriverLoop<M> {
         clock: Clock,
         inbox: Receiver<Signal<M>>,
         threads: Threads<M>,
-        runtime: runtime::Handle,
         settings: Settings,
         shared: Shared,
         standing: Standing,
@@ -123,7 +122,6 @@ impl<M: StateMachine> DriverLoop<M> {
             clock,
             inbox,
             threads,
-            runtime,
             settings,
             peers: BTreeMap::new(),
             waiters: HashMap::new(),

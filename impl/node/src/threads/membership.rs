@@ -54,7 +54,7 @@ impl<M: StateMachine> DriverLoop<M> {
         let (configuration, members) = (configuration.clone(), Arc::clone(&self.shared.members));
         for server in members.others() {
             if knows_nobody || is_member(&configuration, server) {
-                let (runtime, settings) = (&self.runtime, self.settings.clone());
+                let (runtime, settings) = (&self.shared.runtime, self.settings.clone());
                 let start = || Peer::start(runtime, server, Arc::clone(&members), settings);
                 self.peers.entry(server).or_insert_with(start);
             }
