@@ -109,9 +109,10 @@ fn validate_recordings(paths: &[PathBuf]) -> anyhow::Result<Outcome> {
             Ok(Outcome::AllIsWell)
         }
         Err(fault) => match *fault {
-            RunFault::Unreadable(_) | RunFault::NoServer { .. } | RunFault::Nothing => {
-                Err(anyhow::Error::from(*fault))
-            }
+            RunFault::Unreadable(_)
+            | RunFault::NoServer { .. }
+            | RunFault::SameNumber { .. }
+            | RunFault::Nothing => Err(anyhow::Error::from(*fault)),
             RunFault::At { .. } | RunFault::Between { .. } => {
                 say(format_args!("{fault}"))?;
                 Ok(Outcome::Broken)

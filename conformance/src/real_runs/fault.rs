@@ -40,6 +40,14 @@ pub enum RunFault {
         /// The file.
         file: PathBuf,
     },
+    /// Two files are the same part of a recording.
+    #[error("{} and {}: both files have the same number: give each file once", file.display(), other.display())]
+    SameNumber {
+        /// One file.
+        file: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// There is nothing to judge.
     #[error("there is no recording here: a server writes one where NodeConfig::record says")]
     Nothing,

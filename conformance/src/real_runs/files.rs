@@ -24,7 +24,9 @@ pub(super) fn sorted(files: &[PathBuf]) -> Result<BTreeMap<ServerId, Vec<PathBuf
         let Some((server, number)) = named.or_else(|| in_name(path)) else {
             return Err(Box::new(RunFault::NoServer { file: path.clone() }));
         };
-        numbered.entry(server).or_default().insert(number, path.clone());
+        if let Some(other) = numbered.entry(server).or_default().insert(number, path.clone()) {
+            return Err(Box::new(RunFault::SameNumber { file: path.clone(), other }));
+        }
     }
     if numbered.is_empty() {
         return Err(Box::new(RunFault::Nothing));

@@ -141,7 +141,10 @@ impl Follower {
         }
         let before = self.last.clone().zip(self.state.take());
         let starts = header.after_step == 0;
-        self.followed.starts += u64::from(starts);
+        if starts {
+            self.followed.starts += 1;
+            start::check_start(begins).map_err(|how| Fault::Impossible { how })?;
+        }
         let state = match before {
             None if starts => {
                 self.followed.is_complete &= header.file == 1;

@@ -36,6 +36,16 @@ pub(super) fn server(id: ServerId, rules: &RecordedRules) -> RaftServer {
     }
 }
 
+/// As a server starts, nothing is on its way to disk, and the log is what the disk has.
+pub(super) fn check_start(begins: &Checkpoint) -> Result<(), String> {
+    let shown = &begins.observation;
+    let end = shown.log.last().map_or(shown.log_base.index, |entry| entry.index);
+    match begins.writes.is_empty() && begins.disk_last_index == end {
+        true => Ok(()),
+        false => Err("as it starts, its log is not what its disk has".to_string()),
+    }
+}
+
 /// A disk that holds what a server shows as it starts.
 pub(super) fn disk(begins: &Checkpoint) -> Result<Disk, String> {
     let shown = &begins.observation;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
 
 mod cluster;
+mod forged;
 
 use cluster::Cluster;
 use kontiki_conformance::real_runs::{find_files, follow};

@@ -26,6 +26,19 @@ pub enum ClientError {
     Server(String),
 }
 
+/// Asks a server, and nobody else: the answer as text.
+///
+/// # Errors
+/// If there is no answer in this time, or it is an error.
+pub fn ask_there(
+    address: &str,
+    request: &[&str],
+    patience: Duration,
+) -> Result<String, ClientError> {
+    let failed = |source| ClientError::Io { address: address.to_owned(), source };
+    ask_once(address, request, patience).map_err(failed)?.map_err(ClientError::Server)
+}
+
 /// Asks a server, and goes to the leader if it is sent there: the answer as text.
 ///
 /// # Errors
@@ -33,15 +46,15 @@ pub enum ClientError {
 pub fn ask(address: &str, request: &[&str], patience: Duration) -> Result<String, ClientError> {
     let mut address = address.to_owned();
     for _ in 0..REDIRECTIONS {
-        let answer = ask_once(&address, request, patience);
-        match answer.map_err(|source| ClientError::Io { address: address.clone(), source })? {
-            Ok(text) => return Ok(text),
-            Err(error) => {
-                match error.strip_prefix("MOVED ").and_then(|moved| moved.split_once(' ')) {
+        match ask_there(&address, request, patience) {
+            Err(ClientError::Server(error)) => {
+                let moved = error.strip_prefix("MOVED ").and_then(|moved| moved.split_once(' '));
+                match moved {
                     Some((_, leader)) => leader.clone_into(&mut address),
                     None => return Err(ClientError::Server(error)),
                 }
             }
+            answer => return answer,
         }
     }
     Err(ClientError::Server("the servers send each other's clients around: try again".to_owned()))

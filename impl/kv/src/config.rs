@@ -17,7 +17,7 @@
 //! # Ok::<(), kontiki_kv::config::ConfigError>(())
 //! ```
 
-use crate::server::ServerConfig;
+use crate::server::{KnownServer, ServerConfig};
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::Timings;
 use kontiki_node::{NodeConfig, Security};
@@ -250,9 +250,12 @@ impl Config {
         node.driver.raft.leases = self.leases;
         node.driver.raft.snapshot_bytes = self.snapshot_bytes;
         node.driver.timings = Timings::for_election_timeout(self.election_timeout);
-        let clients = self.servers.iter().map(|(id, at)| (ServerId(*id), at.clients.clone()));
-        let clients = clients.collect();
-        Ok(ServerConfig { node, listener, clients, most_clients: self.most_clients })
+        let known = |(id, at): (&u64, &Addresses)| {
+            let Addresses { clients, http, .. } = at.clone();
+            KnownServer { id: *id, clients, http }
+        };
+        let servers = self.servers.iter().map(known).collect();
+        Ok(ServerConfig { node, listener, servers, most_clients: self.most_clients })
     }
 
     /// Where metrics and the page are served, if they are. Only this machine may ask.

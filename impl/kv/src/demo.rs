@@ -188,7 +188,8 @@ async fn wait_for_leader(servers: &mut [Process]) -> anyhow::Result<u64> {
                     server.id
                 );
             }
-            let report = client::ask(&server.clients, &["KONTIKI.STATUS"], Duration::from_secs(1));
+            let report =
+                client::ask_there(&server.clients, &["KONTIKI.STATUS"], Duration::from_secs(1));
             let report = report.ok().and_then(|text| serde_json::from_str(&text).ok());
             if let Some(leader) = report.and_then(|report: ServerReport| report.leader) {
                 return Ok(leader);

@@ -2,10 +2,13 @@
 //!
 //! The program is `kontiki-kv`; this library is what it is made of, so that tests can run servers in process.
 
+pub mod admin;
 pub mod client;
+pub mod cluster_report;
 pub mod command;
 pub mod config;
 pub mod demo;
+pub mod http;
 pub mod machine;
 pub mod operation;
 pub mod resp;

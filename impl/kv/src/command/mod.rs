@@ -9,6 +9,7 @@ pub use table::{COMMANDS, CommandSpec, find};
 
 use crate::operation::Operation;
 use crate::resp::Version;
+use kontiki_node::kontiki::{MembershipChange, ServerId};
 use thiserror::Error;
 
 /// A request that makes sense.
@@ -26,10 +27,16 @@ pub enum Command<'a> {
     Info,
     /// Tells the same for programs, as JSON.
     Status,
+    /// Changes the membership of the cluster.
+    ChangeMembers(MembershipChange),
+    /// Has another server lead.
+    Transfer(ServerId),
+    /// Takes a snapshot of this server.
+    Snapshot,
     /// Tells which commands there are.
     Describe(Describe<'a>),
-    /// Tells settings. There are none that fit.
-    ConfigGet,
+    /// Tells those of these settings that there are.
+    ConfigGet(Vec<&'a [u8]>),
     /// The connection's own number.
     ClientId,
     /// The connection's name.
@@ -112,6 +119,9 @@ pub enum CommandError {
     /// There are no passwords.
     #[error("ERR AUTH is not supported: this server knows no users")]
     Users,
+    /// Words that are no change of the membership.
+    #[error("ERR {0}")]
+    NotAChange(String),
     /// A browser, tricked into talking to this server.
     #[error("ERR this is no HTTP server")]
     Http,

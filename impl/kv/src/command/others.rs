@@ -3,6 +3,7 @@
 use super::arguments::Arguments;
 use super::{ClusterQuestion, Command, CommandError, Describe};
 use crate::resp::Version;
+use kontiki_node::kontiki::{MembershipChange, ServerId};
 
 type Parsed<'a> = Result<Command<'a>, CommandError>;
 
@@ -52,7 +53,7 @@ pub(super) fn command<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
 
 pub(super) fn config<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
     match arguments.word()?.as_str() {
-        "get" => Ok(Command::ConfigGet),
+        "get" => Ok(Command::ConfigGet(arguments.all())),
         name => unknown("config", name),
     }
 }
@@ -99,6 +100,22 @@ pub(super) fn cluster<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
 
 pub(super) fn status<'a>(_: &mut Arguments<'a, '_>) -> Parsed<'a> {
     Ok(Command::Status)
+}
+
+/// `add-learner 4` and so on.
+pub(super) fn members<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
+    let words = arguments.all().into_iter().map(String::from_utf8_lossy).collect::<Vec<_>>();
+    let change = words.join(" ").parse::<MembershipChange>();
+    change.map(Command::ChangeMembers).map_err(|error| CommandError::NotAChange(error.to_string()))
+}
+
+pub(super) fn transfer<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
+    let to = u64::try_from(arguments.integer()?).map_err(|_| CommandError::NotAnInteger)?;
+    Ok(Command::Transfer(ServerId(to)))
+}
+
+pub(super) fn snapshot<'a>(_: &mut Arguments<'a, '_>) -> Parsed<'a> {
+    Ok(Command::Snapshot)
 }
 
 /// A browser can be made to send this, with a body of its author's choice behind it.

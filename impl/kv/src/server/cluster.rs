@@ -44,12 +44,11 @@ fn info(status: &Status) -> Reply {
 
 /// The members whose address is known, the leader first: host, port and server.
 fn members(shared: &Shared, status: &Status) -> Vec<(String, u16, ServerId)> {
-    let clients = shared.clients();
     let others = status.configuration.voters.iter().chain(&status.configuration.learners);
     let others = others.filter(|server| Some(**server) != status.leader);
     let servers = status.leader.iter().chain(others);
     let known = servers.filter_map(|server| {
-        let (host, port) = clients.get(server)?.rsplit_once(':')?;
+        let (host, port) = shared.clients_of(*server)?.rsplit_once(':')?;
         Some((host.to_owned(), port.parse().ok()?, *server))
     });
     known.collect()

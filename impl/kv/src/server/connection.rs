@@ -221,7 +221,7 @@ impl Client<'_> {
     }
 
     fn failure(&self, error: &RequestError, key: Option<&[u8]>) -> Reply {
-        failure::reply(error, key, |leader| self.shared.clients().get(&leader).cloned())
+        failure::reply(error, key, |leader| self.shared.clients_of(leader).map(str::to_owned))
     }
 
     async fn flush_if_full(&mut self) -> io::Result<()> {
@@ -266,8 +266,20 @@ impl Client<'_> {
                 },
                 Err(error) => self.failure(&error, None),
             },
+            Command::ChangeMembers(change) => {
+                let changed = self.shared.handle.change_membership(change, None).await;
+                self.done(changed.map(|position| format!("complete at {position}")))
+            }
+            Command::Transfer(to) => {
+                let moved = self.shared.handle.transfer(to).await;
+                self.done(moved.map(|()| format!("server {} leads no more", self.shared.id.0)))
+            }
+            Command::Snapshot => {
+                let taken = self.shared.handle.snapshot().await;
+                self.done(taken.map(|last| format!("the snapshot covers the log up to {last}")))
+            }
             Command::Describe(what) => describe(&what),
-            Command::ConfigGet => Reply::Map(Vec::new()),
+            Command::ConfigGet(names) => config(&names),
             Command::ClientId => Reply::Integer(i64::try_from(self.number).unwrap_or(i64::MAX)),
             Command::ClientName if self.name.is_empty() => Reply::Null,
             Command::ClientName => Reply::Bulk(self.name.clone()),
@@ -288,6 +300,14 @@ impl Client<'_> {
         Next::Goes
     }
 
+    /// What an operator is told.
+    fn done(&self, done: Result<String, RequestError>) -> Reply {
+        match done {
+            Ok(text) => Reply::text(text),
+            Err(error) => self.failure(&error, None),
+        }
+    }
+
     async fn hello(&self) -> Reply {
         let leads = match self.shared.handle.status().await {
             Ok(status) => status.server.leader == Some(self.shared.id),
@@ -304,6 +324,15 @@ impl Client<'_> {
             ("modules", Reply::Array(Vec::new())),
         ])
     }
+}
+
+/// What `redis-benchmark` wants to know, in the words of Redis: every write is on disk before it is answered.
+fn config(names: &[&[u8]]) -> Reply {
+    let settings = [("appendfsync", "always"), ("appendonly", "yes"), ("save", "")];
+    let wanted = settings.into_iter().filter(|(setting, _)| {
+        names.iter().any(|name| *name == b"*" || name.eq_ignore_ascii_case(setting.as_bytes()))
+    });
+    Reply::Map(wanted.map(|(name, value)| (name, Reply::text(value))).collect())
 }
 
 fn describe(what: &Describe<'_>) -> Reply {

@@ -7,7 +7,7 @@ mod failure;
 mod report;
 mod slots;
 
-pub use report::{FollowerReport, PeerReport, RequestCounts, ServerReport};
+pub use report::{FollowerReport, KnownServer, PeerReport, RequestCounts, ServerReport};
 
 use crate::machine::{Machine, Outside};
 use crate::operation::MOST_VALUE_BYTES;
@@ -15,11 +15,10 @@ use crate::resp::RequestLimits;
 use batch::Batches;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::{Handle, Node, NodeConfig, StartError};
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -43,8 +42,8 @@ pub struct ServerConfig {
     pub node: NodeConfig,
     /// Where clients connect to.
     pub listener: TcpListener,
-    /// Where clients reach all servers, as `host:port`.
-    pub clients: BTreeMap<ServerId, String>,
+    /// The servers that clients are told of, in the order of their numbers.
+    pub servers: Vec<KnownServer>,
     /// The most clients that are connected at the same time.
     pub most_clients: usize,
 }
@@ -63,8 +62,18 @@ pub enum ServerError {
 /// A server that runs. When this is dropped, it stops at once, as in a crash.
 pub struct Server {
     node: Node<Machine>,
+    shared: Arc<Shared>,
     address: SocketAddr,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Tasks,
+}
+
+/// Tasks that end when this is dropped.
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
 }
 
 /// What all connections know.
@@ -76,7 +85,7 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     pub(crate) port: u16,
     batches: Arc<Batches>,
-    clients: Mutex<BTreeMap<ServerId, String>>,
+    pub(crate) servers: Vec<KnownServer>,
     long_requests: Arc<Semaphore>,
 }
 
@@ -91,10 +100,10 @@ pub(crate) struct Counts {
 }
 
 impl Shared {
-    /// Where clients reach the servers. What is behind the lock is whole at every moment, so a panic of
-    /// another thread does no harm.
-    pub(crate) fn clients(&self) -> MutexGuard<'_, BTreeMap<ServerId, String>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where clients reach a server, if that is known.
+    pub(crate) fn clients_of(&self, server: ServerId) -> Option<&str> {
+        let known = self.servers.iter().find(|known| known.id == server.0);
+        known.map(|known| known.clients.as_str())
     }
 }
 
@@ -104,7 +113,7 @@ impl Server {
     /// # Errors
     /// [`ServerError`] says what is wrong.
     pub async fn start(config: ServerConfig) -> Result<Server, ServerError> {
-        let ServerConfig { mut node, listener, clients, most_clients } = config;
+        let ServerConfig { mut node, listener, servers, most_clients } = config;
         node.driver.raft.limits.command_bytes = ENTRY_BYTES;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -123,15 +132,15 @@ impl Server {
             started: Instant::now(),
             port: address.port(),
             batches: Arc::clone(&batches),
-            clients: Mutex::new(clients),
+            servers,
             long_requests: Arc::new(Semaphore::new(LONG_REQUESTS)),
         });
-        let tasks = vec![
+        let tasks = Tasks(vec![
             tokio::spawn(async move { batches.run().await }),
             tokio::spawn(batch::expire(handle, outside)),
-            tokio::spawn(accept(listener, shared, most_clients)),
-        ];
-        Ok(Server { node, address, tasks })
+            tokio::spawn(accept(listener, Arc::clone(&shared), most_clients)),
+        ]);
+        Ok(Server { node, shared, address, tasks })
     }
 
     /// Where clients connect to.
@@ -144,13 +153,17 @@ impl Server {
         &self.node
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Ends the server in good order: a leader hands over, and who waits is answered. Then the connections are
     /// closed.
     pub async fn shutdown(self) {
-        let Server { node, tasks, .. } = self;
+        let Server { node, mut tasks, .. } = self;
         node.shutdown().await;
-        tasks.iter().for_each(JoinHandle::abort);
-        for task in tasks {
+        tasks.0.iter().for_each(JoinHandle::abort);
+        for task in tasks.0.drain(..) {
             drop(task.await); // Its port is free now.
         }
     }

@@ -49,6 +49,8 @@ pub struct ServerReport {
     pub waiting: u64,
     /// What a leader knows of the others. Nothing at any other server.
     pub followers: Vec<FollowerReport>,
+    /// All servers that clients are told of.
+    pub servers: Vec<KnownServer>,
     /// The other servers that it connects to.
     pub peers: Vec<PeerReport>,
     /// Connections from others that were refused.
@@ -63,6 +65,18 @@ pub struct ServerReport {
     pub counters: Vec<(String, u64)>,
     /// How long ago it started, in seconds.
     pub uptime_seconds: u64,
+}
+
+/// A server that another one knows the address of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KnownServer {
+    /// Its number.
+    pub id: u64,
+    /// Where clients connect to, as `host:port`.
+    pub clients: String,
+    /// Where its page is, as `host:port`, if it has one.
+    pub http: Option<String>,
 }
 
 /// A follower, as its leader knows it.
@@ -135,6 +149,7 @@ impl ServerReport {
             stopped: stopped.map(|cause| cause.to_string()),
             waiting: server.waiting,
             followers: server.followers.iter().map(FollowerReport::from).collect(),
+            servers: shared.servers.clone(),
             peers: peers
                 .iter()
                 .map(|peer| PeerReport {
