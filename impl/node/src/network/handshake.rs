@@ -1,24 +1,33 @@
 //! How a connection begins: who it comes from and whom it is meant for.
 //!
-//! Whoever connects sends a magic, the version, the cluster, the group, its own id and the id that it wants.
-//! The other side answers with the magic, its version, whether it agrees, and who it is. Numbers are
-//! little-endian. Nothing here has a length that the other side can choose. Magic and version come first in
-//! every version, so that servers of different versions can tell each other so.
+//! Whoever connects sends a magic, the version, what the connection is for, the cluster, the group, its own
+//! id, the id that it wants, its founding and its disk. The other side answers with the magic, its version,
+//! whether it agrees, who it is, its founding and its disk. Numbers are little-endian. Nothing here has a
+//! length that the other side can choose. Magic and version come first in every version, so that servers of
+//! different versions can tell each other so.
+//!
+//! The *founding* is a digest of the voters that formed the cluster. Two clusters that were formed with one
+//! number by different servers differ in it. The *disk* is a number that was drawn when a server's directory
+//! was new. A server that comes back with another one has forgotten what it has promised (rule M9).
 
 use super::connection::Connection;
 use super::failed;
+use crate::book::Book;
 use crate::codec::VERSION;
 use crate::error::TransportError;
+use crate::members::{Disk, Members};
 use crate::security::{CertificateProblem, certificate_name};
 use kontiki::ServerId;
 use kontiki_store::Identity;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const MAGIC: [u8; 8] = *b"kontiki\n";
 /// What every version begins with: the magic and the version.
 const HEAD_BYTES: usize = 8 + 1;
-const HELLO_BYTES: usize = 16 + 8 + 8 + 8;
-const ANSWER_BYTES: usize = 1 + 16 + 8 + 8;
+const HELLO_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 16;
+const ANSWER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 16;
 /// So much of what somebody says who was refused is read, so that the answer is not lost with it.
 const UNREAD_BYTES: usize = 4096;
 
@@ -28,22 +37,54 @@ const WRONG_SERVER: u8 = 2;
 const SAME_ID: u8 = 3;
 const WRONG_CERTIFICATE: u8 = 4;
 const NO_TLS: u8 = 5;
+const OTHER_FOUNDING: u8 = 6;
+const OTHER_DISK: u8 = 7;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Messages of Raft, and where servers are. Nothing comes back.
+    Messages,
+    /// One question and its answer. Foundings and disks do not matter here: they are what is asked about.
+    Question,
+}
+
+const MESSAGES: u8 = 0;
+const QUESTION: u8 = 1;
 
 /// How TLS begins: a record of the kind handshake, or one of the kind alert.
 const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
 
+/// A digest of the voters that formed a cluster: FNV-1a over their ids. 0 if they are not known.
+fn founding(founders: &BTreeSet<ServerId>) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let bytes = founders.iter().flat_map(|server| server.0.to_le_bytes());
+    let digest = bytes.fold(BASIS, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(PRIME));
+    if founders.is_empty() { 0 } else { digest.max(1) }
+}
+
+/// Whether both are known and differ.
+fn differ(one: u64, other: u64) -> bool {
+    one != 0 && other != 0 && one != other
+}
+
 /// Introduces a server to another one, and waits for its answer.
 pub(super) async fn introduce(
     connection: &mut Connection,
-    from: ServerId,
+    purpose: Purpose,
     wanted: Identity,
+    members: &Arc<Members>,
 ) -> Result<(), TransportError> {
     let stream = &mut connection.stream;
+    let (from, Book { disk, founders, .. }) = (members.own, members.book());
     let mut hello = head();
+    hello.push(if purpose == Purpose::Question { QUESTION } else { MESSAGES });
     hello.extend_from_slice(&wanted.cluster.to_le_bytes());
-    for number in [wanted.group, from.0, wanted.server.0] {
+    for number in [wanted.group, from.0, wanted.server.0, founding(&founders)] {
         hello.extend_from_slice(&number.to_le_bytes());
     }
+    hello.extend_from_slice(&disk.to_le_bytes());
     let action = "send who this is";
     stream.write_all(&hello).await.map_err(failed(action))?;
     stream.flush().await.map_err(failed(action))?;
@@ -53,26 +94,64 @@ pub(super) async fn introduce(
     let mut rest = Parts(&answer);
     let [verdict] = rest.take();
     let expected = rest.identity();
+    let (their_founding, their_disk) =
+        (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
+    let server = wanted.server;
     match verdict {
-        WELCOME if version == VERSION => Ok(()),
-        WELCOME | OTHER_VERSION => Err(TransportError::Version { found: version, known: VERSION }),
-        WRONG_SERVER => Err(TransportError::WrongServer { named: wanted, expected }),
-        SAME_ID => Err(TransportError::SameId(from)),
+        WELCOME if version == VERSION => {}
+        WELCOME | OTHER_VERSION => {
+            return Err(TransportError::Version { found: version, known: VERSION });
+        }
+        WRONG_SERVER => return Err(TransportError::WrongServer { named: wanted, expected }),
+        SAME_ID => return Err(TransportError::SameId(from)),
         WRONG_CERTIFICATE => {
             let why = format!("it is not for {}", certificate_name(wanted.cluster, from));
-            Err(TransportError::CertificateRefused { why })
+            return Err(TransportError::CertificateRefused { why });
         }
-        _ => Err(TransportError::Refused("it gives a reason that this version does not know")),
+        OTHER_FOUNDING => return Err(TransportError::OtherFounding { server }),
+        OTHER_DISK => return Err(TransportError::OtherDisk { server: from }),
+        _ => {
+            let what = "it gives a reason that this version does not know";
+            return Err(TransportError::Refused(what));
+        }
     }
+    match purpose {
+        Purpose::Question => Ok(()),
+        Purpose::Messages => judge(server, their_founding, their_disk, members).await,
+    }
+}
+
+/// Whether the other side belongs to the same cluster, with the disk that it had before.
+async fn judge(
+    server: ServerId,
+    their_founding: u64,
+    their_disk: u128,
+    members: &Arc<Members>,
+) -> Result<(), TransportError> {
+    if differ(founding(&members.book().founders), their_founding) {
+        return Err(TransportError::OtherFounding { server });
+    }
+    match members.meet(server, their_disk).await? {
+        Disk::Known => Ok(()),
+        Disk::Other => Err(TransportError::OtherDisk { server }),
+    }
+}
+
+/// Whoever has connected.
+pub(super) struct Hello {
+    pub(super) purpose: Purpose,
+    pub(super) from: ServerId,
+    pub(super) disk: u128,
 }
 
 /// Waits until the other side has said who it is, and answers.
 pub(super) async fn welcome(
     connection: &mut Connection,
     own: Identity,
-) -> Result<ServerId, TransportError> {
-    let (verdict, result) = match read_hello(connection, own).await {
-        Ok(from) => (WELCOME, Ok(from)),
+    members: &Arc<Members>,
+) -> Result<Hello, TransportError> {
+    let (verdict, result) = match read_hello(connection, own, members).await {
+        Ok(hello) => (WELCOME, Ok(hello)),
         Err(error) => match verdict(&error) {
             Some(verdict) => (verdict, Err(error)),
             None => return Err(error),
@@ -81,8 +160,11 @@ pub(super) async fn welcome(
     let mut answer = head();
     answer.push(verdict);
     answer.extend_from_slice(&own.cluster.to_le_bytes());
-    answer.extend_from_slice(&own.group.to_le_bytes());
-    answer.extend_from_slice(&own.server.0.to_le_bytes());
+    let Book { disk, founders, .. } = members.book();
+    for number in [own.group, own.server.0, founding(&founders)] {
+        answer.extend_from_slice(&number.to_le_bytes());
+    }
+    answer.extend_from_slice(&disk.to_le_bytes());
     let stream = &mut connection.stream;
     let action = "answer who connects";
     stream.write_all(&answer).await.map_err(failed(action))?;
@@ -109,7 +191,8 @@ pub(super) async fn part(mut connection: Connection) -> Result<(), TransportErro
 async fn read_hello(
     connection: &mut Connection,
     own: Identity,
-) -> Result<ServerId, TransportError> {
+    members: &Arc<Members>,
+) -> Result<Hello, TransportError> {
     let action = "read who connects";
     let found = read_head(connection, action).await?;
     if found != VERSION {
@@ -118,9 +201,16 @@ async fn read_hello(
     let mut hello = [0; HELLO_BYTES];
     connection.stream.read_exact(&mut hello).await.map_err(failed(action))?;
     let mut rest = Parts(&hello);
+    let purpose = match rest.take() {
+        [QUESTION] => Purpose::Question,
+        [MESSAGES] => Purpose::Messages,
+        _ => return Err(TransportError::NotKontiki),
+    };
     let (cluster, group) = (u128::from_le_bytes(rest.take()), u64::from_le_bytes(rest.take()));
     let from = ServerId(u64::from_le_bytes(rest.take()));
     let server = ServerId(u64::from_le_bytes(rest.take()));
+    let (their_founding, disk) =
+        (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
     let named = Identity { cluster, group, server };
     if named != own {
         return Err(TransportError::WrongServer { named, expected: own });
@@ -130,13 +220,16 @@ async fn read_hello(
     }
     // Whoever connects as a server shows the certificate of that server.
     let expected = certificate_name(cluster, from);
-    match &connection.names {
-        Some(found) if !found.contains(&expected) => {
-            let found = found.clone();
-            Err(TransportError::Certificate(CertificateProblem::OtherServer { expected, found }))
-        }
-        _ => Ok(from),
+    if let Some(found) = &connection.names
+        && !found.contains(&expected)
+    {
+        let problem = CertificateProblem::OtherServer { expected, found: found.clone() };
+        return Err(TransportError::Certificate(problem));
     }
+    if purpose == Purpose::Messages {
+        judge(from, their_founding, disk, members).await?;
+    }
+    Ok(Hello { purpose, from, disk })
 }
 
 /// How a refusal is told to whoever connects, if it is told.
@@ -147,6 +240,8 @@ fn verdict(error: &TransportError) -> Option<u8> {
         TransportError::SameId(_) => Some(SAME_ID),
         TransportError::Certificate(_) => Some(WRONG_CERTIFICATE),
         TransportError::SpeaksTls => Some(NO_TLS),
+        TransportError::OtherFounding { .. } => Some(OTHER_FOUNDING),
+        TransportError::OtherDisk { .. } => Some(OTHER_DISK),
         _ => None,
     }
 }

@@ -1,18 +1,22 @@
 //! Connections that others have made: messages come in.
 
 use super::connection::{self, Stream};
+use super::exchange::{self, Answer, Facts, Question};
+use super::handshake::{Hello, Purpose};
 use super::{Settings, failed, handshake, locked};
+use crate::book::Book;
 use crate::codec::{self, message_bytes};
 use crate::error::TransportError;
-use kontiki::bytes::BytesMut;
+use crate::members::{Disk, Members};
+use kontiki::bytes::{Bytes, BytesMut};
 use kontiki::{Message, ServerId};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
@@ -21,16 +25,18 @@ const READ_BYTES: usize = 64 << 10;
 /// How long to wait when no connection can be taken: as a rule there are too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes a message. Its memory is given back when the permit is dropped.
-pub(crate) trait Receiver:
-    Fn(ServerId, Message, OwnedSemaphorePermit) + Clone + Send + Sync + 'static
-{
+/// What comes in.
+pub(crate) enum Arrival {
+    /// A message. Its memory is given back when the permit is dropped.
+    Message(Message, OwnedSemaphorePermit),
+    /// A question, to be answered with what is known of the cluster.
+    Question { joins: bool, answer: oneshot::Sender<Facts> },
 }
 
-impl<F> Receiver for F where
-    F: Fn(ServerId, Message, OwnedSemaphorePermit) + Clone + Send + Sync + 'static
-{
-}
+/// Takes what comes in.
+pub(crate) trait Receiver: Fn(ServerId, Arrival) + Clone + Send + Sync + 'static {}
+
+impl<F> Receiver for F where F: Fn(ServerId, Arrival) + Clone + Send + Sync + 'static {}
 
 /// What is known of connections that others have made.
 #[derive(Debug, Default)]
@@ -46,6 +52,7 @@ pub(crate) struct Incoming {
 
 impl Incoming {
     fn refuse(&mut self, error: TransportError) {
+        tracing::warn!(%error, "connection refused");
         self.refused = self.refused.saturating_add(1);
         self.last = Some(Arc::new(error));
     }
@@ -57,6 +64,7 @@ pub(crate) async fn listen(
     connections: usize,
     settings: Settings,
     incoming: Arc<Mutex<Incoming>>,
+    members: Arc<Members>,
     receiver: impl Receiver,
 ) {
     let places = Arc::new(Semaphore::new(connections));
@@ -76,9 +84,9 @@ pub(crate) async fn listen(
             continue;
         };
         let (incoming, receiver) = (Arc::clone(&incoming), receiver.clone());
-        let settings = settings.clone();
+        let (settings, members) = (settings.clone(), Arc::clone(&members));
         tasks.spawn(async move {
-            if let Err(error) = serve(stream, settings, &incoming, receiver).await {
+            if let Err(error) = serve(stream, settings, &incoming, members, receiver).await {
                 locked(&incoming).refuse(error);
             }
             drop(place);
@@ -90,18 +98,19 @@ async fn serve(
     socket: TcpStream,
     settings: Settings,
     incoming: &Mutex<Incoming>,
+    members: Arc<Members>,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
     let mut protection = settings.protection.clone();
     let present = protection.borrow_and_update().clone();
     let welcoming = async {
         let mut connection = connection::take(socket, &present).await?;
-        let from = handshake::welcome(&mut connection, settings.identity).await;
-        Ok((connection, from))
+        let hello = handshake::welcome(&mut connection, settings.identity, &members).await;
+        Ok((connection, hello))
     };
-    let (connection, from) = settings.soon("learn who connects", welcoming).await?;
-    let from = match from {
-        Ok(from) => from,
+    let (connection, hello) = settings.soon("learn who connects", welcoming).await?;
+    let hello = match hello {
+        Ok(hello) => hello,
         Err(error) => {
             locked(incoming).refuse(error);
             // Whoever does not close the connection is left.
@@ -109,11 +118,15 @@ async fn serve(
             return Ok(());
         }
     };
-    let stream = connection.stream;
+    let (from, stream) = (hello.from, connection.stream);
+    if hello.purpose == Purpose::Question {
+        let answering = answer(stream, hello, &members, receiver);
+        return settings.soon("answer a question", answering).await;
+    }
     let mut reading = JoinSet::new();
     let this = reading.spawn(async move {
         tokio::select! {
-            result = read(stream, from, settings, receiver) => result,
+            result = read(stream, from, settings, members, receiver) => result,
             // With other certificates the other side may not be welcome any more.
             Ok(()) = protection.changed() => Ok(()),
         }
@@ -143,6 +156,7 @@ async fn read(
     mut stream: Box<dyn Stream>,
     from: ServerId,
     settings: Settings,
+    members: Arc<Members>,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
     let most = settings.frame_bytes;
@@ -156,13 +170,18 @@ async fn read(
             _ => failed("read a frame")(source),
         })?;
         if let Some(frame) = frame {
-            let message = codec::decode(&frame.freeze())?;
+            let frame = frame.freeze();
+            if exchange::is_entries(&frame) {
+                members.learn(exchange::read_entries_frame(&frame)?).await?;
+                continue;
+            }
+            let message = codec::decode(&frame)?;
             let bytes = u32::try_from(message_bytes(&message).min(budget)).unwrap_or(u32::MAX);
             // If the driver has not caught up, the other side has to wait.
             let Ok(permit) = Arc::clone(&room).acquire_many_owned(bytes).await else {
                 return Ok(()); // Nobody closes it.
             };
-            receiver(from, message, permit);
+            receiver(from, Arrival::Message(message, permit));
             continue;
         }
         buffer.reserve(READ_BYTES);
@@ -179,4 +198,53 @@ async fn read(
 
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+}
+
+/// Answers one question.
+async fn answer(
+    mut stream: Box<dyn Stream>,
+    Hello { from, disk, .. }: Hello,
+    members: &Arc<Members>,
+    receiver: impl Receiver,
+) -> Result<(), TransportError> {
+    let question = Question::decode(&read_frame(&mut stream).await?)?;
+    members.learn(question.entries).await?;
+    let other_disk = members.meet(from, disk).await? == Disk::Other;
+    let (answer, wait) = oneshot::channel();
+    receiver(from, Arrival::Question { joins: question.joins && !other_disk, answer });
+    let Ok(facts) = wait.await else {
+        return Ok(()); // The node has ended.
+    };
+    let Book { stage, founders, entries, .. } = members.book();
+    let answer = Answer { stage, founders, other_disk, facts, entries };
+    write_frame(&mut stream, &answer.encode()).await
+}
+
+/// Reads a frame of those that are no messages.
+pub(super) async fn read_frame(
+    stream: &mut (impl AsyncReadExt + Unpin),
+) -> Result<Bytes, TransportError> {
+    let failed = failed("read a frame");
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await.map_err(&failed)?;
+    let most = exchange::MOST_BYTES;
+    let bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if bytes > most {
+        return Err(TransportError::FrameTooLong { most });
+    }
+    let mut frame = vec![0; bytes];
+    stream.read_exact(&mut frame).await.map_err(&failed)?;
+    Ok(frame.into())
+}
+
+/// Writes such a frame.
+pub(super) async fn write_frame(
+    stream: &mut (impl AsyncWriteExt + Unpin),
+    frame: &[u8],
+) -> Result<(), TransportError> {
+    let failed = failed("send a frame");
+    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    stream.write_all(&length.to_be_bytes()).await.map_err(&failed)?;
+    stream.write_all(frame).await.map_err(&failed)?;
+    stream.flush().await.map_err(&failed)
 }

@@ -2,20 +2,24 @@
 //!
 //! Whoever has something to say connects. Where there is TLS, both sides show certificates ([`tls`]). Then
 //! whoever connects says who it is and whom it wants ([`handshake`]). After that it sends frames:
-//! a length of four bytes, big-endian, and a message ([`crate::codec`]). Nothing comes back on that
-//! connection. A connection that breaks is made anew after a while, and messages may be lost: Raft copes
-//! with that.
+//! a length of four bytes, big-endian, and a message ([`crate::codec`]) or what it knows of servers'
+//! addresses ([`exchange`]). Nothing comes back on that connection. A connection that breaks is made anew
+//! after a while, and messages may be lost: Raft copes with that.
+//!
+//! A connection may also be for one question and its answer.
 
 mod connection;
+mod exchange;
 mod handshake;
 mod incoming;
 mod outgoing;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub(crate) use incoming::{Incoming, listen};
+pub(crate) use exchange::{Answer, Facts, Joining, entries_frame};
+pub(crate) use incoming::{Arrival, Incoming, listen};
 pub use outgoing::PeerStatus;
-pub(crate) use outgoing::{Peer, Priority};
+pub(crate) use outgoing::{Peer, Priority, ask};
 
 use crate::error::TransportError;
 use crate::security::Protection;

@@ -1,9 +1,13 @@
 //! Connections to others: messages go out.
 
 use super::connection::{self, Connection};
+use super::exchange::{Answer, Question};
+use super::handshake::Purpose;
+use super::incoming::{read_frame, write_frame};
 use super::{Settings, failed, handshake, locked};
 use crate::codec::{self, message_bytes};
 use crate::error::TransportError;
+use crate::members::Members;
 use crate::security::Protection;
 use kontiki::{Message, ServerId};
 use kontiki_store::Identity;
@@ -83,15 +87,17 @@ impl Peer {
     pub(crate) fn start(
         runtime: &runtime::Handle,
         server: ServerId,
-        address: String,
+        members: Arc<Members>,
         settings: Settings,
     ) -> Peer {
         let (usual, usual_waits) = Queue::new(settings.peer_bytes);
         let (bulk, bulk_waits) = Queue::new(settings.peer_bytes);
+        let address = members.addresses(server).into_iter().next().unwrap_or_default();
         let status = PeerStatus { server, address, connected: false, dropped: 0, last_error: None };
         let status = Arc::new(Mutex::new(status));
         let dialer = Dialer {
             server,
+            members,
             settings,
             status: Arc::clone(&status),
             usual: usual_waits,
@@ -126,6 +132,7 @@ impl Drop for Peer {
 /// Keeps a connection to another server.
 struct Dialer {
     server: ServerId,
+    members: Arc<Members>,
     settings: Settings,
     status: Arc<Mutex<PeerStatus>>,
     usual: UnboundedReceiver<Queued>,
@@ -152,6 +159,7 @@ impl Dialer {
                 }
                 Err(error) => error,
             };
+            tracing::debug!(peer = self.server.0, %error, "no connection");
             {
                 let mut status = locked(&self.status);
                 status.connected = false;
@@ -162,30 +170,24 @@ impl Dialer {
         }
     }
 
+    /// Tries each address at which the server may be.
     async fn connect(&self, protection: &Protection) -> Result<Connection, TransportError> {
-        let address = locked(&self.status).address.clone();
-        let settings = &self.settings;
-        let finding = async {
-            let found = tokio::net::lookup_host(&address).await;
-            found.map(Vec::from_iter).map_err(failed("look up the address"))
-        };
-        let addresses = settings.soon("look up the address", finding).await?;
-        if let Some(address) = addresses.iter().find(|address| !protection.allows(**address)) {
-            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        let mut failure = TransportError::NoAddress { server: self.server };
+        for address in self.members.addresses(self.server) {
+            locked(&self.status).address.clone_from(&address);
+            let call = Call {
+                server: self.server,
+                purpose: Purpose::Messages,
+                settings: &self.settings,
+                members: &self.members,
+                protection,
+            };
+            match call.at(&address).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failure = error,
+            }
         }
-        let connecting =
-            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
-        let socket = settings.soon("connect", connecting).await?;
-        // Messages are small, and each is waited for.
-        socket.set_nodelay(true).map_err(failed("set up the connection"))?;
-        let own = settings.identity;
-        let wanted = Identity { server: self.server, ..own };
-        let introducing = async {
-            let mut connection = connection::call(socket, wanted, protection).await?;
-            handshake::introduce(&mut connection, own.server, wanted).await?;
-            Ok(connection)
-        };
-        settings.soon("be welcomed by the other side", introducing).await
+        Err(failure)
     }
 
     /// Sends what there is, until the connection breaks.
@@ -197,11 +199,21 @@ impl Dialer {
         let (mut read, mut write) = tokio::io::split(connection.stream);
         let mut unexpected = [0];
         let mut buffer = Vec::new();
+        let mut told = self.members.told();
+        told.mark_changed();
         loop {
             let first = tokio::select! {
                 biased;
                 read = read.read(&mut unexpected) => return closed(read),
                 Ok(()) = protection.changed() => return TransportError::CertificatesReplaced,
+                Ok(()) = told.changed() => {
+                    let frame = told.borrow_and_update().clone();
+                    let writing = write_frame(&mut write, &frame);
+                    match self.settings.soon("send", writing).await {
+                        Ok(()) => continue,
+                        Err(error) => return error,
+                    }
+                }
                 Some(queued) = self.usual.recv() => queued,
                 Some(queued) = self.bulk.recv() => queued,
             };
@@ -243,6 +255,74 @@ impl Dialer {
         }
         permit
     }
+}
+
+/// How a server is reached.
+struct Call<'a> {
+    server: ServerId,
+    purpose: Purpose,
+    settings: &'a Settings,
+    members: &'a Arc<Members>,
+    protection: &'a Protection,
+}
+
+impl Call<'_> {
+    /// Connects at one address.
+    async fn at(&self, address: &str) -> Result<Connection, TransportError> {
+        let Call { settings, protection, .. } = self;
+        let finding = async {
+            let found = tokio::net::lookup_host(address).await;
+            found.map(Vec::from_iter).map_err(failed("look up the address"))
+        };
+        let addresses = settings.soon("look up the address", finding).await?;
+        if let Some(address) = addresses.iter().find(|address| !protection.allows(**address)) {
+            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        }
+        let connecting =
+            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
+        let socket = settings.soon("connect", connecting).await?;
+        // Messages are small, and each is waited for.
+        socket.set_nodelay(true).map_err(failed("set up the connection"))?;
+        let wanted = Identity { server: self.server, ..settings.identity };
+        let introducing = async {
+            let mut connection = connection::call(socket, wanted, protection).await?;
+            handshake::introduce(&mut connection, self.purpose, wanted, self.members).await?;
+            Ok(connection)
+        };
+        settings.soon("be welcomed by the other side", introducing).await
+    }
+
+    /// Asks at one address.
+    async fn ask(&self, address: &str, joins: bool) -> Result<Answer, TransportError> {
+        let Connection { mut stream, .. } = self.at(address).await?;
+        let question = Question { joins, entries: self.members.book().entries };
+        let asking = async {
+            write_frame(&mut stream, &question.encode()).await?;
+            Ok(Answer::decode(&read_frame(&mut stream).await?)?)
+        };
+        self.settings.soon("be answered by the other side", asking).await
+    }
+}
+
+/// Asks a server, at each address at which it may be until it answers.
+pub(crate) async fn ask(
+    server: ServerId,
+    joins: bool,
+    settings: Settings,
+    members: Arc<Members>,
+) -> Result<Answer, TransportError> {
+    let protection = settings.protection.borrow().clone();
+    let (settings, members) = (&settings, &members);
+    let (purpose, protection) = (Purpose::Question, &protection);
+    let call = Call { server, purpose, settings, members, protection };
+    let mut failure = TransportError::NoAddress { server };
+    for address in members.addresses(server) {
+        match call.ask(&address, joins).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// The other side never sends anything here.

@@ -41,11 +41,12 @@ async fn a_server_of_another_cluster_is_refused_at_both_ends() {
 /// What a server of this cluster says when it connects to the first.
 pub fn hello(version: u8, from: u64) -> Vec<u8> {
     let mut hello = b"kontiki\n".to_vec();
-    hello.push(version);
+    hello.extend_from_slice(&[version, 0]);
     hello.extend_from_slice(&CLUSTER.to_le_bytes());
-    for number in [0, from, 1_u64] {
+    for number in [0, from, 1_u64, 0] {
         hello.extend_from_slice(&number.to_le_bytes());
     }
+    hello.extend_from_slice(&u128::from(from).to_le_bytes());
     hello
 }
 

@@ -6,7 +6,8 @@ use crate::journal::Journal;
 use crate::strangers::hello;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::{
-    CertificateProblem, Node, NodeConfig, Pem, Security, Tls, TransportError, certificate_name,
+    CertificateProblem, Node, NodeConfig, Pem, Security, Start, Tls, TransportError,
+    certificate_name,
 };
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
@@ -165,6 +166,7 @@ async fn both_sides(
     let mut config = cluster.config(ServerId(2), listener);
     config.cluster = number;
     config.security = security;
+    config.start = Start::Join;
     config.directory = cluster.directory.path().join("stranger");
     config.addresses.insert(ServerId(1), cluster.addresses[&ServerId(1)].to_string());
     let stranger = Node::start(config, Journal::default()).await.unwrap();
