@@ -26,6 +26,8 @@ mod clock;
 pub mod codec;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod machine;
 mod network;
 mod node;

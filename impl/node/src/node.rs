@@ -87,7 +87,7 @@ impl<M: StateMachine> Node<M> {
     pub async fn start(config: NodeConfig, machine: M) -> Result<Node<M>, StartError> {
         let runtime = runtime::Handle::current();
         let opening = task::spawn_blocking(move || start(config, machine, runtime));
-        let (mut node, listener, config) = match opening.await {
+        let (mut node, listener, settings) = match opening.await {
             Ok(started) => started?,
             Err(error) => {
                 let source = io::Error::other(error);
@@ -97,14 +97,13 @@ impl<M: StateMachine> Node<M> {
         let failed = |source| StartError::Io { action: "listen", source };
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
-        let (settings, connections) = config;
         let inbox = node.handle.inbox.clone();
         let receiver = move |from, message, permit| {
             // If the driver is gone, so is the node.
             drop(inbox.send(Signal::Received { from, message, permit }));
         };
         let incoming = Arc::clone(&node.handle.incoming);
-        let listening = listen(listener, connections, settings, incoming, receiver);
+        let listening = listen(listener, settings, incoming, receiver);
         node.listener = Some(tokio::spawn(listening));
         Ok(node)
     }
@@ -152,7 +151,7 @@ impl<M: StateMachine> Drop for Node<M> {
 }
 
 /// Node, listener, and what its task is told.
-type Started<M> = (Node<M>, std::net::TcpListener, (Settings, usize));
+type Started<M> = (Node<M>, std::net::TcpListener, Settings);
 
 /// What waits for the disk.
 fn start<M: StateMachine>(
@@ -223,9 +222,11 @@ fn start<M: StateMachine>(
     let address = listener.local_addr().map_err(failed("look at the listener"))?;
     let request_bytes = limits.request_bytes;
     let room = Arc::new(Semaphore::new(request_bytes));
-    let handle = Handle { inbox, room, request_bytes, incoming: Arc::default(), guard };
+    let incoming = Incoming::new(limits.unknown_connections, limits.connections);
+    let incoming = Arc::new(Mutex::new(incoming));
+    let handle = Handle { inbox, room, request_bytes, incoming, guard };
     let node = Node { handle, address, torn, listener: None };
-    Ok((node, listener, (settings, limits.connections)))
+    Ok((node, listener, settings))
 }
 
 /// The driver expects the state machine in the state of the snapshot.

@@ -1,12 +1,12 @@
 //! How a connection begins: who it comes from and whom it is meant for.
 //!
-//! Whoever connects sends a magic, the version, the cluster, the group, its own id and the id that it wants.
+//! Whoever connects sends a magic, the version, what the connection is for, the cluster, the group, its own id and the id that it wants.
 //! The other side answers with the magic, its version, whether it agrees, and who it is. Numbers are
 //! little-endian. Nothing here has a length that the other side can choose. Magic and version come first in
 //! every version, so that servers of different versions can tell each other so.
 
 use super::connection::Connection;
-use super::failed;
+use super::{Lane, failed};
 use crate::codec::VERSION;
 use crate::error::TransportError;
 use crate::security::{CertificateProblem, certificate_name};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const MAGIC: [u8; 8] = *b"kontiki\n";
 /// What every version begins with: the magic and the version.
 const HEAD_BYTES: usize = 8 + 1;
-const HELLO_BYTES: usize = 16 + 8 + 8 + 8;
+const HELLO_BYTES: usize = 1 + 16 + 8 + 8 + 8;
 const ANSWER_BYTES: usize = 1 + 16 + 8 + 8;
 /// So much of what somebody says who was refused is read, so that the answer is not lost with it.
 const UNREAD_BYTES: usize = 4096;
@@ -28,6 +28,7 @@ const WRONG_SERVER: u8 = 2;
 const SAME_ID: u8 = 3;
 const WRONG_CERTIFICATE: u8 = 4;
 const NO_TLS: u8 = 5;
+const NO_PLACE: u8 = 6;
 
 /// How TLS begins: a record of the kind handshake, or one of the kind alert.
 const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
@@ -37,9 +38,11 @@ pub(super) async fn introduce(
     connection: &mut Connection,
     from: ServerId,
     wanted: Identity,
+    lane: Lane,
 ) -> Result<(), TransportError> {
     let stream = &mut connection.stream;
     let mut hello = head();
+    hello.push(lane.byte());
     hello.extend_from_slice(&wanted.cluster.to_le_bytes());
     for number in [wanted.group, from.0, wanted.server.0] {
         hello.extend_from_slice(&number.to_le_bytes());
@@ -62,16 +65,20 @@ pub(super) async fn introduce(
             let why = format!("it is not for {}", certificate_name(wanted.cluster, from));
             Err(TransportError::CertificateRefused { why })
         }
+        NO_PLACE => Err(TransportError::Refused("it has too many connections")),
         _ => Err(TransportError::Refused("it gives a reason that this version does not know")),
     }
 }
 
-/// Waits until the other side has said who it is, and answers.
+/// Waits until the other side has said who it is, and answers. Whoever is welcome needs a place, too.
 pub(super) async fn welcome(
     connection: &mut Connection,
     own: Identity,
-) -> Result<ServerId, TransportError> {
-    let (verdict, result) = match read_hello(connection, own).await {
+    admit: impl FnOnce(ServerId, Lane) -> Result<(), TransportError>,
+) -> Result<(ServerId, Lane), TransportError> {
+    let hello = read_hello(connection, own).await;
+    let admitted = hello.and_then(|(from, lane)| admit(from, lane).map(|()| (from, lane)));
+    let (verdict, result) = match admitted {
         Ok(from) => (WELCOME, Ok(from)),
         Err(error) => match verdict(&error) {
             Some(verdict) => (verdict, Err(error)),
@@ -109,7 +116,7 @@ pub(super) async fn part(mut connection: Connection) -> Result<(), TransportErro
 async fn read_hello(
     connection: &mut Connection,
     own: Identity,
-) -> Result<ServerId, TransportError> {
+) -> Result<(ServerId, Lane), TransportError> {
     let action = "read who connects";
     let found = read_head(connection, action).await?;
     if found != VERSION {
@@ -118,6 +125,8 @@ async fn read_hello(
     let mut hello = [0; HELLO_BYTES];
     connection.stream.read_exact(&mut hello).await.map_err(failed(action))?;
     let mut rest = Parts(&hello);
+    let [lane] = rest.take();
+    let lane = Lane::of(lane).ok_or(TransportError::NotKontiki)?;
     let (cluster, group) = (u128::from_le_bytes(rest.take()), u64::from_le_bytes(rest.take()));
     let from = ServerId(u64::from_le_bytes(rest.take()));
     let server = ServerId(u64::from_le_bytes(rest.take()));
@@ -135,7 +144,7 @@ async fn read_hello(
             let found = found.clone();
             Err(TransportError::Certificate(CertificateProblem::OtherServer { expected, found }))
         }
-        _ => Ok(from),
+        _ => Ok((from, lane)),
     }
 }
 
@@ -147,6 +156,7 @@ fn verdict(error: &TransportError) -> Option<u8> {
         TransportError::SameId(_) => Some(SAME_ID),
         TransportError::Certificate(_) => Some(WRONG_CERTIFICATE),
         TransportError::SpeaksTls => Some(NO_TLS),
+        TransportError::TooManyConnections { .. } => Some(NO_PLACE),
         _ => None,
     }
 }

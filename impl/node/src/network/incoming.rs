@@ -1,16 +1,17 @@
 //! Connections that others have made: messages come in.
 
 use super::connection::{self, Stream};
-use super::{Settings, failed, handshake, locked};
+use super::lane::TAKEN;
+use super::places::Places;
+use super::{Lane, Settings, failed, handshake, locked, socket};
 use crate::codec::{self, message_bytes};
 use crate::error::TransportError;
 use kontiki::bytes::BytesMut;
 use kontiki::{Message, ServerId};
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
@@ -33,11 +34,9 @@ impl<F> Receiver for F where
 }
 
 /// What is known of connections that others have made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Incoming {
-    /// One for each server. A newer one takes the place of an older.
-    current: HashMap<ServerId, (u64, AbortHandle)>,
-    next: u64,
+    places: Places<AbortHandle>,
     /// How many were closed because of what came from them, or were not taken.
     pub(crate) refused: u64,
     /// Why the last of them was.
@@ -45,6 +44,11 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
+    /// With so many places for those who have not shown who they are, and for servers.
+    pub(crate) fn new(most_unknown: usize, most_known: usize) -> Incoming {
+        Incoming { places: Places::new(most_unknown, most_known), refused: 0, last: None }
+    }
+
     fn refuse(&mut self, error: TransportError) {
         self.refused = self.refused.saturating_add(1);
         self.last = Some(Arc::new(error));
@@ -54,53 +58,65 @@ impl Incoming {
 /// Takes connections until it is aborted, which closes all of them.
 pub(crate) async fn listen(
     listener: TcpListener,
-    connections: usize,
     settings: Settings,
     incoming: Arc<Mutex<Incoming>>,
     receiver: impl Receiver,
 ) {
-    let places = Arc::new(Semaphore::new(connections));
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (socket, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(source) => {
                 locked(&incoming).refuse(failed("take a connection")(source));
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            locked(&incoming).refuse(TransportError::Refused("there are too many connections"));
-            continue;
-        };
-        let (incoming, receiver) = (Arc::clone(&incoming), receiver.clone());
-        let settings = settings.clone();
-        tasks.spawn(async move {
-            if let Err(error) = serve(stream, settings, &incoming, receiver).await {
-                locked(&incoming).refuse(error);
-            }
-            drop(place);
+        let (settings, receiver) = (settings.clone(), receiver.clone());
+        let shared = Arc::clone(&incoming);
+        // The task finds itself in its place: it has to wait for this lock.
+        let mut incoming = locked(&incoming);
+        let leaves = incoming.places.enter(from.ip(), |number| {
+            tasks.spawn(async move {
+                let result = serve(number, socket, settings, &shared, receiver).await;
+                let mut incoming = locked(&shared);
+                incoming.places.leave(number);
+                if let Err(error) = result {
+                    incoming.refuse(error);
+                }
+            })
         });
+        if let Some(leaves) = leaves {
+            leaves.abort();
+            let most = incoming.places.most_unknown();
+            incoming.refuse(TransportError::TooManyConnections { most, known: false });
+        }
     }
 }
 
 async fn serve(
+    number: u64,
     socket: TcpStream,
     settings: Settings,
     incoming: &Mutex<Incoming>,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
+    socket::set_up(&socket, settings.patience)?;
     let mut protection = settings.protection.clone();
     let present = protection.borrow_and_update().clone();
+    let admit = |from, lane| {
+        let older = locked(incoming).places.admit(number, from, lane)?;
+        older.iter().for_each(AbortHandle::abort);
+        Ok(())
+    };
     let welcoming = async {
         let mut connection = connection::take(socket, &present).await?;
-        let from = handshake::welcome(&mut connection, settings.identity).await;
+        let from = handshake::welcome(&mut connection, settings.identity, admit).await;
         Ok((connection, from))
     };
     let (connection, from) = settings.soon("learn who connects", welcoming).await?;
-    let from = match from {
+    let (from, lane) = match from {
         Ok(from) => from,
         Err(error) => {
             locked(incoming).refuse(error);
@@ -109,40 +125,19 @@ async fn serve(
             return Ok(());
         }
     };
-    let stream = connection.stream;
-    let mut reading = JoinSet::new();
-    let this = reading.spawn(async move {
-        tokio::select! {
-            result = read(stream, from, settings, receiver) => result,
-            // With other certificates the other side may not be welcome any more.
-            Ok(()) = protection.changed() => Ok(()),
-        }
-    });
-    let number = {
-        let mut incoming = locked(incoming);
-        let number = incoming.next;
-        incoming.next += 1;
-        if let Some((_, older)) = incoming.current.insert(from, (number, this)) {
-            older.abort();
-        }
-        number
-    };
-    let result = reading.join_next().await;
-    let mut incoming = locked(incoming);
-    if incoming.current.get(&from).is_some_and(|(current, _)| *current == number) {
-        incoming.current.remove(&from);
-    }
-    match result {
-        Some(Ok(result)) => result,
-        _ => Ok(()), // A newer connection took its place.
+    tokio::select! {
+        result = read(connection.stream, from, lane, &settings, receiver) => result,
+        // With other certificates the other side may not be welcome any more.
+        Ok(()) = protection.changed() => Ok(()),
     }
 }
 
 /// Reads messages until the other side closes the connection.
-async fn read(
+pub(super) async fn read(
     mut stream: Box<dyn Stream>,
     from: ServerId,
-    settings: Settings,
+    lane: Lane,
+    settings: &Settings,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
     let most = settings.frame_bytes;
@@ -156,18 +151,28 @@ async fn read(
             _ => failed("read a frame")(source),
         })?;
         if let Some(frame) = frame {
-            let message = codec::decode(&frame.freeze())?;
+            let (found, message) = codec::decode(&frame.freeze())?;
+            let expected = settings.identity.group;
+            if found != expected {
+                return Err(TransportError::WrongGroup { found, expected });
+            }
             let bytes = u32::try_from(message_bytes(&message).min(budget)).unwrap_or(u32::MAX);
             // If the driver has not caught up, the other side has to wait.
             let Ok(permit) = Arc::clone(&room).acquire_many_owned(bytes).await else {
                 return Ok(()); // Nobody closes it.
             };
             receiver(from, message, permit);
+            if lane == Lane::Bulk {
+                let telling = async {
+                    stream.write_all(&[TAKEN]).await.map_err(failed("tell what was taken"))?;
+                    stream.flush().await.map_err(failed("tell what was taken"))
+                };
+                settings.soon("tell what was taken", telling).await?;
+            }
             continue;
         }
         buffer.reserve(READ_BYTES);
-        let count = stream.read_buf(&mut buffer).await;
-        match count {
+        match stream.read_buf(&mut buffer).await {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             // The other side is gone, which is nothing to complain of. Within TLS that is an unexpected end.
@@ -178,5 +183,11 @@ async fn read(
 }
 
 fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+    let gone = [
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::TimedOut,
+        io::ErrorKind::BrokenPipe,
+    ];
+    gone.contains(&error.kind())
 }

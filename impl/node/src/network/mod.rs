@@ -1,21 +1,28 @@
 //! How servers reach each other: TCP, a connection in each direction.
 //!
 //! Whoever has something to say connects. Where there is TLS, both sides show certificates ([`tls`]). Then
-//! whoever connects says who it is and whom it wants ([`handshake`]). After that it sends frames:
+//! whoever connects says who it is, whom it wants and what for ([`handshake`]). After that it sends frames:
 //! a length of four bytes, big-endian, and a message ([`crate::codec`]). Nothing comes back on that
 //! connection. A connection that breaks is made anew after a while, and messages may be lost: Raft copes
 //! with that.
 
+mod bulk;
+mod caller;
 mod connection;
+pub(crate) mod fuzzing;
 mod handshake;
 mod incoming;
+mod lane;
 mod outgoing;
+mod places;
+mod socket;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub(crate) use incoming::{Incoming, listen};
+pub(crate) use lane::Lane;
+pub(crate) use outgoing::Peer;
 pub use outgoing::PeerStatus;
-pub(crate) use outgoing::{Peer, Priority};
 
 use crate::error::TransportError;
 use crate::security::Protection;
@@ -63,3 +70,6 @@ fn failed(action: &'static str) -> impl Fn(io::Error) -> TransportError {
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use super::writer::WriteJob;
 use super::{DriverStatus, Signal};
 use crate::clock::Clock;
 use crate::machine::StateMachine;
-use crate::network::{Peer, Priority, Settings};
+use crate::network::{Lane, Peer, Settings};
 use crate::request::{Request, Waiter, Waiting};
 use kontiki::driver::{
     ChunkRequest, Driver, Effect, Event, Instant, Outcome, Status, Ticket, WriteGroup,
@@ -144,7 +144,7 @@ impl<M: StateMachine> DriverLoop<M> {
             Signal::Event(event) => self.handle(event),
             Signal::Chunk { to, message } => {
                 if let Some(peer) = self.peers.get(&to) {
-                    peer.send(message, Priority::Bulk);
+                    peer.send(message, Lane::Bulk);
                 }
             }
             Signal::Address { server, address } => self.set_address(server, address),
@@ -178,7 +178,7 @@ impl<M: StateMachine> DriverLoop<M> {
             match effect {
                 Effect::Send { to, message } => {
                     if let Some(peer) = self.peers.get(&to) {
-                        peer.send(message, Priority::Usual);
+                        peer.send(message, Lane::Usual);
                     }
                 }
                 // If too many wait already, the next heartbeat asks the follower again.
@@ -271,7 +271,7 @@ impl<M: StateMachine> DriverLoop<M> {
     /// Tells all who wait, and lets the other threads do what they have been asked.
     fn finish(mut self) {
         self.carry_out();
-        let DriverLoop { driver, inbox, threads, peers, waiters, ended, .. } = self;
+        let DriverLoop { driver, inbox, threads, peers, waiters, mut ended, .. } = self;
         drop((peers, waiters));
         threads.stopping.store(true, Ordering::Relaxed);
         // A thread that has panicked has said so.
@@ -285,12 +285,12 @@ impl<M: StateMachine> DriverLoop<M> {
         for signal in inbox.try_iter() {
             match signal {
                 Signal::Request { request, .. } => request.refuse(),
-                Signal::Shutdown(ended) => {
-                    let _ = ended.send(());
-                }
+                Signal::Shutdown(asked) => ended.push(asked),
                 _ => {}
             }
         }
+        // Whoever asks something after the end finds nobody, and knows that nothing was done.
+        drop(inbox);
         for ended in ended {
             let _ = ended.send(());
         }

@@ -12,6 +12,7 @@ mod cluster;
 mod clusters;
 mod failures;
 mod journal;
+mod slow;
 mod strangers;
 #[cfg(feature = "tls")]
 mod tls;
