@@ -73,7 +73,7 @@ impl fmt::Display for Divergence {
         write!(f, "{}", numbered(&self.path))?;
         writeln!(f, "   >>> {}", self.at)?;
         writeln!(f, "what was expected (-) and what came instead (+):")?;
-        for line in self.differing_lines() {
+        for line in differing_lines(&self.expected, &self.found) {
             writeln!(f, "  {line}")?;
         }
         Ok(())
@@ -85,20 +85,18 @@ pub(crate) fn numbered(path: &[Input]) -> String {
     (1..).zip(path).map(|(number, input): (u64, _)| format!("  {number:>3}. {input}\n")).collect()
 }
 
-impl Divergence {
-    /// What only one side has, in words; where words do not tell them apart, to the last field;
-    /// and where that does not either, everything in its order.
-    fn differing_lines(&self) -> Vec<String> {
-        for in_full in [false, true] {
-            let lines = only_one_has(&self.expected.lines(in_full), &self.found.lines(in_full));
-            if !lines.is_empty() {
-                return lines;
-            }
+/// What only one side has, in words; where words do not tell them apart, to the last field; and where
+/// that does not either, everything in its order.
+pub(crate) fn differing_lines(expected: &Reaction, found: &Reaction) -> Vec<String> {
+    for in_full in [false, true] {
+        let lines = only_one_has(&expected.lines(in_full), &found.lines(in_full));
+        if !lines.is_empty() {
+            return lines;
         }
-        let (expected, found) = (self.expected.lines(false), self.found.lines(false));
-        let expected = expected.iter().map(|line| format!("- {line}"));
-        expected.chain(found.iter().map(|line| format!("+ {line}"))).collect()
     }
+    let (expected, found) = (expected.lines(false), found.lines(false));
+    let expected = expected.iter().map(|line| format!("- {line}"));
+    expected.chain(found.iter().map(|line| format!("+ {line}"))).collect()
 }
 
 impl Reaction {

@@ -120,6 +120,8 @@ pub fn config(scope: &Scope, id: ServerId, memory: Memory) -> Config {
 pub enum Failure {
     /// It turned the input away.
     Rejected(Rejection),
+    /// It turned the input away, for a reason that is known in words only.
+    TurnedAway(String),
     /// Its store failed, which the comparison never makes it do, or what it puts out or holds
     /// cannot be right, whatever the model does.
     Broken(String),
@@ -129,6 +131,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Rejected(rejection) => write!(f, "turns it away: {rejection}"),
+            Failure::TurnedAway(why) => write!(f, "turns it away: {why}"),
             Failure::Broken(why) => write!(f, "stops: {why}"),
         }
     }

@@ -12,6 +12,7 @@ pub mod ill_formed;
 pub mod implementation;
 pub mod nonsense;
 pub mod premise;
+pub mod real_runs;
 pub mod record;
 pub mod recorded;
 pub mod replay;

@@ -61,7 +61,7 @@ mod recorder;
 pub mod sessions;
 pub mod storage;
 
-pub use recorder::{Recorder, RecorderError};
+pub use recorder::{Recorder, RecorderError, RecordingFiles};
 
 pub use kontiki_specs::{
     AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,

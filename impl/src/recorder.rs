@@ -1,41 +1,69 @@
-//! Logs what a server does, to be checked against the model.
+//! Records what a server does, to be checked against the model.
 
-use crate::core::{Config, Outputs, Raft};
+use crate::core::{Config, Outputs, Raft, StepError};
+use crate::driver::Observer;
 use crate::storage::{LogStore, StoreError};
-use kontiki_specs::scope::{Disk, Scope, ScopeFlaw};
-use kontiki_specs::trace::{TraceHeader, TraceStep, TraceWriter};
-use kontiki_specs::{Configuration, Input, Property, ServerId};
-use std::collections::BTreeSet;
-use std::io::{self, Write};
+use kontiki_specs::recording::{
+    Checkpoint, End, RecordedReaction, RecordedRules, RecordedStep, RecordingHeader, RecordingLines,
+};
+use kontiki_specs::{Input, LogIndex, Output};
+use std::io;
 use thiserror::Error;
 
-/// Writes a trace of one server, step by step. `kontiki-conformance validate` checks it.
-///
-/// A trace begins with the state that the server starts with, and holds the whole log at every
-/// step: this is for finding out what went wrong, not for every day.
-#[derive(Debug)]
-pub struct Recorder<W> {
-    server: ServerId,
-    writer: TraceWriter<W>,
+/// Where a recording is written to: files, one after the other.
+pub trait RecordingFiles {
+    /// Begins the next file. Its number, from 1; it is the next after those of earlier starts.
+    ///
+    /// # Errors
+    /// If there can be no file.
+    fn next_file(&mut self) -> io::Result<u64>;
+
+    /// Writes whole lines to the file, so that they are there though the process be killed.
+    ///
+    /// # Errors
+    /// If they cannot be written. No more is written after that.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()>;
+
+    /// Whether the file has so many bytes that the next should be begun. `lines` more are about to be
+    /// written. `beginning` is how many stood before its first step.
+    fn is_full(&self, lines: usize, beginning: usize) -> bool;
 }
 
-/// Why a trace cannot be recorded.
+/// Writes a recording of one server ([`kontiki_specs::recording`]), step by step, as an [`Observer`] of its
+/// driver. `kontiki-conformance validate` has the model judge it.
+///
+/// Call [`Recorder::flush`] before anything that a step asks for is carried out. Then whatever has left
+/// the server is in the recording, though the process be killed, and the model can judge what a killed
+/// server comes back with. So a server that records is slower, and it waits for the files. A recording
+/// with gaps would be of little use: what came after a gap could be judged by nobody.
+///
+/// Every file begins with the server's whole log. To write that takes a while where the log is long: let
+/// the server take snapshots often ([`Config::snapshot_bytes`]).
+#[derive(Debug)]
+pub struct Recorder<F> {
+    files: F,
+    lines: RecordingLines,
+    /// Of this start.
+    steps: u64,
+    /// How many bytes of the file stand before its first step.
+    beginning: usize,
+    /// So many writes have to be complete before there can be a checkpoint: one of them replaces
+    /// entries or the whole log, and what it replaces is on disk until then, and nowhere else.
+    writes_before_checkpoint: usize,
+    last_index: LogIndex,
+    /// The last index of the log on disk, as far as writes are complete.
+    disk_last_index: LogIndex,
+    failure: Option<RecorderError>,
+}
+
+/// Why no more is recorded.
 #[derive(Debug, Error)]
 pub enum RecorderError {
-    /// A trace names servers 1, 2, 3 ... up to 7, the voters first.
-    #[error("a trace names voters from 1 on without gaps, up to 7, and this server is {server}")]
-    Servers {
-        /// The server.
-        server: ServerId,
-    },
-    /// A limit is beyond what a trace can say.
-    #[error("a trace cannot say this: {0}")]
-    Scope(ScopeFlaw),
     /// The older part of the log cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The trace cannot be written.
-    #[error("the trace cannot be written: {0}")]
+    #[error("the recording ends, because the log cannot be read: {0}")]
+    Store(StoreError),
+    /// The files cannot be written.
+    #[error("the recording ends, because it cannot be written: {0}")]
     Io(io::Error),
 }
 
@@ -46,109 +74,198 @@ impl From<io::Error> for RecorderError {
     }
 }
 
-impl<W: Write> Recorder<W> {
-    /// Begins a trace of a server that has just started, and taken no step.
+impl From<StoreError> for RecorderError {
+    fn from(error: StoreError) -> Self {
+        RecorderError::Store(error)
+    }
+}
+
+/// How many bytes of lines are gathered at most before they are written, whatever the driver does.
+const MOST_GATHERED: usize = 1 << 20;
+
+impl<F: RecordingFiles> Recorder<F> {
+    /// Begins a recording of a server that has just started, and taken no step.
     ///
     /// # Errors
-    /// If the server's configuration or limits cannot be said in a trace, or it cannot be written.
-    pub fn begin<S: LogStore>(raft: &Raft<S>, about: &str, to: W) -> Result<Self, RecorderError> {
-        let header = TraceHeader {
-            scope: scope(raft.config())?,
-            mutation: None,
-            violates: None,
-            about: about.to_string(),
+    /// If the log cannot be read or the files cannot be written.
+    pub fn begin<S: LogStore>(raft: &Raft<S>, files: F) -> Result<Self, RecorderError> {
+        let mut recorder = Recorder {
+            files,
+            lines: RecordingLines::default(),
+            steps: 0,
+            beginning: 0,
+            writes_before_checkpoint: 0,
+            last_index: raft.last_index(),
+            disk_last_index: raft.last_index(),
+            failure: None,
         };
-        let mut recorder = Recorder { server: raft.id(), writer: TraceWriter::begin(&header, to)? };
-        recorder.step(raft, Input::Restart { torn: None }, &Outputs::new())?;
+        recorder.begin_file(raft)?;
         Ok(recorder)
     }
 
-    /// Writes a step that the server has just taken. `outputs` are those of this step alone.
-    ///
-    /// # Errors
-    /// If the log cannot be read or the trace cannot be written.
-    pub fn step<S: LogStore>(
+    /// Why nothing more is recorded, if that is so.
+    pub fn failure(&self) -> Option<&RecorderError> {
+        self.failure.as_ref()
+    }
+
+    /// Writes what was recorded so far. A failure ends the recording, and [`Recorder::failure`] tells it.
+    pub fn flush(&mut self) {
+        if self.failure.is_none() {
+            self.failure = self.write().err();
+        }
+    }
+
+    /// Ends the recording: the server was ended in good order.
+    pub fn end(&mut self) {
+        if self.failure.is_none() {
+            self.failure = self.lines.end(End::Ended, self.steps).err().map(RecorderError::Io);
+        }
+        self.flush();
+    }
+
+    fn write(&mut self) -> Result<(), RecorderError> {
+        if !self.lines.is_empty() {
+            self.files.append(self.lines.take().as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn record<S: LogStore>(
         &mut self,
         raft: &Raft<S>,
         input: Input,
         outputs: &Outputs,
+        failure: Option<&StepError>,
     ) -> Result<(), RecorderError> {
-        self.writer.step(&TraceStep {
-            server: self.server,
-            from: None,
-            input,
-            outputs: outputs.iter().cloned().collect(),
-            observation: raft.observe()?,
-        })?;
+        self.note_writes(raft, &input, outputs, failure.is_some());
+        let reaction = match failure {
+            None => {
+                let first = written(outputs).unwrap_or(raft.last_index().next());
+                RecordedReaction::Took {
+                    outputs: outputs.iter().cloned().collect(),
+                    observation: Box::new(raft.observe_from(first)?),
+                }
+            }
+            Some(StepError::Rejected(rejection)) => {
+                RecordedReaction::Rejected(rejection.to_string())
+            }
+            Some(failure) => RecordedReaction::Failed(failure.to_string()),
+        };
+        self.steps += 1;
+        let step = RecordedStep { step: self.steps, input, reaction };
+        self.lines.step(&step.without_snapshot_bytes())?;
+        let full = self.files.is_full(self.lines.len(), self.beginning);
+        if full && self.writes_before_checkpoint == 0 && !raft.is_stopped() {
+            self.lines.end(End::Full, self.steps)?;
+            self.write()?;
+            self.begin_file(raft)?;
+        } else if self.lines.len() > MOST_GATHERED {
+            self.write()?;
+        }
         Ok(())
     }
 
-    /// Ends the trace and gives back what it was written to. One that has no end is taken for one
-    /// cut short.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn end(self) -> Result<W, RecorderError> {
-        Ok(self.writer.end()?)
+    /// Sees to it that no checkpoint is made while a disk holds what nothing else does.
+    fn note_writes<S: LogStore>(
+        &mut self,
+        raft: &Raft<S>,
+        input: &Input,
+        outputs: &Outputs,
+        failed: bool,
+    ) {
+        let completes = matches!(
+            input,
+            Input::HardStateWritten { .. }
+                | Input::EntriesWritten { .. }
+                | Input::ChunkWritten { .. }
+                | Input::SnapshotInstalled { .. }
+        );
+        if completes && !failed {
+            self.writes_before_checkpoint = self.writes_before_checkpoint.saturating_sub(1);
+            match input {
+                Input::EntriesWritten { index, .. } => self.disk_last_index = *index,
+                Input::SnapshotInstalled { snapshot, .. } => {
+                    self.disk_last_index = snapshot.last.index;
+                }
+                _ => {}
+            }
+        }
+        let replaces = outputs.iter().any(|output| match output {
+            Output::WriteEntries { first_index, .. } => *first_index <= self.last_index,
+            Output::InstallSnapshot { .. } => true,
+            _ => false,
+        });
+        if replaces {
+            self.writes_before_checkpoint = raft.awaited_completions().count();
+        }
+        self.last_index = raft.last_index();
+    }
+
+    fn begin_file<S: LogStore>(&mut self, raft: &Raft<S>) -> Result<(), RecorderError> {
+        let file = self.files.next_file()?;
+        let header = RecordingHeader {
+            server: raft.id(),
+            incarnation: raft.config().incarnation,
+            file,
+            after_step: self.steps,
+            rules: rules(raft.config()),
+        };
+        let checkpoint = Checkpoint {
+            observation: raft.observe()?,
+            writes: raft.awaited_completions().collect(),
+            disk_last_index: self.disk_last_index,
+            receiving: raft.receiving_snapshot().cloned(),
+        };
+        self.lines.begin(&header, checkpoint)?;
+        self.beginning = self.lines.len();
+        self.write()
     }
 }
 
-/// The configuration and limits of a server as a trace says them.
-fn scope(config: &Config) -> Result<Scope, RecorderError> {
-    // In a trace's scope who does not vote at the start is waiting to be taken in: so that is what
-    // a server is that joins, if all before it vote.
-    let joining = Configuration::of_voters((1..config.id.0).map(ServerId));
-    let bootstrap = config.bootstrap.as_ref().unwrap_or(&joining);
-    let voters = bootstrap.voters.len() as u64;
-    let consecutive = bootstrap.voters.iter().map(|voter| voter.0).eq(1..=voters);
-    let votes = bootstrap.voters.contains(&config.id) || config.bootstrap.is_none();
-    let plain = bootstrap.outgoing.is_empty() && bootstrap.learners.is_empty();
-    if !consecutive || voters == 0 || !votes || !plain {
-        return Err(RecorderError::Servers { server: config.id });
+impl<S: LogStore, F: RecordingFiles> Observer<S> for Recorder<F> {
+    fn observes(&self) -> bool {
+        self.failure.is_none()
     }
-    let scope = Scope {
-        name: "recorded".to_string(),
-        description: "What a server did.".to_string(),
-        suite: None,
-        servers: voters.max(config.id.0),
-        voters,
-        terms: 15, // How far a server goes is not bounded by this.
-        log: 15,
-        commands: None,
-        batch: config.limits.batch_entries,
-        window: config.limits.window_entries,
-        batch_bytes: Some(config.limits.batch_bytes),
-        window_bytes: Some(config.limits.window_bytes),
-        apply_bytes: Some(config.limits.apply_bytes).filter(|limit| *limit < u64::MAX),
-        restarts: 0,
-        disk: Disk::Asynchronous,
-        disk_stalls: true,
+
+    fn stepped(
+        &mut self,
+        server: &Raft<S>,
+        input: Input,
+        outputs: &Outputs,
+        failure: Option<&StepError>,
+    ) {
+        if self.failure.is_none() {
+            self.failure = self.record(server, input, outputs, failure).err();
+        }
+    }
+}
+
+/// The first index that these outputs write.
+fn written(outputs: &Outputs) -> Option<LogIndex> {
+    outputs.iter().find_map(|output| match output {
+        Output::WriteEntries { first_index, .. } => Some(*first_index),
+        _ => None,
+    })
+}
+
+fn rules(config: &Config) -> RecordedRules {
+    let limits = &config.limits;
+    RecordedRules {
+        bootstrap: config.bootstrap.clone(),
         pre_vote: config.pre_vote,
         leader_contact: config.leader_contact,
-        check_quorum: config.check_quorum,
-        heartbeats: true,
-        changes: Vec::new(),
-        catch_up_rounds: config.catch_up_rounds,
-        transfers: 0,
-        snapshots: 0, // As with restarts: how many there are is not bounded by this.
-        chunks: 1,
-        kept_entries: config.kept_entries,
-        reads: 0,
         leases: config.leases,
-        follower_reads: 0,
-        sessions: 0,
-        session_commands: 1,
-        most_sessions: 1,
-        most_answers: 1,
-        session_ends: false,
-        snapshot_bytes: Some(config.snapshot_bytes).filter(|bytes| *bytes > 0),
-        snapshot_failures: false,
-        properties: BTreeSet::from([Property::ElectionSafety]),
-        sometimes: BTreeSet::new(),
-        unique_states: None,
-        local_transitions: None,
-        turned_away: None,
-    };
-    scope.check().map_err(RecorderError::Scope)?;
-    Ok(scope)
+        check_quorum: config.check_quorum,
+        catch_up_rounds: config.catch_up_rounds,
+        kept_entries: config.kept_entries,
+        snapshot_bytes: config.snapshot_bytes,
+        batch_entries: limits.batch_entries,
+        batch_bytes: limits.batch_bytes,
+        window_entries: limits.window_entries,
+        window_bytes: limits.window_bytes,
+        apply_bytes: Some(limits.apply_bytes).filter(|limit| *limit < u64::MAX),
+        command_bytes: limits.command_bytes,
+        uncommitted_bytes: limits.uncommitted_bytes,
+        waiting_reads: limits.waiting_reads,
+    }
 }

@@ -55,6 +55,7 @@ pub fn servers(scope: &Scope, mutation: Option<Mutation>) -> Vec<RaftServer> {
         kept_entries: scope.kept_entries,
         snapshot_bytes: scope.snapshot_bytes,
         sessions: scope.sessions > 0,
+        foreign_snapshots: false,
     };
     (1..=scope.servers)
         .map(ServerId)

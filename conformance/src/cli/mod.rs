@@ -34,7 +34,7 @@ enum Command {
     Replay(traces::FileOptions),
     /// Check traces that an implementation logged against the model.
     #[command(after_help = EXIT_STATUSES)]
-    Validate(traces::FileOptions),
+    Validate(traces::ValidateOptions),
     /// Write `specs/VERIFIED.md`: what is verified, from the pinned numbers.
     Document(document::Options),
     /// Tell traces as stories: each step as one event and what it changed. Nothing is checked: a

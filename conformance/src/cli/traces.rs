@@ -4,6 +4,7 @@ use anyhow::Context;
 use clap::Args;
 use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
+use kontiki_conformance::real_runs::{Agreement, RunFault, find_files, follow, is_recording};
 use kontiki_conformance::record;
 use kontiki_conformance::recorded::{TraceFault, replay_trace, validate_trace};
 use kontiki_conformance::stories;
@@ -16,6 +17,7 @@ use kontiki_specs::trace::Trace;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf, is_separator};
+use std::time::Instant;
 
 /// What to record.
 #[derive(Args)]
@@ -31,6 +33,15 @@ pub struct RecordOptions {
 #[derive(Args)]
 pub struct FileOptions {
     /// Trace files, or stories by name, as in `figure-8`.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Which traces and recordings to validate.
+#[derive(Args)]
+pub struct ValidateOptions {
+    /// Trace files, stories by name, as in `figure-8`, or recordings: files of one, or directories
+    /// with those of all servers of a cluster.
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
@@ -64,9 +75,50 @@ pub fn replay(options: &FileOptions) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Validates every trace.
-pub fn validate(options: &FileOptions) -> anyhow::Result<Outcome> {
-    compare(options, validate_trace)
+/// Validates every trace, and the recordings as those of one cluster.
+pub fn validate(options: &ValidateOptions) -> anyhow::Result<Outcome> {
+    let (recordings, files): (Vec<_>, Vec<_>) =
+        options.files.iter().cloned().partition(|path| is_recording(path));
+    let judged = match recordings.is_empty() {
+        true => Outcome::AllIsWell,
+        false => validate_recordings(&recordings)?,
+    };
+    Ok(judged.max(compare(&FileOptions { files }, validate_trace)?))
+}
+
+fn validate_recordings(paths: &[PathBuf]) -> anyhow::Result<Outcome> {
+    let mut files = Vec::new();
+    for path in paths {
+        let cannot = || format!("cannot read {}", path.display());
+        files.extend(find_files(path).with_context(cannot)?);
+    }
+    let begun = Instant::now();
+    match follow(&files) {
+        Ok(Agreement { servers, judged }) => {
+            for (server, followed) in &servers {
+                say(format_args!("{server}: {followed}"))?;
+            }
+            say(format_args!("{judged}"))?;
+            let steps: u64 = servers.values().map(|followed| followed.steps).sum();
+            let each_second = steps as f64 / begun.elapsed().as_secs_f64();
+            say(format_args!(
+                "{} steps agree, {} a second",
+                grouped(steps),
+                grouped(each_second as u64)
+            ))?;
+            Ok(Outcome::AllIsWell)
+        }
+        Err(fault) => match *fault {
+            RunFault::Unreadable(_)
+            | RunFault::NoServer { .. }
+            | RunFault::SameNumber { .. }
+            | RunFault::Nothing => Err(anyhow::Error::from(*fault)),
+            RunFault::At { .. } | RunFault::Between { .. } => {
+                say(format_args!("{fault}"))?;
+                Ok(Outcome::Broken)
+            }
+        },
+    }
 }
 
 /// Tells every trace, and checks none.

@@ -2,6 +2,7 @@
 
 use crate::clock::Clock;
 use crate::error::StartError;
+use crate::record::RecordTo;
 use crate::security::{Protection, Security};
 use kontiki::ServerId;
 use kontiki::core::Config;
@@ -35,6 +36,8 @@ pub struct NodeConfig {
     pub security: Security,
     /// How much may wait.
     pub limits: NodeLimits,
+    /// Where the server records what it does, to be judged by the model. Nowhere unless changed.
+    pub record: Option<RecordTo>,
 }
 
 /// How much may wait in a node, besides what the driver bounds.
@@ -101,6 +104,7 @@ impl NodeConfig {
             addresses,
             security,
             limits: NodeLimits::default(),
+            record: None,
         }
     }
 

@@ -2,10 +2,11 @@
 
 use crate::security::{CertificateError, CertificateProblem};
 use kontiki::driver::{Doubt, DriverStartError, Reason};
-use kontiki::{LogPosition, ServerId};
+use kontiki::{LogPosition, RecorderError, ServerId};
 use kontiki_store::Identity;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a node did not start.
@@ -24,6 +25,14 @@ pub enum StartError {
         snapshot: kontiki::SnapshotId,
         /// What it said.
         source: io::Error,
+    },
+    /// What the server does cannot be recorded.
+    #[error("cannot record to {}: {source}", directory.display())]
+    Record {
+        /// The directory that was given.
+        directory: PathBuf,
+        /// What is wrong.
+        source: RecorderError,
     },
     /// What servers say to each other could be read and altered on the network.
     #[error(

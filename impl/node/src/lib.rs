@@ -31,6 +31,7 @@ pub mod fuzzing;
 mod machine;
 mod network;
 mod node;
+mod record;
 mod request;
 mod security;
 mod sessions;
@@ -43,6 +44,7 @@ pub use error::{RequestError, StartError, TransportError};
 pub use machine::{SnapshotImage, StateMachine};
 pub use network::PeerStatus;
 pub use node::{Handle, Node, NodeStatus};
+pub use record::RecordTo;
 pub use request::Seen;
 pub use security::{CertificateError, CertificateProblem, Security, certificate_name};
 #[cfg(feature = "tls")]

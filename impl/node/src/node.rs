@@ -5,6 +5,7 @@ use crate::config::NodeConfig;
 use crate::error::{RequestError, StartError, TransportError};
 use crate::machine::StateMachine;
 use crate::network::{Incoming, PeerStatus, Settings, listen, locked};
+use crate::record::{Files, RecordTo};
 use crate::request::{Request, Seen, Sender};
 #[cfg(feature = "tls")]
 use crate::security::Tls;
@@ -14,9 +15,10 @@ use crate::threads::driver::{DriverLoop, Threads};
 use crate::threads::executor::Executor;
 use crate::threads::{Signal, chunks, spawn, writer};
 use kontiki::bytes::Bytes;
+use kontiki::core::Raft;
 use kontiki::driver::{Consistency, Doubt, Driver, Reason, Status, StopCause};
 use kontiki::storage::LogStore;
-use kontiki::{LogPosition, MembershipChange, ServerId};
+use kontiki::{LogPosition, MembershipChange, Recorder, RecorderError, ServerId};
 use kontiki_store::{FileStore, Opened, RealDirectory, Torn};
 use std::collections::VecDeque;
 use std::io;
@@ -67,6 +69,8 @@ pub struct NodeStatus {
     pub server: Status,
     /// Why the server has stopped for good, if it has.
     pub stopped: Option<StopCause>,
+    /// Why nothing more is recorded ([`NodeConfig::record`]), if something has gone wrong.
+    pub record_failure: Option<String>,
     /// The other servers whose addresses are known, in the order of their ids.
     pub peers: Vec<PeerStatus>,
     /// How many connections from others were refused, or closed because of what came from them.
@@ -169,7 +173,8 @@ fn start<M: StateMachine>(
         patience: config.limits.patience,
         protection: guard.watch(),
     };
-    let NodeConfig { mut driver, directory, store, listener, addresses, limits, .. } = config;
+    let NodeConfig { mut driver, directory, store, listener, addresses, limits, record, .. } =
+        config;
     driver.check().map_err(kontiki::driver::DriverStartError::from)?;
     let directory = Arc::new(RealDirectory::at(directory)?);
     let opened = kontiki_store::open(directory, settings.identity, store)?;
@@ -177,7 +182,10 @@ fn start<M: StateMachine>(
     driver.raft.incarnation = store.starts()?;
     restore(&store, &mut machine)?;
     let clock = Clock::start();
-    let driver = Driver::start(driver, store.clone(), clock.now())?;
+    let mut driver = Driver::observed(driver, store.clone(), clock.now(), |_| None)?;
+    if let Some(to) = record {
+        *driver.observer_mut() = Some(begin_recording(driver.server(), to)?);
+    }
 
     let (inbox, signals) = mpsc::channel();
     let (writes, write_jobs) = mpsc::channel();
@@ -227,6 +235,13 @@ fn start<M: StateMachine>(
     let handle = Handle { inbox, room, request_bytes, incoming, guard };
     let node = Node { handle, address, torn, listener: None };
     Ok((node, listener, settings))
+}
+
+fn begin_recording(server: &Raft<FileStore>, to: RecordTo) -> Result<Recorder<Files>, StartError> {
+    let directory = to.directory.clone();
+    let files = Files::open(to, server.id()).map_err(RecorderError::from);
+    let recorder = files.and_then(|files| Recorder::begin(server, files));
+    recorder.map_err(|source| StartError::Record { directory, source })
 }
 
 /// The driver expects the state machine in the state of the snapshot.
@@ -355,6 +370,7 @@ impl<M: StateMachine> Handle<M> {
         Ok(NodeStatus {
             server: known.server,
             stopped: known.stopped,
+            record_failure: known.record_failure,
             peers: known.peers,
             refused_connections: incoming.refused,
             last_refusal: incoming.last.clone(),

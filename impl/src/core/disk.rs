@@ -120,7 +120,30 @@ impl Disk {
     }
 }
 
+impl Write {
+    /// The input that says that the write is complete, if it was issued in this incarnation.
+    fn completion(&self, incarnation: u64) -> Input {
+        match *self {
+            Write::HardState(HardState { term, vote }) => {
+                Input::HardStateWritten { incarnation, term, vote }
+            }
+            Write::Entries { leader_term, last_index: index } => {
+                Input::EntriesWritten { incarnation, leader_term, index }
+            }
+            Write::Chunk(Chunk { snapshot, received, .. }) => {
+                Input::ChunkWritten { incarnation, snapshot, received }
+            }
+            Write::Install { snapshot, .. } => Input::SnapshotInstalled { incarnation, snapshot },
+        }
+    }
+}
+
 impl<S: LogStore> Raft<S> {
+    /// The inputs that will say that the outstanding writes are complete, the oldest first.
+    pub fn awaited_completions(&self) -> impl Iterator<Item = Input> + '_ {
+        self.disk.outstanding.iter().map(|write| write.completion(self.config.incarnation))
+    }
+
     /// E3: whether the current term and vote are on disk.
     pub(super) fn hard_state_is_durable(&self) -> bool {
         self.disk.hard_state == self.hard_state

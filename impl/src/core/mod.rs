@@ -311,6 +311,11 @@ impl<S: LogStore> Raft<S> {
         self.snapshots.taking
     }
 
+    /// The snapshot of another server of which this one has a part (rule S2).
+    pub fn receiving_snapshot(&self) -> Option<&Snapshot> {
+        self.snapshots.receiving.as_ref().map(|part| &part.snapshot)
+    }
+
     /// The last entry that has been let go of (rule S1): the log begins right behind it. Index and
     /// term 0 if none has.
     pub fn log_base(&self) -> LogPosition {

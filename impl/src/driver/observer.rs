@@ -21,6 +21,25 @@ pub trait Observer<S> {
     );
 }
 
+/// Somebody, or nobody.
+impl<S, O: Observer<S>> Observer<S> for Option<O> {
+    fn observes(&self) -> bool {
+        self.as_ref().is_some_and(Observer::observes)
+    }
+
+    fn stepped(
+        &mut self,
+        server: &Raft<S>,
+        input: Input,
+        outputs: &Outputs,
+        failure: Option<&StepError>,
+    ) {
+        if let Some(observer) = self {
+            observer.stepped(server, input, outputs, failure);
+        }
+    }
+}
+
 /// Nobody.
 impl<S> Observer<S> for () {
     fn observes(&self) -> bool {

@@ -102,7 +102,10 @@ impl Step<'_> {
     fn install(&mut self, snapshot: &Snapshot) {
         let Some(part) = self.state.receiving.take() else { return };
         let last = snapshot.id.last;
-        let content = content(&part.bytes);
+        let content = match self.server.options.foreign_snapshots {
+            true => Some((vec![stands_for(last)], Default::default())),
+            false => content(&part.bytes),
+        };
         let (executed, state_machine) =
             content.unwrap_or_else(|| (garbage(last), Default::default()));
         let stored = StoredSnapshot {
@@ -174,6 +177,11 @@ impl Step<'_> {
             self.acknowledge(leader, last.index);
         }
     }
+}
+
+/// An entry that stands for all up to there, of which nothing else is known.
+pub fn stands_for(last: LogPosition) -> Entry {
+    Entry { term: last.term, index: last.index, payload: Payload::Noop }
 }
 
 /// What a state machine makes of bytes that are no snapshot: nothing that was ever executed.

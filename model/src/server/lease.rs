@@ -57,7 +57,7 @@ impl Step<'_> {
     /// C4: a majority of an earlier configuration may share no server with one of a later. So the rounds
     /// that began before a configuration give no lease in it.
     pub(super) fn end_lease_with_change(&mut self) {
-        let changed = self.state.configuration_position() != self.before.configuration_position();
+        let changed = self.state.configuration_position() != self.configured_before;
         if changed && !self.mutated(Mutation::LeaseSurvivesChange) {
             self.lease_expired(u64::MAX);
         }

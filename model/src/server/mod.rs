@@ -32,6 +32,7 @@ mod terms;
 mod transfer;
 
 pub(crate) use change::changed;
+pub use install::stands_for;
 pub use log::{Log, entry_bytes};
 pub use mutation::Mutation;
 pub use read::number_of_follower_read;
@@ -88,6 +89,9 @@ pub struct Options {
     pub snapshot_bytes: Option<u64>,
     /// Whether commands are those of sessions (rule C2). Otherwise nothing is asked of them.
     pub sessions: bool,
+    /// Whether the bytes of snapshots are written by state machines of which the model knows nothing.
+    /// Then any bytes stand for what they are said to stand for.
+    pub foreign_snapshots: bool,
 }
 
 impl RaftServer {
@@ -104,7 +108,24 @@ impl RaftServer {
     /// What the server does when `input` happens to it. Any input is possible in any state; one
     /// that does not apply changes nothing.
     pub fn step(&self, state: &ServerState, input: &Input) -> (ServerState, Vec<Output>) {
-        let mut step = Step::new(self, state);
+        self.go_on(state, state.clone(), input)
+    }
+
+    /// As [`RaftServer::step`], for whoever does not need the state any more: nobody shares its logs, so
+    /// they are not copied before they are changed, however long they are.
+    pub fn advance(&self, state: ServerState, input: &Input) -> (ServerState, Vec<Output>) {
+        let before = state.without_logs();
+        self.go_on(&before, state, input)
+    }
+
+    /// What the server does in a state. `before` is the same state; no rule looks at its logs.
+    fn go_on(
+        &self,
+        before: &ServerState,
+        state: ServerState,
+        input: &Input,
+    ) -> (ServerState, Vec<Output>) {
+        let mut step = Step::new(self, before, state);
         match input {
             Input::Deliver { from, message } => step.receive(*from, message),
             Input::ElectionTimeout => step.election_timeout(),

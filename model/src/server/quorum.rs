@@ -93,6 +93,7 @@ mod tests {
                 kept_entries: 0,
                 snapshot_bytes: None,
                 sessions: false,
+                foreign_snapshots: false,
             },
             mutation: None,
         }
@@ -125,7 +126,7 @@ mod tests {
             let Configuration { voters, outgoing, .. } = &configuration;
             let server = server(configuration.clone());
             let state = server.boot();
-            let step = Step::new(&server, &state);
+            let step = Step::new(&server, &state, state.clone());
             for set in &sets {
                 let due =
                     outnumber(voters, set) && (outgoing.is_empty() || outnumber(outgoing, set));

@@ -235,7 +235,7 @@ impl ServerState {
 
     /// M2, S1: the newest configuration at or before an index that is not let go of: that of the
     /// log, if it holds one there, or the snapshot's, or the one that the server was started with.
-    pub(super) fn configuration_as_of(
+    pub fn configuration_as_of(
         &self,
         last: LogIndex,
         bootstrap: &Arc<Configuration>,
@@ -287,6 +287,32 @@ impl ServerState {
     /// The input that says that the oldest outstanding write is complete.
     pub fn completion(&self) -> Option<Input> {
         self.writes.first().map(|write| write.completion(self.incarnation))
+    }
+
+    /// The same state, but for the logs, in memory and on their way to disk.
+    pub(super) fn without_logs(&self) -> ServerState {
+        ServerState {
+            id: self.id,
+            term: self.term,
+            vote: self.vote,
+            log: Log::default(),
+            snapshot: None,
+            taking: self.taking.clone(),
+            receiving: None,
+            configuration: Arc::clone(&self.configuration),
+            configuration_index: self.configuration_index,
+            durable_index: self.durable_index,
+            commit_index: self.commit_index,
+            applied_index: self.applied_index,
+            state_machine: Arc::clone(&self.state_machine),
+            unexecuted_bytes: self.unexecuted_bytes,
+            bytes_since_snapshot: self.bytes_since_snapshot,
+            role: self.role.clone(),
+            disk: Disk::default(),
+            writes: Vec::new(),
+            disk_stalls: self.disk_stalls,
+            incarnation: self.incarnation,
+        }
     }
 
     /// Whether the current term and vote are on disk.

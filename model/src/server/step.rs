@@ -12,6 +12,8 @@ pub(super) struct Step<'a> {
     pub(super) state: ServerState,
     /// The first index at which this step has changed the log.
     changed_from: Option<LogIndex>,
+    /// Where the configuration stood that was in force before the step.
+    pub(super) configured_before: LogPosition,
     sent: Vec<Output>,
     /// Writes of another server's snapshot that this step issues.
     snapshot_writes: Vec<Write>,
@@ -20,11 +22,13 @@ pub(super) struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    pub(super) fn new(server: &'a RaftServer, before: &'a ServerState) -> Self {
+    /// A step from a state. `before` is the same, but for the logs.
+    pub(super) fn new(server: &'a RaftServer, before: &'a ServerState, state: ServerState) -> Self {
         Step {
             server,
             before,
-            state: before.clone(),
+            configured_before: state.configuration_position(),
+            state,
             changed_from: None,
             sent: Vec::new(),
             snapshot_writes: Vec::new(),
@@ -71,7 +75,7 @@ impl<'a> Step<'a> {
     fn log_changed(&mut self, first: LogIndex) {
         self.changed_from = Some(self.changed_from.map_or(first, |earlier| earlier.min(first)));
         self.state.durable_index = self.state.durable_index.min(first.previous());
-        self.take_newest_configuration();
+        self.configuration_may_have_changed(first);
     }
 
     /// Issues the writes that the step has made necessary, term and vote before entries, so that

@@ -6,11 +6,12 @@ use super::{DriverStatus, Signal};
 use crate::clock::Clock;
 use crate::machine::StateMachine;
 use crate::network::{Lane, Peer, Settings};
+use crate::record::Files;
 use crate::request::{Request, Waiter, Waiting};
 use kontiki::driver::{
     ChunkRequest, Driver, Effect, Event, Instant, Outcome, Status, Ticket, WriteGroup,
 };
-use kontiki::{RoleKind, ServerId};
+use kontiki::{Recorder, RoleKind, ServerId};
 use kontiki_store::FileStore;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -52,9 +53,12 @@ enum Phase {
     Ended,
 }
 
+/// The driver, which may be recorded.
+pub(crate) type RecordedDriver = Driver<FileStore, Option<Recorder<Files>>>;
+
 /// The driver with all that it needs.
 pub(crate) struct DriverLoop<M: StateMachine> {
-    driver: Driver<FileStore>,
+    driver: RecordedDriver,
     clock: Clock,
     inbox: Receiver<Signal<M>>,
     threads: Threads<M>,
@@ -69,7 +73,7 @@ pub(crate) struct DriverLoop<M: StateMachine> {
 
 impl<M: StateMachine> DriverLoop<M> {
     pub(crate) fn new(
-        driver: Driver<FileStore>,
+        driver: RecordedDriver,
         clock: Clock,
         inbox: Receiver<Signal<M>>,
         threads: Threads<M>,
@@ -148,7 +152,10 @@ impl<M: StateMachine> DriverLoop<M> {
                 }
             }
             Signal::Address { server, address } => self.set_address(server, address),
-            Signal::Status(answer) => drop(answer.send(self.status())),
+            Signal::Status(answer) => {
+                let status = self.status();
+                drop(answer.send(status));
+            }
             Signal::Shutdown(ended) => {
                 self.ended.push(ended);
                 self.begin_end();
@@ -164,16 +171,23 @@ impl<M: StateMachine> DriverLoop<M> {
         }
     }
 
-    fn status(&self) -> DriverStatus {
+    fn status(&mut self) -> DriverStatus {
+        let recorder = self.driver.observer_mut().as_ref();
+        let record_failure = recorder.and_then(Recorder::failure).map(ToString::to_string);
         DriverStatus {
             server: self.driver.status(),
             stopped: self.driver.stopped().cloned(),
+            record_failure,
             peers: self.peers.values().map(Peer::status).collect(),
         }
     }
 
     fn carry_out(&mut self) {
         let effects: Vec<Effect> = self.driver.effects().collect();
+        // Whatever leaves the server is in the recording before.
+        if let Some(recorder) = self.driver.observer_mut() {
+            recorder.flush();
+        }
         for effect in effects {
             match effect {
                 Effect::Send { to, message } => {
@@ -271,6 +285,9 @@ impl<M: StateMachine> DriverLoop<M> {
     /// Tells all who wait, and lets the other threads do what they have been asked.
     fn finish(mut self) {
         self.carry_out();
+        if let Some(recorder) = self.driver.observer_mut() {
+            recorder.end();
+        }
         let DriverLoop { driver, inbox, threads, peers, waiters, mut ended, .. } = self;
         drop((peers, waiters));
         threads.stopping.store(true, Ordering::Relaxed);

@@ -40,6 +40,7 @@ pub(crate) enum Signal<M: StateMachine> {
 pub(crate) struct DriverStatus {
     pub(crate) server: Status,
     pub(crate) stopped: Option<StopCause>,
+    pub(crate) record_failure: Option<String>,
     pub(crate) peers: Vec<PeerStatus>,
 }
 

@@ -1,0 +1,377 @@
+//! A server's config file, in TOML.
+//!
+//! ```
+//! let text = r#"
+//!     cluster = "6b6f6e74696b69"             # drawn once at random, the same at all servers
+//!     id = 1                                 # this server
+//!     directory = "disk-1"                   # relative to this file
+//!
+//!     [[servers]]
+//!     id = 1
+//!     peers = "127.0.0.1:7011"               # where the other servers connect to
+//!     clients = "127.0.0.1:7001"             # where clients connect to
+//!     http = "127.0.0.1:7021"                # metrics and a page; may be left out
+//! "#;
+//! let config = kontiki_kv::config::Config::parse(text, "1.toml".as_ref())?;
+//! assert_eq!(config.server().clients, "127.0.0.1:7001");
+//! # Ok::<(), kontiki_kv::config::ConfigError>(())
+//! ```
+
+use crate::server::{KnownServer, ServerConfig};
+use kontiki_node::kontiki::ServerId;
+use kontiki_node::kontiki::driver::Timings;
+use kontiki_node::{NodeConfig, Security};
+use kontiki_specs::spelling::suggestion;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+use toml::Spanned;
+
+/// A config file that makes sense.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The cluster.
+    pub cluster: u128,
+    /// This server.
+    pub id: u64,
+    /// The directory of its disk.
+    pub directory: PathBuf,
+    /// All servers that the cluster is started with.
+    pub servers: BTreeMap<u64, Addresses>,
+    /// Whether a leader reads by its lease (rule C4).
+    pub leases: bool,
+    /// Whether servers may talk over a network that others can read and write.
+    pub plaintext_beyond_loopback: bool,
+    /// Whether clients may connect from other machines, though anybody can be a client.
+    pub clients_beyond_loopback: bool,
+    /// The most clients that are connected at the same time.
+    pub most_clients: usize,
+    /// The minimum election timeout.
+    pub election_timeout: Duration,
+    /// After how many bytes of log a snapshot is taken.
+    pub snapshot_bytes: u64,
+}
+
+/// Where a server is, as `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// For the other servers.
+    pub peers: String,
+    /// For clients.
+    pub clients: String,
+    /// For metrics and the page, on this machine.
+    pub http: Option<String>,
+}
+
+/// The file as it stands.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct File {
+    cluster: Spanned<String>,
+    id: Spanned<u64>,
+    directory: PathBuf,
+    servers: Vec<Spanned<ServerEntry>>,
+    #[serde(default)]
+    leases: bool,
+    #[serde(default)]
+    plaintext_beyond_loopback: bool,
+    #[serde(default)]
+    clients_beyond_loopback: bool,
+    #[serde(default = "most_clients")]
+    most_clients: Spanned<usize>,
+    #[serde(default = "election_timeout_ms")]
+    election_timeout_ms: Spanned<u64>,
+    #[serde(default = "snapshot_mib")]
+    snapshot_mib: Spanned<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct ServerEntry {
+    id: Spanned<u64>,
+    peers: Spanned<String>,
+    clients: Spanned<String>,
+    http: Option<Spanned<String>>,
+}
+
+fn most_clients() -> Spanned<usize> {
+    Spanned::new(0..0, 1024)
+}
+
+fn election_timeout_ms() -> Spanned<u64> {
+    Spanned::new(0..0, 1000)
+}
+
+fn snapshot_mib() -> Spanned<u64> {
+    Spanned::new(0..0, 64)
+}
+
+/// What is wrong with a config file.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("{}: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line makes no sense.
+    #[error("{}:{line}: {what}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what is wrong in which line, and what would be right.
+    pub fn read(file: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        Config::parse(&text, file)
+    }
+
+    /// The config of a text that stands in this file.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what is wrong in which line, and what would be right.
+    pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
+        let wrong = |place: Range<usize>, what: String| {
+            let line = text.bytes().take(place.start).filter(|byte| *byte == b'\n').count() + 1;
+            ConfigError::Line { file: file.to_owned(), line, what }
+        };
+        let read: File = toml::from_str(text)
+            .map_err(|error| wrong(error.span().unwrap_or(0..0), explained(error.message())))?;
+        let digits = read.cluster.get_ref();
+        let cluster = u128::from_str_radix(digits, 16).map_err(|_| {
+            let what = format!("cluster is `{digits}`: draw up to 32 hexadecimal digits at random");
+            wrong(read.cluster.span(), what)
+        })?;
+        let mut servers = BTreeMap::new();
+        for entry in &read.servers {
+            let (place, entry) = (entry.span(), entry.get_ref());
+            let address = |address: &Spanned<String>| match is_address(address.get_ref()) {
+                true => Ok(address.get_ref().clone()),
+                false => {
+                    let what = format!("`{}` is not host:port", address.get_ref());
+                    Err(wrong(address.span(), what))
+                }
+            };
+            let addresses = Addresses {
+                peers: address(&entry.peers)?,
+                clients: address(&entry.clients)?,
+                http: entry.http.as_ref().map(address).transpose()?,
+            };
+            let id = *entry.id.get_ref();
+            if servers.insert(id, addresses).is_some() {
+                return Err(wrong(place, format!("a second server {id}: give each its own id")));
+            }
+        }
+        let id = *read.id.get_ref();
+        if !servers.contains_key(&id) {
+            let what = format!("id is {id}: add its addresses to the `[[servers]]`");
+            return Err(wrong(read.id.span(), what));
+        }
+        let milliseconds = &read.election_timeout_ms;
+        let election_timeout = Duration::from_millis(*milliseconds.get_ref());
+        Timings::for_election_timeout(election_timeout)
+            .check()
+            .map_err(|error| wrong(milliseconds.span(), error.to_string()))?;
+        if *read.most_clients.get_ref() == 0 {
+            let what = "most-clients is 0: set it to at least 1".to_owned();
+            return Err(wrong(read.most_clients.span(), what));
+        }
+        let mib = &read.snapshot_mib;
+        let Some(snapshot_bytes) = mib.get_ref().checked_mul(1 << 20) else {
+            return Err(wrong(mib.span(), "snapshot-mib is larger than any disk".to_owned()));
+        };
+        Ok(Config {
+            cluster,
+            id,
+            directory: file.parent().unwrap_or(Path::new("")).join(&read.directory),
+            servers,
+            leases: read.leases,
+            plaintext_beyond_loopback: read.plaintext_beyond_loopback,
+            clients_beyond_loopback: read.clients_beyond_loopback,
+            most_clients: *read.most_clients.get_ref(),
+            election_timeout,
+            snapshot_bytes,
+        })
+    }
+
+    /// The addresses of this server.
+    pub fn server(&self) -> Addresses {
+        let nowhere = Addresses { peers: String::new(), clients: String::new(), http: None };
+        self.servers.get(&self.id).cloned().unwrap_or(nowhere)
+    }
+
+    /// Listens at this server's addresses, and makes a server of it that can be started.
+    ///
+    /// # Errors
+    /// If it cannot listen there, or may not.
+    pub fn listen(&self) -> Result<ServerConfig, ConfigError> {
+        let Addresses { peers, clients, .. } = self.server();
+        let listener = listen(&clients, self.clients_beyond_loopback, "clients-beyond-loopback")?;
+        let addresses = self.servers.iter().map(|(id, at)| (ServerId(*id), at.peers.clone()));
+        let security = match self.plaintext_beyond_loopback {
+            true => Security::PlaintextBeyondLoopback,
+            false => Security::Plaintext,
+        };
+        let mut node = NodeConfig::new(
+            self.cluster,
+            ServerId(self.id),
+            addresses.collect(),
+            &self.directory,
+            listen(&peers, self.plaintext_beyond_loopback, "plaintext-beyond-loopback")?,
+            security,
+        );
+        node.driver.raft.leases = self.leases;
+        node.driver.raft.snapshot_bytes = self.snapshot_bytes;
+        node.driver.timings = Timings::for_election_timeout(self.election_timeout);
+        let known = |(id, at): (&u64, &Addresses)| {
+            let Addresses { clients, http, .. } = at.clone();
+            KnownServer { id: *id, clients, http }
+        };
+        let servers = self.servers.iter().map(known).collect();
+        Ok(ServerConfig { node, listener, servers, most_clients: self.most_clients })
+    }
+
+    /// Where metrics and the page are served, if they are. Only this machine may ask.
+    ///
+    /// # Errors
+    /// If the address is none of this machine alone.
+    pub fn http(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        self.server().http.map(|address| resolve(&address, false, "")).transpose()
+    }
+}
+
+fn is_address(address: &str) -> bool {
+    let parts = address.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn listen(address: &str, beyond: bool, key: &str) -> Result<TcpListener, ConfigError> {
+    let resolved = resolve(address, beyond, key)?;
+    let failed = |source| ConfigError::Listen { address: address.to_owned(), source };
+    TcpListener::bind(resolved).map_err(failed)
+}
+
+/// An address that only this machine reaches, unless others may.
+fn resolve(address: &str, beyond: bool, key: &str) -> Result<SocketAddr, ConfigError> {
+    let failed = |source| ConfigError::Listen { address: address.to_owned(), source };
+    let resolved = address.to_socket_addrs().map_err(failed)?.next();
+    let resolved = resolved.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    if beyond || resolved.ip().to_canonical().is_loopback() {
+        return Ok(resolved);
+    }
+    let remedy = match key {
+        "" => String::new(),
+        key => format!(", or set `{key} = true` where nobody else is on the network"),
+    };
+    let what = format!("other machines reach it: use a loopback address{remedy}");
+    Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, what)))
+}
+
+/// What a parser says, with what may be meant by a name that it does not know.
+fn explained(message: &str) -> String {
+    let message = message.trim_end().replace('\n', ", ");
+    let mut names = message.split('`').skip(1).step_by(2);
+    match (message.starts_with("unknown field"), names.next()) {
+        (true, Some(unknown)) => {
+            let known: Vec<&str> = names.collect();
+            match suggestion(unknown, &known).as_str() {
+                "" => format!("unknown key `{unknown}`: those that exist are {}", known.join(", ")),
+                meant => format!("unknown key `{unknown}`{meant}"),
+            }
+        }
+        _ => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"cluster = "abc"
+id = 1
+directory = "disk"
+[[servers]]
+id = 1
+peers = "127.0.0.1:1"
+clients = "127.0.0.1:2"
+"#;
+
+    fn error(text: &str) -> String {
+        Config::parse(text, "dir/1.toml".as_ref()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_left_out_is_as_usual() {
+        let config = Config::parse(GOOD, "dir/1.toml".as_ref()).unwrap();
+        assert_eq!(config.cluster, 0xabc);
+        assert_eq!(config.directory, PathBuf::from("dir/disk"));
+        assert_eq!(config.election_timeout, Duration::from_secs(1));
+        assert_eq!(config.snapshot_bytes, 64 << 20);
+        assert!(!config.leases);
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_line_and_a_remedy() {
+        let with = |line: &str, instead: &str| error(&GOOD.replace(line, instead));
+        assert_eq!(
+            with("directory", "directroy"),
+            "dir/1.toml:3: unknown key `directroy`: did you mean `directory`?"
+        );
+        assert_eq!(
+            with("peers = ", "pears = "),
+            "dir/1.toml:6: unknown key `pears`: did you mean `peers`?"
+        );
+        assert_eq!(
+            with("id = 1\ndirectory", "id = 2\ndirectory"),
+            "dir/1.toml:2: id is 2: add its addresses to the `[[servers]]`"
+        );
+        assert_eq!(
+            with("\"abc\"", "\"xyz\""),
+            "dir/1.toml:1: cluster is `xyz`: draw up to 32 hexadecimal digits at random"
+        );
+        assert_eq!(with("127.0.0.1:2", "127.0.0.1"), "dir/1.toml:7: `127.0.0.1` is not host:port");
+        let twice = format!("{GOOD}[[servers]]\nid = 1\npeers = \"a:1\"\nclients = \"a:2\"\n");
+        assert_eq!(error(&twice), "dir/1.toml:8: a second server 1: give each its own id");
+        let short = with("id = 1\ndirectory", "election-timeout-ms = 0\nid = 1\ndirectory");
+        assert!(short.starts_with("dir/1.toml:2: election_timeout is 0"), "{short}");
+        let missing = with("directory = \"disk\"\n", "");
+        assert!(missing.contains("missing field `directory`"), "{missing}");
+        let broken = with("id = 1\ndirectory", "id = \ndirectory");
+        assert!(broken.starts_with("dir/1.toml:2: "), "{broken}");
+    }
+
+    #[test]
+    fn addresses_beyond_the_machine_are_refused() {
+        let text = GOOD.replace("127.0.0.1:2", "0.0.0.0:0");
+        let config = Config::parse(&text, "1.toml".as_ref()).unwrap();
+        let error = config.listen().unwrap_err().to_string();
+        assert!(error.contains("set `clients-beyond-loopback = true`"), "{error}");
+    }
+}

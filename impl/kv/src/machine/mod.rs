@@ -1,0 +1,119 @@
+//! The state machine: keys with values and an expiry by log time.
+//!
+//! Servers have clocks that differ, and a state machine may look at none. So the leader puts its clock's time
+//! into every entry, and the state machine goes by the largest time that it has seen: the *log time*. It never
+//! goes back, and is the same at all servers when they have executed the same entries. If nothing is written,
+//! it stands still. [`crate::server`] therefore has the leader write an empty entry when the time of a key has
+//! come.
+
+mod execute;
+
+mod keyspace;
+mod snapshot;
+
+pub(crate) use execute::integer;
+
+use crate::operation::{Answer, Failure, decode_all, decode_entry};
+use keyspace::Keyspace;
+use kontiki_node::kontiki::LogIndex;
+use kontiki_node::kontiki::bytes::Bytes;
+use kontiki_node::{SnapshotImage, StateMachine};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The state machine of a server.
+#[derive(Debug, Default)]
+pub struct Machine {
+    keys: Keyspace,
+    outside: Arc<Outside>,
+}
+
+/// What others may look at without asking the state machine.
+#[derive(Debug)]
+pub struct Outside {
+    next_deadline: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Outside { next_deadline: AtomicU64::new(u64::MAX), count: AtomicU64::new(0) }
+    }
+}
+
+impl Outside {
+    /// When the next key expires, in milliseconds since 1970. The largest number if none does.
+    pub fn next_deadline(&self) -> u64 {
+        self.next_deadline.load(Ordering::Relaxed)
+    }
+
+    /// How many keys there are.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// Operations that are reads, and the clock of the server that reads.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// The operations, encoded one behind the other.
+    pub operations: Vec<u8>,
+    /// In milliseconds since 1970. It matters only to how long a key stays, never to whether it is there.
+    pub time: u64,
+}
+
+impl Machine {
+    /// What others may look at.
+    pub fn outside(&self) -> Arc<Outside> {
+        Arc::clone(&self.outside)
+    }
+
+    fn publish(&self) {
+        let next = self.keys.next_deadline().unwrap_or(u64::MAX);
+        self.outside.next_deadline.store(next, Ordering::Relaxed);
+        self.outside.count.store(self.keys.count(), Ordering::Relaxed);
+    }
+}
+
+impl StateMachine for Machine {
+    /// An answer to each operation. A single failure if the entry made no sense.
+    type Answer = Vec<Answer>;
+    type Query = Query;
+    type Reply = Vec<Answer>;
+
+    fn apply(&mut self, _: LogIndex, command: &Bytes) -> Vec<Answer> {
+        let Ok((time, operations)) = decode_entry(command) else {
+            return vec![Answer::Failed(Failure::NotAnOperation)];
+        };
+        self.keys.advance(time);
+        let answers = operations.iter().map(|operation| execute::write(&mut self.keys, operation));
+        let answers = answers.collect();
+        self.publish();
+        answers
+    }
+
+    fn query(&self, query: Query) -> Vec<Answer> {
+        let Ok(operations) = decode_all(&query.operations) else {
+            return vec![Answer::Failed(Failure::NotAnOperation)];
+        };
+        operations
+            .iter()
+            .map(|operation| execute::read(&self.keys, query.time, operation))
+            .collect()
+    }
+
+    fn snapshot(&self) -> SnapshotImage {
+        let image = self.keys.image();
+        Box::new(move |to: &mut dyn io::Write| snapshot::write(&image, to))
+    }
+
+    fn restore(&mut self, from: &mut dyn io::Read) -> io::Result<()> {
+        self.keys = snapshot::read(from)?;
+        self.publish();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

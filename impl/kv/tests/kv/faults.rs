@@ -1,0 +1,82 @@
+//! Servers that stop and start again.
+
+use crate::cluster::{Cluster, ask, text};
+use redis::{ServerError, Value};
+
+#[test]
+fn a_follower_sends_writers_to_the_leader_and_reads_itself() {
+    let cluster = Cluster::start();
+    cluster.write("SET foo v");
+    let leader = cluster.leader();
+    let mut follower = cluster.client((leader + 1) % 3);
+    let error = ask(&mut follower, "SET foo w").unwrap_err();
+    assert_eq!(text(&error), format!("MOVED 12182 {}", cluster.addresses[leader]));
+    assert_eq!(ask(&mut follower, "GET foo"), Ok(Value::BulkString(b"v".into())));
+    // Each of those that came together is told.
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("SET").arg("foo").arg("w").cmd("GET").arg("foo").cmd("DEL").arg("bar");
+    let answers: Vec<Value> = pipeline.ignore_errors().query(&mut follower).unwrap();
+    assert_eq!(answers[1], Value::BulkString(b"v".into()));
+    for (at, slot) in [(0, 12182), (2, 5061)] {
+        let Value::ServerError(error) = &answers[at] else { panic!("{answers:?}") };
+        let detail = format!("{slot} {}", cluster.addresses[leader]);
+        assert_eq!(ServerError::details(error), Some(detail.as_str()));
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_all_servers_restart() {
+    let mut cluster = Cluster::start();
+    for number in 0..50 {
+        cluster.write(&format!("SET k{number} {number}"));
+    }
+    cluster.write("SET expires v EX 1000");
+    (0..3).for_each(|at| cluster.shutdown(at));
+    (0..3).for_each(|at| cluster.restart(at));
+    let check = |cluster: &Cluster| {
+        cluster.leader();
+        for at in 0..3 {
+            let mut client = cluster.client(at);
+            for number in 0..50 {
+                let value = redis::cmd("GET").arg(format!("k{number}")).query(&mut client);
+                assert_eq!(value, Ok(number));
+            }
+            let seconds: i64 = redis::cmd("TTL").arg("expires").query(&mut client).unwrap();
+            assert!((800..=1000).contains(&seconds), "{seconds}");
+        }
+    };
+    check(&cluster);
+    (0..3).for_each(|at| cluster.crash(at));
+    (0..3).for_each(|at| cluster.restart(at));
+    check(&cluster);
+}
+
+/// Enough is written that snapshots are taken, and the server that was away is sent one.
+#[test]
+fn snapshots_hold_everything() {
+    let mut cluster = Cluster::start();
+    let away = (cluster.leader() + 1) % 3;
+    cluster.crash(away);
+    // More than the 1024 entries that a leader keeps behind its snapshot.
+    for _ in 0..1500 {
+        cluster.write("INCR n");
+    }
+    let value = "x".repeat(100_000);
+    for number in 0..40 {
+        cluster.write(&format!("SET big{number} {value}"));
+    }
+    cluster.restart(away);
+    cluster.leader();
+    let mut client = cluster.client(away);
+    let n: u64 = redis::cmd("GET").arg("n").query(&mut client).unwrap();
+    assert!(n >= 1500, "{n}");
+    assert_eq!(ask(&mut client, "STRLEN big39"), Ok(Value::Int(100_000)));
+    let status = cluster.servers[away].as_ref().unwrap().node().handle();
+    let status = cluster.runtime.block_on(status.status()).unwrap().server;
+    assert!(status.counters.snapshots_installed > 0, "it was sent entries");
+    cluster.crash(away);
+    cluster.restart(away);
+    cluster.leader();
+    let mut client = cluster.client(away);
+    assert_eq!(ask(&mut client, "DBSIZE"), Ok(Value::Int(41)));
+}
