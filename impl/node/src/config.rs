@@ -121,6 +121,7 @@ impl NodeConfig {
 
     /// Looks at everything but the driver's part.
     pub(crate) fn check(&self) -> Result<Protection, StartError> {
+        let patience = u64::try_from(self.limits.patience.as_millis()).unwrap_or(u64::MAX);
         let sizes = [
             ("the largest of batch_bytes, command_bytes and chunk_bytes", self.frame_bytes()),
             ("request_bytes", self.limits.request_bytes as u64),
@@ -128,6 +129,7 @@ impl NodeConfig {
             ("chunk_bytes", self.limits.chunk_bytes as u64),
             ("connections", self.limits.connections as u64),
             ("unknown_connections", self.limits.unknown_connections as u64),
+            ("patience in milliseconds", patience),
         ];
         let wrong = sizes.into_iter().find(|(_, value)| *value == 0 || *value > MOST_BYTES);
         if let Some((name, value)) = wrong {
