@@ -1,11 +1,11 @@
 //! Servers in this process, over loopback, that record what they do.
 
 use kontiki_node::kontiki::bytes::Bytes;
-use kontiki_node::kontiki::core::Config;
 use kontiki_node::kontiki::driver::Consistency;
-use kontiki_node::kontiki::{LogIndex, MembershipChange, ServerId};
+use kontiki_node::kontiki::{LogIndex, ServerId};
 use kontiki_node::{
-    Node, NodeConfig, RecordTo, RequestError, Security, SnapshotImage, StartError, StateMachine,
+    Node, NodeConfig, RecordTo, RequestError, Security, SnapshotImage, Start, StartError,
+    StateMachine,
 };
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -109,23 +109,14 @@ impl Cluster {
         self.nodes.insert(id, node);
     }
 
-    /// Starts a server and takes it in.
+    /// Starts a server that joins, and waits until it has.
     pub async fn join(&mut self, id: ServerId) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         self.addresses.insert(id, listener.local_addr().unwrap());
         let mut config = self.config(id, listener);
-        config.driver.raft = Config { bootstrap: None, ..config.driver.raft };
-        for node in self.nodes.values() {
-            node.handle().set_address(id, self.addresses[&id].to_string());
-        }
+        config.start = Start::Join;
         self.nodes.insert(id, Node::start(config, Sum::default()).await.unwrap());
-        for change in [MembershipChange::AddLearner(id), MembershipChange::AddVoter(id)] {
-            eventually("a change", async || {
-                let leader = self.nodes[&self.leader().await].handle();
-                leader.change_membership(change.clone(), None).await.ok()
-            })
-            .await;
-        }
+        self.nodes[&id].handle().admitted().await.unwrap();
     }
 
     pub async fn leader(&self) -> ServerId {

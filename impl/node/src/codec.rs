@@ -1,7 +1,7 @@
 //! Messages as bytes.
 //!
-//! A message is a byte of the version, the group that it is for, a byte that says which message it is, its term,
-//! and then its parts in the order of their declaration, as [`kontiki_store::encoding`] lays them out.
+//! A message is a byte of the version, a byte that says which message it is, the group that it is for, its
+//! term, and then its parts in the order of their declaration, as [`kontiki_store::encoding`] lays them out.
 
 use kontiki::bytes::Bytes;
 use kontiki::{AppendOutcome, Entries, LogIndex, Message, ReadId, ServerId, SnapshotId, Term};
@@ -74,9 +74,9 @@ pub(crate) fn message_bytes(message: &Message) -> usize {
 /// Writes a message for a group behind what is in the buffer.
 pub fn encode(group: u64, message: &Message, to: &mut Vec<u8>) {
     to.push(VERSION);
-    number(to, group);
     let mut begin = |kind: u8, term: &Term| {
         to.push(kind);
+        number(to, group);
         number(to, term.0);
     };
     match message {
@@ -161,12 +161,12 @@ pub fn decode(bytes: &Bytes) -> Result<(u64, Message), DecodeError> {
         Some(&found) => return Err(DecodeError::Version { found }),
         None => return Err(DecodeError::Malformed { at: 0 }),
     }
-    let mut from = Reader::new(bytes, 1);
-    let group = from.number().ok_or(DecodeError::Malformed { at: from.at() })?;
-    let kind = from.byte().ok_or(DecodeError::Malformed { at: from.at() })?;
+    let kind = *bytes.get(1).ok_or(DecodeError::Malformed { at: 1 })?;
     if !(REQUEST_PRE_VOTE..=LATER_TERM).contains(&kind) {
         return Err(DecodeError::Kind { found: kind });
     }
+    let mut from = Reader::new(bytes, 2);
+    let group = from.number().ok_or(DecodeError::Malformed { at: from.at() })?;
     match body(kind, &mut from) {
         None => Err(DecodeError::Malformed { at: from.at() }),
         Some(_) if from.at() < bytes.len() => {

@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::error::StartError;
 use crate::record::RecordTo;
 use crate::security::{Protection, Security};
+use crate::start::Start;
 use kontiki::ServerId;
 use kontiki::core::Config;
 use kontiki::driver::DriverConfig;
@@ -21,7 +22,8 @@ pub struct NodeConfig {
     pub cluster: u128,
     /// The group, where a cluster has several. 0 unless changed.
     pub group: u64,
-    /// The server and its timings. The incarnation is counted on disk, and what stands here is not used.
+    /// The server and its timings. The incarnation is counted on disk, and the first configuration follows
+    /// from [`NodeConfig::start`]: what stands here of the two is not used.
     pub driver: DriverConfig,
     /// The directory of the server's disk. Its parent must exist.
     pub directory: PathBuf,
@@ -29,8 +31,11 @@ pub struct NodeConfig {
     pub store: Options,
     /// Where the other servers connect to.
     pub listener: TcpListener,
-    /// The addresses of the other servers, as `host:port`. An entry for this server is not used.
-    /// [`crate::Handle::set_address`] adds to them later.
+    /// What the server does if its directory is empty.
+    pub start: Start,
+    /// The addresses of servers, as `host:port`. Once servers have reached each other, they tell each other
+    /// where all of them are, and keep that on disk. Then these here are tried where the others fail. An
+    /// entry for this server is where the others reach it; without one that is the listener's address.
     pub addresses: BTreeMap<ServerId, String>,
     /// How connections between servers are protected.
     pub security: Security,
@@ -77,12 +82,15 @@ impl Default for NodeLimits {
 
 /// No frame is longer, whatever the limits.
 const MOST_BYTES: u64 = 1 << 30;
-/// What a message takes besides entries and bytes of a snapshot: mostly a configuration.
-const FRAME_OVERHEAD: u64 = 64 << 10;
+/// What a message takes besides entries and bytes of a snapshot: a configuration, or the addresses of all
+/// servers.
+const FRAME_OVERHEAD: u64 = 512 << 10;
 
 impl NodeConfig {
-    /// A server of a cluster that is started with these servers, all of them voters, with everything as
-    /// usual. The servers of `addresses` are the same at every server of the cluster, this one among them.
+    /// A server that forms a cluster with these servers, all of them voters, with everything as usual. The
+    /// servers of `addresses` are the same at every server of the cluster, this one among them.
+    ///
+    /// For a server that joins, set [`NodeConfig::start`].
     pub fn new(
         cluster: u128,
         id: ServerId,
@@ -91,7 +99,8 @@ impl NodeConfig {
         listener: TcpListener,
         security: Security,
     ) -> NodeConfig {
-        let raft = Config::new(id, addresses.keys().copied());
+        let raft = Config::joining(id);
+        let start = Start::Bootstrap { voters: addresses.keys().copied().collect() };
         // Random timeouts need no more than that servers draw different ones.
         let seed = RandomState::new().build_hasher().finish();
         NodeConfig {
@@ -101,6 +110,7 @@ impl NodeConfig {
             directory: directory.into(),
             store: Options::default(),
             listener,
+            start,
             addresses,
             security,
             limits: NodeLimits::default(),

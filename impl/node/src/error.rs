@@ -4,6 +4,7 @@ use crate::security::{CertificateError, CertificateProblem};
 use kontiki::driver::{Doubt, DriverStartError, Reason};
 use kontiki::{LogPosition, RecorderError, ServerId};
 use kontiki_store::Identity;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +52,54 @@ pub enum StartError {
         "leases is set, but the clock of this platform stands still in sleep: leave leases out"
     )]
     LeasesWithoutClock,
+    /// The server must not come into its cluster.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The server has been in a cluster, or is said to have been, and its directory is empty.
+    #[error(
+        "{directory} holds no server. If its disk is not mounted, mount it. If its disk is lost, take the \
+         server's id out of the cluster, and let a server join under a new id (Start::Join). A new server \
+         is started by Start::Bootstrap or Start::Join"
+    )]
+    MissingDisk {
+        /// The directory.
+        directory: String,
+    },
+    /// The file of members cannot be read or written.
+    #[error("{file}: {source}")]
+    Members {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file of members is not what was written.
+    #[error(
+        "{file} is damaged: it does not match its checksum. Restore this file from a copy, or take the \
+         server out of the cluster and let a new one join under a new id"
+    )]
+    MembersDamaged {
+        /// The file.
+        file: String,
+    },
+    /// There is a store, and no file of members.
+    #[error(
+        "{file} is missing, and there is a store beside it. Restore this file from a copy, or take the \
+         server out of the cluster and let a new one join under a new id"
+    )]
+    MembersMissing {
+        /// The file.
+        file: String,
+    },
+    /// The server is not among those that form the cluster.
+    #[error("{id} is not among the voters that form the cluster: name it, or let it join")]
+    NotAmongVoters {
+        /// The server.
+        id: ServerId,
+    },
+    /// An address that makes no sense.
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// A size that does not fit.
     #[error("{name} is {value}: set it to between 1 and {most}")]
     Size {
@@ -68,6 +117,64 @@ pub enum StartError {
         action: &'static str,
         /// What the system said.
         source: io::Error,
+    },
+}
+
+/// Why a server does not come into its cluster (rule M9).
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AdmissionError {
+    /// It was to form a cluster that exists.
+    #[error(
+        "{server} says that the cluster exists already. A new server joins it (Start::Join). A server \
+         that has lost its disk is taken out, and joins under a new id"
+    )]
+    AlreadyFormed {
+        /// Who says so.
+        server: ServerId,
+    },
+    /// Another server was told other voters to form the cluster with.
+    #[error(
+        "{server} is to form the cluster with the voters {}: name the same voters at all of them",
+        list(founders)
+    )]
+    OtherFounders {
+        /// The other server.
+        server: ServerId,
+        /// Its voters.
+        founders: BTreeSet<ServerId>,
+    },
+    /// The server has been in the cluster with another disk.
+    #[error(
+        "{server} says that this server had another disk before. What it has promised is lost with that \
+         disk: take its id out of the cluster, and let it join under a new id, with an empty directory"
+    )]
+    OtherDisk {
+        /// Who says so.
+        server: ServerId,
+    },
+    /// The node has ended.
+    #[error("the node has ended before it came into the cluster: start it again")]
+    Ended,
+}
+
+fn list(servers: &BTreeSet<ServerId>) -> String {
+    servers.iter().map(ServerId::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Why an address was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum AddressError {
+    /// It is none.
+    #[error("`{address}` is no address: write a host, a colon and a port, at most 300 letters")]
+    Malformed {
+        /// What was given.
+        address: String,
+    },
+    /// It was not written to disk, and is not used.
+    #[error("the address could not be kept on disk: {what}")]
+    Write {
+        /// What the system said.
+        what: String,
     },
 }
 
@@ -153,6 +260,30 @@ pub enum TransportError {
         named: Identity,
         /// Who took it.
         expected: Identity,
+    },
+    /// Nobody has said where the server is.
+    #[error("the address of {server} is not known: see Handle::set_address")]
+    NoAddress {
+        /// The server.
+        server: ServerId,
+    },
+    /// The other server's cluster was formed by other servers.
+    #[error(
+        "the cluster of {server} has the same number, but was formed by other servers: it is another one, \
+         so correct the addresses of one of the two"
+    )]
+    OtherFounding {
+        /// The other server.
+        server: ServerId,
+    },
+    /// A server is there that had another disk before. Nobody listens to it.
+    #[error(
+        "{server} had another disk before, and has forgotten what it promised: take its id out of the \
+         cluster, and let it join under a new id"
+    )]
+    OtherDisk {
+        /// The server.
+        server: ServerId,
     },
     /// The other side refused the connection.
     #[error("the other side refuses: {0}")]

@@ -44,9 +44,8 @@ mod tests {
         let rest = proptest::collection::vec(any::<u8>(), 8..40);
         let group = prop_oneof![4 => Just(OWN_GROUP), 1 => any::<u64>()];
         (group, 0..18_u8, rest, -1..2_i32).prop_map(|(group, kind, rest, wrong)| {
-            let mut message = vec![VERSION];
+            let mut message = vec![VERSION, kind];
             message.extend_from_slice(&group.to_le_bytes());
-            message.push(kind);
             message.extend_from_slice(&rest);
             let length = message.len() as i32 + i32::from(wrong > 0);
             [&length.to_be_bytes()[..], &message].concat()
@@ -61,7 +60,7 @@ mod tests {
                 let mut bytes = b"kontiki\n".to_vec();
                 bytes.extend_from_slice(&[VERSION, lane]);
                 bytes.extend_from_slice(&7_u128.to_le_bytes());
-                for number in [OWN_GROUP, from, wanted] {
+                for number in [OWN_GROUP, from, wanted, 0, 0, 0] {
                     bytes.extend_from_slice(&number.to_le_bytes());
                 }
                 if let Some((place, byte)) = altered {
@@ -94,13 +93,13 @@ mod tests {
     fn what_is_right_is_taken() {
         let mut bytes = b"kontiki\n\x01\x00".to_vec();
         bytes.extend_from_slice(&7_u128.to_le_bytes());
-        for number in [OWN_GROUP, 2, 1_u64] {
+        for number in [OWN_GROUP, 2, 1_u64, 0, 0, 0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         assert!(hello(&bytes, true) && hello(&bytes, false));
         bytes[34] = 3; // Server 3, with the certificate of server 2.
         assert!(!hello(&bytes, true) && hello(&bytes, false));
-        let message = [&[VERSION], &OWN_GROUP.to_le_bytes()[..], &[15], &[0; 8]].concat();
+        let message = [&[VERSION, 15], &OWN_GROUP.to_le_bytes()[..], &[0; 8]].concat();
         assert!(frame(&message));
         let framed = [&18_u32.to_be_bytes()[..], &message].concat();
         assert_eq!(stream(&framed.repeat(3), 5), 3);

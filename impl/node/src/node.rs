@@ -1,26 +1,31 @@
 //! A node, and the handle that requests go through.
 
+use crate::admission::{Admission, Told};
+use crate::book::{Stage, check_address};
 use crate::clock::Clock;
 use crate::config::NodeConfig;
-use crate::error::{RequestError, StartError, TransportError};
+use crate::error::{AddressError, AdmissionError, RequestError, StartError, TransportError};
 use crate::machine::StateMachine;
-use crate::network::{Incoming, PeerStatus, Settings, listen, locked};
+use crate::members::{Members, open_book};
+use crate::network::{Arrival, Incoming, PeerStatus, Settings, listen};
 use crate::record::{Files, RecordTo};
 use crate::request::{Request, Seen, Sender};
 #[cfg(feature = "tls")]
 use crate::security::Tls;
 use crate::security::{CertificateError, Guard};
 use crate::snapshot::SnapshotReader;
-use crate::threads::driver::{DriverLoop, Threads};
+use crate::start::Standing;
+use crate::telemetry::{DiskMetrics, Labels};
+use crate::threads::driver::{DriverLoop, Shared, Threads};
 use crate::threads::executor::Executor;
 use crate::threads::{Signal, chunks, spawn, writer};
 use kontiki::bytes::Bytes;
 use kontiki::core::Raft;
 use kontiki::driver::{Consistency, Doubt, Driver, Reason, Status, StopCause};
 use kontiki::storage::LogStore;
-use kontiki::{LogPosition, MembershipChange, Recorder, RecorderError, ServerId};
+use kontiki::{Configuration, LogPosition, MembershipChange, Recorder, RecorderError, ServerId};
 use kontiki_store::{FileStore, Opened, RealDirectory, Torn};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -29,7 +34,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{self, JoinHandle};
 
 /// What a request counts for besides its command, in bytes.
@@ -43,6 +48,8 @@ pub struct Node<M: StateMachine> {
     torn: Option<Torn>,
     /// Takes connections.
     listener: Option<JoinHandle<()>>,
+    /// Brings the server into the cluster.
+    admission: Option<JoinHandle<()>>,
 }
 
 /// How requests are made of a node. Clones ask the same node, from any thread.
@@ -50,15 +57,17 @@ pub struct Handle<M: StateMachine> {
     inbox: mpsc::Sender<Signal<M>>,
     room: Arc<Semaphore>,
     request_bytes: usize,
-    incoming: Arc<Mutex<Incoming>>,
+    members: Arc<Members>,
+    published: watch::Receiver<NodeStatus>,
     guard: Arc<Guard>,
 }
 
 impl<M: StateMachine> Clone for Handle<M> {
     fn clone(&self) -> Self {
         let (inbox, room) = (self.inbox.clone(), Arc::clone(&self.room));
-        let (request_bytes, incoming) = (self.request_bytes, Arc::clone(&self.incoming));
-        Handle { inbox, room, request_bytes, incoming, guard: Arc::clone(&self.guard) }
+        let (members, published) = (Arc::clone(&self.members), self.published.clone());
+        let (request_bytes, guard) = (self.request_bytes, Arc::clone(&self.guard));
+        Handle { inbox, room, request_bytes, members, published, guard }
     }
 }
 
@@ -67,6 +76,8 @@ impl<M: StateMachine> Clone for Handle<M> {
 pub struct NodeStatus {
     /// The server.
     pub server: Status,
+    /// Whether it belongs to its cluster.
+    pub standing: Standing,
     /// Why the server has stopped for good, if it has.
     pub stopped: Option<StopCause>,
     /// Why nothing more is recorded ([`NodeConfig::record`]), if something has gone wrong.
@@ -91,7 +102,7 @@ impl<M: StateMachine> Node<M> {
     pub async fn start(config: NodeConfig, machine: M) -> Result<Node<M>, StartError> {
         let runtime = runtime::Handle::current();
         let opening = task::spawn_blocking(move || start(config, machine, runtime));
-        let (mut node, listener, settings) = match opening.await {
+        let Started { mut node, listener, settings, incoming, admission } = match opening.await {
             Ok(started) => started?,
             Err(error) => {
                 let source = io::Error::other(error);
@@ -102,13 +113,21 @@ impl<M: StateMachine> Node<M> {
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
         let inbox = node.handle.inbox.clone();
-        let receiver = move |from, message, permit| {
+        let receiver = move |from, arrival| {
             // If the driver is gone, so is the node.
-            drop(inbox.send(Signal::Received { from, message, permit }));
+            drop(inbox.send(match arrival {
+                Arrival::Message(message, permit) => Signal::Received { from, message, permit },
+                Arrival::Question { joins, answer } => Signal::Question { from, joins, answer },
+            }));
         };
-        let incoming = Arc::clone(&node.handle.incoming);
-        let listening = listen(listener, settings, incoming, receiver);
+        let members = Arc::clone(&node.handle.members);
+        let listening = listen(listener, settings, incoming, members, receiver);
         node.listener = Some(tokio::spawn(listening));
+        if let Err(refused) = admission.begin().await {
+            node.shutdown().await;
+            return Err(refused.into());
+        }
+        node.admission = Some(tokio::spawn(admission.run()));
         Ok(node)
     }
 
@@ -132,6 +151,9 @@ impl<M: StateMachine> Node<M> {
     /// for as long as a request may take, and all that was written is durable. Then the directory can be
     /// opened again.
     pub async fn shutdown(mut self) {
+        if let Some(admission) = &self.admission {
+            admission.abort();
+        }
         let (ended, wait) = oneshot::channel();
         if self.handle.inbox.send(Signal::Shutdown(ended)).is_ok() {
             // If the driver's thread is gone, there is nothing to wait for.
@@ -148,14 +170,20 @@ impl<M: StateMachine> Drop for Node<M> {
     fn drop(&mut self) {
         // After a shutdown nobody hears this.
         drop(self.handle.inbox.send(Signal::Abandoned));
-        if let Some(listener) = &self.listener {
-            listener.abort();
+        for task in [&self.listener, &self.admission].into_iter().flatten() {
+            task.abort();
         }
     }
 }
 
-/// Node, listener, and what its task is told.
-type Started<M> = (Node<M>, std::net::TcpListener, Settings);
+/// A node whose tasks have not begun.
+struct Started<M: StateMachine> {
+    node: Node<M>,
+    listener: std::net::TcpListener,
+    settings: Settings,
+    incoming: Arc<Mutex<Incoming>>,
+    admission: Admission,
+}
 
 /// What waits for the disk.
 fn start<M: StateMachine>(
@@ -173,13 +201,25 @@ fn start<M: StateMachine>(
         patience: config.limits.patience,
         protection: guard.watch(),
     };
-    let NodeConfig { mut driver, directory, store, listener, addresses, limits, record, .. } =
-        config;
+    let NodeConfig { mut driver, directory, store, listener, start, addresses, .. } = config;
+    let (limits, record) = (config.limits, config.record);
     driver.check().map_err(kontiki::driver::DriverStartError::from)?;
+    let (own, address) =
+        (driver.raft.id, listener.local_addr().map_err(failed("look at the listener"))?);
+    addresses.values().try_for_each(|address| check_address(address))?;
     let directory = Arc::new(RealDirectory::at(directory)?);
-    let opened = kontiki_store::open(directory, settings.identity, store)?;
+    let book = open_book(&directory, own, &start)?;
+    let opened = kontiki_store::open(Arc::clone(&directory) as _, settings.identity, store)?;
     let Opened { store, writer: file_writer, torn } = opened;
+    if let Some(Torn { file, offset, bytes }) = &torn {
+        tracing::warn!(server = own.0, file, offset, bytes, "a crash has torn the last write");
+    }
     driver.raft.incarnation = store.starts()?;
+    // M2: what a founder was started with is what the cluster was formed with.
+    let is_founder = book.founders.contains(&own);
+    driver.raft.bootstrap = is_founder.then(|| Configuration::of_voters(book.founders.clone()));
+    let silence = driver.timings.election_timeout.saturating_mul(2);
+    let standing = standing_at(book.stage);
     restore(&store, &mut machine)?;
     let clock = Clock::start();
     let mut driver = Driver::observed(driver, store.clone(), clock.now(), |_| None)?;
@@ -187,14 +227,22 @@ fn start<M: StateMachine>(
         *driver.observer_mut() = Some(begin_recording(driver.server(), to)?);
     }
 
-    let (inbox, signals) = mpsc::channel();
+    let (inbox, signals) = mpsc::channel::<Signal<M>>();
+    let members = {
+        let (inbox, advertised) = (inbox.clone(), addresses.get(&own).cloned());
+        let advertised = advertised.unwrap_or_else(|| address.to_string());
+        // If the driver is gone, so is the node.
+        let changed = move || drop(inbox.send(Signal::BookChanged));
+        Arc::new(Members::new(own, directory, book, addresses, &advertised, changed)?)
+    };
     let (writes, write_jobs) = mpsc::channel();
     let (machine_jobs, machine_waits) = mpsc::channel();
     let (chunk_requests, chunk_waits) = mpsc::sync_channel(chunks::WAITING);
     let stopping = Arc::new(AtomicBool::new(false));
     let writer_thread = {
         let (inbox, stopping) = (inbox.clone(), Arc::clone(&stopping));
-        let run = move || writer::run(file_writer, &write_jobs, &inbox, &stopping);
+        let metrics = DiskMetrics::new(&Labels::new(settings.identity));
+        let run = move || writer::run(file_writer, &write_jobs, &inbox, &stopping, &metrics);
         spawn("writer", run).map_err(failed("start a thread"))?
     };
     let executor = Executor {
@@ -223,18 +271,58 @@ fn start<M: StateMachine>(
         chunks_thread,
         stopping,
     };
-    let mut deciding = DriverLoop::new(driver, clock, signals, threads, runtime, settings.clone());
-    addresses.into_iter().for_each(|(server, address)| deciding.set_address(server, address));
-    spawn("driver", move || deciding.run()).map_err(failed("start a thread"))?;
-
-    let address = listener.local_addr().map_err(failed("look at the listener"))?;
-    let request_bytes = limits.request_bytes;
-    let room = Arc::new(Semaphore::new(request_bytes));
     let incoming = Incoming::new(limits.unknown_connections, limits.connections);
     let incoming = Arc::new(Mutex::new(incoming));
-    let handle = Handle { inbox, room, request_bytes, incoming, guard };
-    let node = Node { handle, address, torn, listener: None };
-    Ok((node, listener, settings))
+    let (published, status) = watch::channel(NodeStatus {
+        server: driver.status(),
+        standing: standing.clone(),
+        stopped: None,
+        record_failure: None,
+        peers: Vec::new(),
+        refused_connections: 0,
+        last_refusal: None,
+        certificates_end: guard.expires(),
+    });
+    let shared = Shared {
+        runtime,
+        members: Arc::clone(&members),
+        incoming: Arc::clone(&incoming),
+        guard: Arc::clone(&guard),
+        published,
+    };
+    let deciding = {
+        let settings = settings.clone();
+        DriverLoop::new(driver, clock, signals, threads, settings, shared, standing)
+    };
+    spawn("driver", move || deciding.run()).map_err(failed("start a thread"))?;
+
+    let tell = {
+        let inbox = inbox.clone();
+        Box::new(move |told: Told| drop(inbox.send(Signal::Told(told))))
+    };
+    let admission = Admission {
+        members: Arc::clone(&members),
+        settings: settings.clone(),
+        status: status.clone(),
+        silence,
+        tell,
+    };
+    let request_bytes = limits.request_bytes;
+    let room = Arc::new(Semaphore::new(request_bytes));
+    let handle = Handle { inbox, room, request_bytes, members, published: status, guard };
+    let node = Node { handle, address, torn, listener: None, admission: None };
+    Ok(Started { node, listener, settings, incoming, admission })
+}
+
+/// How a server stands before it has asked anybody.
+fn standing_at(stage: Stage) -> Standing {
+    let waits = "it has asked nobody yet".into();
+    match stage {
+        Stage::Forming => Standing::Forming { missing: Default::default() },
+        Stage::Joining => Standing::Joining { admitted: false, waits },
+        Stage::Admitted => Standing::Joining { admitted: true, waits },
+        Stage::Member => Standing::Member,
+    }
 }
 
 fn begin_recording(server: &Raft<FileStore>, to: RecordTo) -> Result<Recorder<Files>, StartError> {
@@ -302,7 +390,8 @@ impl<M: StateMachine> Handle<M> {
 
     /// Changes the membership of the cluster, and waits until the change is complete. `expected` is the
     /// position of the configuration that the change is meant for, as in [`Status::configuration_position`].
-    /// The address of a server that joins has to be known first ([`Handle::set_address`]), at all servers.
+    /// The address of a server that is added has to be known ([`Handle::set_address`]), or be told by the
+    /// server itself.
     ///
     /// # Errors
     /// [`RequestError`] says whether the change was begun. One that was begun may go on.
@@ -331,11 +420,20 @@ impl<M: StateMachine> Handle<M> {
         self.ask(0, |answer| Request::Snapshot { answer }).await
     }
 
-    /// Looks for another server at this address from now on, `host:port`. It is not kept on disk.
-    pub fn set_address(&self, server: ServerId, address: impl Into<String>) {
-        let address = address.into();
-        // A node that has ended looks for nobody.
-        drop(self.inbox.send(Signal::Address { server, address }));
+    /// A server is reached at this address from now on, `host:port`. That is kept on disk, and the other
+    /// servers learn of it. It waits for the disk.
+    ///
+    /// # Errors
+    /// If it is no address, or cannot be kept.
+    pub fn set_address(&self, server: ServerId, address: &str) -> Result<(), AddressError> {
+        self.members.set_address(server, address)
+    }
+
+    /// Where the servers are reached that this one knows of, itself included.
+    pub fn addresses(&self) -> BTreeMap<ServerId, String> {
+        let entries = self.members.book().entries.into_iter();
+        let known = entries.map(|(server, entry)| (server, entry.address));
+        known.filter(|(_, address)| !address.is_empty()).collect()
     }
 
     /// Reads the files with certificates, key and authority again, and uses what they hold from now on. All
@@ -365,17 +463,30 @@ impl<M: StateMachine> Handle<M> {
         let stopping = RequestError::Refused(Reason::Stopping);
         let (answer, wait) = oneshot::channel();
         self.inbox.send(Signal::Status(answer)).map_err(|_| stopping.clone())?;
-        let known = wait.await.map_err(|_| stopping)?;
-        let incoming = locked(&self.incoming);
-        Ok(NodeStatus {
-            server: known.server,
-            stopped: known.stopped,
-            record_failure: known.record_failure,
-            peers: known.peers,
-            refused_connections: incoming.refused,
-            last_refusal: incoming.last.clone(),
-            certificates_end: self.guard.expires(),
-        })
+        wait.await.map_err(|_| stopping)
+    }
+
+    /// How the server is, again and again: at once when its role, its leader, its membership or its standing
+    /// has changed, and otherwise some ten times in a second while something happens.
+    pub fn watch(&self) -> watch::Receiver<NodeStatus> {
+        self.published.clone()
+    }
+
+    /// Waits until the server has come into its cluster.
+    ///
+    /// # Errors
+    /// If it must not, or the node ends before.
+    pub async fn admitted(&self) -> Result<(), AdmissionError> {
+        let mut status = self.watch();
+        let is_decided = |status: &NodeStatus| match &status.standing {
+            Standing::Forming { .. } | Standing::Joining { .. } => false,
+            Standing::Member | Standing::Removed { .. } | Standing::Refused(_) => true,
+        };
+        let decided = status.wait_for(is_decided).await.map_err(|_| AdmissionError::Ended)?;
+        match &decided.standing {
+            Standing::Refused(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     async fn ask<T>(

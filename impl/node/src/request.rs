@@ -30,9 +30,8 @@ pub(crate) enum Request<M: StateMachine> {
 }
 
 impl<M: StateMachine> Request<M> {
-    /// The node takes no more requests.
-    pub(crate) fn refuse(self) {
-        let error = RequestError::Refused(Reason::Stopping);
+    /// The node takes no requests, now or for good.
+    pub(crate) fn refuse(self, error: RequestError) {
         // Whoever does not wait any more is told nothing.
         match self {
             Request::Write { answer, .. } => drop(answer.send(Err(error))),

@@ -5,8 +5,9 @@ use crate::error::{Error, io};
 use kontiki::ServerId;
 use std::fmt;
 
-/// The file that names the owner of a directory.
-pub(crate) const IDENTITY: &str = "identity";
+/// The file that names the owner of a directory. A directory in which it is holds a store that was made to
+/// its end.
+pub const IDENTITY: &str = "identity";
 /// Its name while the store is being made: nothing has been acknowledged then.
 pub(crate) const IDENTITY_NEW: &str = "identity.new";
 /// The version of everything in a directory.

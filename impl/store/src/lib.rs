@@ -106,7 +106,7 @@ mod writer;
 pub use directory::{Directory, DirectoryFile};
 pub use draft::FileDraft;
 pub use error::Error;
-pub use identity::Identity;
+pub use identity::{IDENTITY, Identity};
 pub use inspection::{Contents, Inspection, inspect};
 pub use opening::{Opened, open};
 pub use options::Options;

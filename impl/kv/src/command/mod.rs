@@ -3,13 +3,15 @@
 mod arguments;
 mod keys;
 mod others;
+mod sessions;
 mod table;
 
 pub use table::{COMMANDS, CommandSpec, find};
 
 use crate::operation::Operation;
 use crate::resp::Version;
-use kontiki_node::kontiki::{MembershipChange, ServerId};
+use kontiki_node::kontiki::{MembershipChange, ServerId, SessionId};
+use std::num::NonZeroU64;
 use thiserror::Error;
 
 /// A request that makes sense.
@@ -17,6 +19,21 @@ use thiserror::Error;
 pub enum Command<'a> {
     /// An operation on the keys.
     Keys(Operation<'a>),
+    /// Opens a session (rule C2).
+    OpenSession,
+    /// An operation of a session: it is executed once, however often it is sent.
+    Once {
+        /// The session.
+        session: SessionId,
+        /// The number of the operation in the session, chosen by the client, from 1 on.
+        sequence: NonZeroU64,
+        /// The client waits for no answer to a smaller number.
+        answered_below: u64,
+        /// The operation.
+        operation: Operation<'a>,
+    },
+    /// Ends a session.
+    EndSession(SessionId),
     /// Answers `PONG`, or what it is sent.
     Ping(Option<&'a [u8]>),
     /// Answers what it is sent.
@@ -119,6 +136,9 @@ pub enum CommandError {
     /// There are no passwords.
     #[error("ERR AUTH is not supported: this server knows no users")]
     Users,
+    /// Sessions have operations on keys only.
+    #[error("ERR only a command on keys can be executed once")]
+    NotOnKeys,
     /// Words that are no change of the membership.
     #[error("ERR {0}")]
     NotAChange(String),

@@ -2,7 +2,7 @@
 
 use super::arguments::Arguments;
 use super::others::shortened;
-use super::{Command, CommandError, keys, others};
+use super::{Command, CommandError, keys, others, sessions};
 use kontiki_specs::spelling::suggestion;
 
 /// A command.
@@ -63,7 +63,10 @@ pub const COMMANDS: &[CommandSpec] = &[
     spec("incr", 2, WRITE, ONE, keys::incr),
     spec("incrby", 3, WRITE, ONE, keys::incrby),
     spec("info", -1, OTHER, NO_KEYS, others::info),
+    spec("kontiki.end", 2, WRITE, NO_KEYS, sessions::end),
     spec("kontiki.members", -2, ADMIN, NO_KEYS, others::members),
+    spec("kontiki.once", -5, WRITE, NO_KEYS, sessions::once),
+    spec("kontiki.open", 1, WRITE, NO_KEYS, sessions::open),
     spec("kontiki.snapshot", 1, ADMIN, NO_KEYS, others::snapshot),
     spec("kontiki.status", 1, ADMIN, NO_KEYS, others::status),
     spec("kontiki.transfer", 2, ADMIN, NO_KEYS, others::transfer),

@@ -6,23 +6,28 @@
 //! it stands still. [`crate::server`] therefore has the leader write an empty entry when the time of a key has
 //! come.
 
+mod answers;
 mod execute;
-
 mod keyspace;
 mod snapshot;
 
+pub use answers::EntryAnswers;
 pub(crate) use execute::integer;
 
 use crate::operation::{Answer, Failure, decode_all, decode_entry};
 use keyspace::Keyspace;
 use kontiki_node::kontiki::LogIndex;
 use kontiki_node::kontiki::bytes::Bytes;
-use kontiki_node::{SnapshotImage, StateMachine};
+use kontiki_node::{SnapshotImage, StateMachine, WithSessions};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The state machine of a server.
+/// What the servers replicate: the state machine, with sessions for clients that want each command executed
+/// once.
+pub type Replicated = WithSessions<Machine>;
+
+/// The keys of a server.
 #[derive(Debug, Default)]
 pub struct Machine {
     keys: Keyspace,
@@ -77,20 +82,19 @@ impl Machine {
 }
 
 impl StateMachine for Machine {
-    /// An answer to each operation. A single failure if the entry made no sense.
-    type Answer = Vec<Answer>;
+    type Answer = EntryAnswers;
     type Query = Query;
     type Reply = Vec<Answer>;
 
-    fn apply(&mut self, _: LogIndex, command: &Bytes) -> Vec<Answer> {
+    fn apply(&mut self, _: LogIndex, command: &Bytes) -> EntryAnswers {
         let Ok((time, operations)) = decode_entry(command) else {
-            return vec![Answer::Failed(Failure::NotAnOperation)];
+            return EntryAnswers(vec![Answer::Failed(Failure::NotAnOperation)]);
         };
         self.keys.advance(time);
         let answers = operations.iter().map(|operation| execute::write(&mut self.keys, operation));
         let answers = answers.collect();
         self.publish();
-        answers
+        EntryAnswers(answers)
     }
 
     fn query(&self, query: Query) -> Vec<Answer> {

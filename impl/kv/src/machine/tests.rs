@@ -8,7 +8,7 @@ use proptest::prelude::*;
 fn apply(machine: &mut Machine, time: u64, operations: &[Operation<'_>]) -> Vec<Answer> {
     let mut entry = begin_entry(time);
     operations.iter().for_each(|operation| operation.encode(&mut entry));
-    machine.apply(LogIndex(1), &entry.into())
+    machine.apply(LogIndex(1), &entry.into()).0
 }
 
 fn query(machine: &Machine, time: u64, operation: &Operation<'_>) -> Answer {
@@ -93,7 +93,7 @@ fn an_entry_that_makes_no_sense_is_an_answer_and_changes_nothing() {
     let mut entry = begin_entry(9);
     set("k", "other", Expiry::Never).encode(&mut entry);
     entry.push(0xff);
-    let answers = machine.apply(LogIndex(2), &entry.into());
+    let EntryAnswers(answers) = machine.apply(LogIndex(2), &entry.into());
     assert_eq!(answers, [Answer::Failed(Failure::NotAnOperation)]);
     assert_eq!(get(&machine, "k").as_deref(), Some("v"));
     assert_eq!(machine.keys.time(), 7);

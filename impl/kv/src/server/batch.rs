@@ -4,9 +4,11 @@
 //! a log entry costs, and a round of heartbeats for a read, is shared by as many clients as ask at the same
 //! time.
 
-use crate::machine::{Machine, Query};
+use crate::machine::{EntryAnswers, Query, Replicated};
 use crate::operation::{Answer, begin_entry};
+use kontiki_node::kontiki::SessionCommand;
 use kontiki_node::kontiki::driver::{Consistency, Doubt};
+use kontiki_node::kontiki::sessions::Outcome;
 use kontiki_node::{Handle, RequestError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -28,7 +30,7 @@ pub(super) enum Kind {
 
 /// What clients ask, until it goes to the node.
 pub(super) struct Batches {
-    handle: Handle<Machine>,
+    handle: Handle<Replicated>,
     waiting: Mutex<Waiting>,
     wake: Notify,
 }
@@ -53,7 +55,7 @@ pub(super) fn clock() -> u64 {
 }
 
 impl Batches {
-    pub(super) fn new(handle: Handle<Machine>) -> Arc<Batches> {
+    pub(super) fn new(handle: Handle<Replicated>) -> Arc<Batches> {
         Arc::new(Batches { handle, waiting: Mutex::default(), wake: Notify::new() })
     }
 
@@ -99,7 +101,7 @@ impl Batches {
                 Kind::Write => {
                     let mut entry = begin_entry(time);
                     entry.extend_from_slice(&operations);
-                    handle.write(entry).await
+                    write(&handle, entry).await
                 }
                 Kind::Read => {
                     handle.read(Consistency::Linearizable, Query { operations, time }).await
@@ -112,6 +114,16 @@ impl Batches {
     /// What is behind the lock is whole at every moment, so a panic of another thread does no harm.
     fn locked(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has an entry executed outside of sessions.
+async fn write(handle: &Handle<Replicated>, entry: Vec<u8>) -> Answers {
+    let command = SessionCommand::Outside { command: entry.into() }.encode();
+    match handle.write(command).await? {
+        Outcome::Executed(EntryAnswers(answers)) => Ok(answers),
+        // It was no command to the state machine: that of a server of another version.
+        _ => Ok(Vec::new()),
     }
 }
 
@@ -131,13 +143,13 @@ fn tell(clients: Vec<(usize, oneshot::Sender<Answers>)>, answers: Answers) {
 }
 
 /// Writes an entry without operations when the time of a key has come, so that log time goes on.
-pub(super) async fn expire(handle: Handle<Machine>, machine: Arc<crate::machine::Outside>) {
+pub(super) async fn expire(handle: Handle<Replicated>, machine: Arc<crate::machine::Outside>) {
     const OFTEN: u64 = 20;
     loop {
         let (next, now) = (machine.next_deadline(), clock());
         let wait = match next <= now {
             // Only the leader does so. Others are refused, and look again.
-            true => match handle.write(begin_entry(now)).await {
+            true => match write(&handle, begin_entry(now)).await {
                 Ok(_) => 0,
                 Err(_) => OFTEN,
             },

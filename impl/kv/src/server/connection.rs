@@ -8,6 +8,7 @@
 use super::batch::{Kind, TOGETHER};
 use super::failure;
 use super::report::ServerReport;
+use super::sessions::{self, Told};
 use super::{REQUEST, Shared, cluster};
 use crate::command::{COMMANDS, Command, CommandSpec, Describe, find};
 use crate::operation::{Answer, Operation, decode_all};
@@ -129,7 +130,7 @@ impl Client<'_> {
                             Ok(Command::Keys(operation)) => self.add(&operation).await?,
                             Ok(command) => {
                                 self.execute().await?;
-                                if self.other(command).await == Next::Closes {
+                                if self.other(command).await? == Next::Closes {
                                     return Ok(Next::Closes);
                                 }
                             }
@@ -188,14 +189,7 @@ impl Client<'_> {
             Ok(answers) => {
                 let missing = count.saturating_sub(answers.len());
                 for answer in answers {
-                    self.writer.answer(&answer);
-                    if let Answer::Values(values) = answer {
-                        for value in values {
-                            self.writer.value(value.as_ref());
-                            self.flush_if_full().await?;
-                        }
-                    }
-                    self.flush_if_full().await?;
+                    self.tell(answer).await?;
                 }
                 // The entry made no sense to the state machine: that of a server of another version.
                 for _ in 0..missing {
@@ -218,6 +212,18 @@ impl Client<'_> {
             self.run.operations = Vec::new();
         }
         Ok(())
+    }
+
+    /// Puts what the state machine has said behind what there is.
+    async fn tell(&mut self, answer: Answer) -> io::Result<()> {
+        self.writer.answer(&answer);
+        if let Answer::Values(values) = answer {
+            for value in values {
+                self.writer.value(value.as_ref());
+                self.flush_if_full().await?;
+            }
+        }
+        self.flush_if_full().await
     }
 
     fn failure(&self, error: &RequestError, key: Option<&[u8]>) -> Reply {
@@ -245,8 +251,20 @@ impl Client<'_> {
     }
 
     /// Answers what is no operation on keys.
-    async fn other(&mut self, command: Command<'_>) -> Next {
+    async fn other(&mut self, command: Command<'_>) -> io::Result<Next> {
+        let handle = &self.shared.handle;
         let reply = match command {
+            Command::OpenSession => {
+                return self.tell_once(sessions::open(handle).await, None).await;
+            }
+            Command::EndSession(session) => {
+                return self.tell_once(sessions::end(handle, session).await, None).await;
+            }
+            Command::Once { session, sequence, answered_below, operation } => {
+                let of = (session, sequence, answered_below);
+                let told = sessions::once(handle, of, &operation).await;
+                return self.tell_once(told, operation.first_key()).await;
+            }
             Command::Ping(None) => Reply::Simple("PONG"),
             Command::Ping(Some(text)) | Command::Echo(text) => {
                 Reply::Bulk(Bytes::copy_from_slice(text))
@@ -290,14 +308,27 @@ impl Client<'_> {
             Command::Nothing => Reply::Simple("OK"),
             Command::Quit => {
                 self.writer.reply(&Reply::Simple("OK"));
-                return Next::Closes;
+                return Ok(Next::Closes);
             }
             Command::Cluster(question) => cluster::answer(self.shared, question).await,
             // It has been put behind the others.
-            Command::Keys(_) => return Next::Goes,
+            Command::Keys(_) => return Ok(Next::Goes),
         };
         self.writer.reply(&reply);
-        Next::Goes
+        Ok(Next::Goes)
+    }
+
+    /// What became of a request of a session.
+    async fn tell_once(&mut self, told: Told, key: Option<&[u8]>) -> io::Result<Next> {
+        match told {
+            Ok(Ok(answer)) => self.tell(answer).await?,
+            Ok(Err(reply)) => self.writer.reply(&reply),
+            Err(error) => {
+                let reply = self.failure(&error, key);
+                self.writer.reply(&reply);
+            }
+        }
+        Ok(Next::Goes)
     }
 
     /// What an operator is told.

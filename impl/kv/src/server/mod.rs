@@ -5,11 +5,12 @@ mod cluster;
 mod connection;
 mod failure;
 mod report;
+mod sessions;
 mod slots;
 
 pub use report::{FollowerReport, KnownServer, PeerReport, RequestCounts, ServerReport};
 
-use crate::machine::{Machine, Outside};
+use crate::machine::{Machine, Outside, Replicated};
 use crate::operation::MOST_VALUE_BYTES;
 use crate::resp::RequestLimits;
 use batch::Batches;
@@ -61,7 +62,7 @@ pub enum ServerError {
 
 /// A server that runs. When this is dropped, it stops at once, as in a crash.
 pub struct Server {
-    node: Node<Machine>,
+    node: Node<Replicated>,
     shared: Arc<Shared>,
     address: SocketAddr,
     tasks: Tasks,
@@ -79,7 +80,7 @@ impl Drop for Tasks {
 /// What all connections know.
 pub(crate) struct Shared {
     pub(crate) id: ServerId,
-    pub(crate) handle: Handle<Machine>,
+    pub(crate) handle: Handle<Replicated>,
     pub(crate) machine: Arc<Outside>,
     pub(crate) counts: Counts,
     pub(crate) started: Instant,
@@ -121,7 +122,7 @@ impl Server {
         let id = node.driver.raft.id;
         let machine = Machine::default();
         let outside = machine.outside();
-        let node = Node::start(node, machine).await?;
+        let node = Node::start(node, Replicated::new(machine)).await?;
         let handle = node.handle();
         let batches = Batches::new(handle.clone());
         let shared = Arc::new(Shared {
@@ -149,7 +150,7 @@ impl Server {
     }
 
     /// The node.
-    pub fn node(&self) -> &Node<Machine> {
+    pub fn node(&self) -> &Node<Replicated> {
         &self.node
     }
 

@@ -13,3 +13,4 @@ mod demo;
 mod faults;
 mod operators;
 mod protocol;
+mod sessions;

@@ -1,10 +1,13 @@
 //! How another server is called: what all connections to it have in common.
 
 use super::connection::{self, Connection};
+use super::exchange::{Answer, Question};
+use super::incoming::{read_frame, write_frame};
 use super::outgoing::PeerStatus;
 use super::{Lane, Settings, failed, handshake, locked, socket};
 use crate::codec;
 use crate::error::TransportError;
+use crate::members::Members;
 use crate::security::Protection;
 use kontiki::{Message, ServerId};
 use kontiki_store::Identity;
@@ -23,6 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) server: ServerId,
+    pub(super) members: Arc<Members>,
     pub(super) settings: Settings,
     pub(super) status: Arc<Mutex<PeerStatus>>,
 }
@@ -33,35 +37,30 @@ impl Caller {
         &self,
         lane: Lane,
     ) -> Result<(Connection, watch::Receiver<Protection>), TransportError> {
-        let settings = &self.settings;
-        let mut protection = settings.protection.clone();
+        let mut protection = self.settings.protection.clone();
         let present = protection.borrow_and_update().clone();
-        let address = locked(&self.status).address.clone();
-        let finding = async {
-            let found = tokio::net::lookup_host(&address).await;
-            found.map(Vec::from_iter).map_err(failed("look up the address"))
-        };
-        let addresses = settings.soon("look up the address", finding).await?;
-        if let Some(address) = addresses.iter().find(|address| !present.allows(**address)) {
-            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        let mut failure = TransportError::NoAddress { server: self.server };
+        // The server may be at any of its addresses.
+        for address in self.members.addresses(self.server) {
+            locked(&self.status).address.clone_from(&address);
+            let call = Call {
+                server: self.server,
+                lane,
+                settings: &self.settings,
+                members: &self.members,
+                protection: &present,
+            };
+            match call.at(&address).await {
+                Ok(connection) => return Ok((connection, protection)),
+                Err(error) => failure = error,
+            }
         }
-        let connecting =
-            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
-        let socket = settings.soon("connect", connecting).await?;
-        socket::set_up(&socket, settings.patience)?;
-        let own = settings.identity;
-        let wanted = Identity { server: self.server, ..own };
-        let introducing = async {
-            let mut connection = connection::call(socket, wanted, &present).await?;
-            handshake::introduce(&mut connection, own.server, wanted, lane).await?;
-            Ok(connection)
-        };
-        let connection = settings.soon("be welcomed by the other side", introducing).await?;
-        Ok((connection, protection))
+        Err(failure)
     }
 
     /// Keeps why a connection was closed or not made.
     pub(super) fn note(&self, error: TransportError) {
+        tracing::debug!(peer = self.server.0, %error, "no connection");
         locked(&self.status).last_error = Some(Arc::new(error));
     }
 
@@ -82,6 +81,73 @@ impl Caller {
             }
         }
     }
+}
+
+/// How a server is reached.
+struct Call<'a> {
+    server: ServerId,
+    lane: Lane,
+    settings: &'a Settings,
+    members: &'a Arc<Members>,
+    protection: &'a Protection,
+}
+
+impl Call<'_> {
+    /// Connects at one address.
+    async fn at(&self, address: &str) -> Result<Connection, TransportError> {
+        let Call { settings, protection, .. } = self;
+        let finding = async {
+            let found = tokio::net::lookup_host(address).await;
+            found.map(Vec::from_iter).map_err(failed("look up the address"))
+        };
+        let addresses = settings.soon("look up the address", finding).await?;
+        if let Some(address) = addresses.iter().find(|address| !protection.allows(**address)) {
+            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        }
+        let connecting =
+            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
+        let socket = settings.soon("connect", connecting).await?;
+        socket::set_up(&socket, settings.patience)?;
+        let wanted = Identity { server: self.server, ..settings.identity };
+        let introducing = async {
+            let mut connection = connection::call(socket, wanted, protection).await?;
+            handshake::introduce(&mut connection, self.lane, wanted, self.members).await?;
+            Ok(connection)
+        };
+        settings.soon("be welcomed by the other side", introducing).await
+    }
+
+    /// Asks at one address.
+    async fn ask(&self, address: &str, joins: bool) -> Result<Answer, TransportError> {
+        let Connection { mut stream, .. } = self.at(address).await?;
+        let question = Question { joins, entries: self.members.book().entries };
+        let asking = async {
+            write_frame(&mut stream, &question.encode()).await?;
+            Ok(Answer::decode(&read_frame(&mut stream).await?)?)
+        };
+        self.settings.soon("be answered by the other side", asking).await
+    }
+}
+
+/// Asks a server, at each address at which it may be until it answers.
+pub(crate) async fn ask(
+    server: ServerId,
+    joins: bool,
+    settings: Settings,
+    members: Arc<Members>,
+) -> Result<Answer, TransportError> {
+    let protection = settings.protection.borrow().clone();
+    let (settings, members) = (&settings, &members);
+    let (lane, protection) = (Lane::Question, &protection);
+    let call = Call { server, lane, settings, members, protection };
+    let mut failure = TransportError::NoAddress { server };
+    for address in members.addresses(server) {
+        match call.ask(&address, joins).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 /// How long to wait until another connection is tried.

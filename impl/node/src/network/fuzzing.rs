@@ -1,6 +1,7 @@
 //! Handshakes and frames over connections whose other end sends any bytes and then is gone.
 
 use super::connection::Connection;
+use super::handshake::Hello;
 use super::{Lane, Settings, handshake, incoming};
 use crate::error::TransportError;
 use crate::security::Protection;
@@ -75,8 +76,8 @@ pub fn hello(bytes: &[u8], has_certificate: bool) -> bool {
     let names = vec![crate::security::certificate_name(OWN.cluster, ServerId(2))];
     let names = has_certificate.then_some(names);
     let mut connection = Connection { stream: pieces(bytes, 7), names };
-    let welcomed = at_once(handshake::welcome(&mut connection, OWN, |_, _| Ok(())));
-    if let Ok((from, _)) = &welcomed {
+    let welcomed = at_once(handshake::read_hello(&mut connection, OWN));
+    if let Ok(Hello { from, .. }) = &welcomed {
         assert!(*from != OWN.server, "that is this server");
         assert!(!has_certificate || *from == ServerId(2), "that is another server's certificate");
         assert!(bytes.starts_with(b"kontiki\n"), "that is something else");
@@ -87,7 +88,7 @@ pub fn hello(bytes: &[u8], has_certificate: bool) -> bool {
 /// Whether a server that is called welcomes this one with these bytes.
 pub fn answer(bytes: &[u8]) -> bool {
     let mut connection = Connection { stream: pieces(bytes, 7), names: None };
-    at_once(handshake::introduce(&mut connection, ServerId(2), OWN, Lane::Usual)).is_ok()
+    at_once(handshake::read_answer(&mut connection, ServerId(2), OWN)).is_ok()
 }
 
 /// How many messages there are in these bytes, and why there are no more.
@@ -102,10 +103,12 @@ pub(crate) fn stream(bytes: &[u8], piece: usize) -> (usize, Result<(), Transport
     };
     let count = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&count);
-    let receiver = move |_, _, _| {
+    let receiver = move |_, _| {
         counting.fetch_add(1, Ordering::Relaxed);
     };
+    let learn = |_| async { Ok(()) };
     let stream = pieces(bytes, piece);
-    let result = at_once(incoming::read(stream, ServerId(2), Lane::Usual, &settings, receiver));
+    let result =
+        at_once(incoming::read(stream, ServerId(2), Lane::Usual, &settings, learn, receiver));
     (count.load(Ordering::Relaxed), result)
 }

@@ -1,24 +1,33 @@
 //! How a connection begins: who it comes from and whom it is meant for.
 //!
-//! Whoever connects sends a magic, the version, what the connection is for, the cluster, the group, its own id and the id that it wants.
-//! The other side answers with the magic, its version, whether it agrees, and who it is. Numbers are
-//! little-endian. Nothing here has a length that the other side can choose. Magic and version come first in
-//! every version, so that servers of different versions can tell each other so.
+//! Whoever connects sends a magic, the version, what the connection is for, the cluster, the group, its own
+//! id, the id that it wants, its founding and its disk. The other side answers with the magic, its version,
+//! whether it agrees, who it is, its founding and its disk. Numbers are little-endian. Nothing here has a
+//! length that the other side can choose. Magic and version come first in every version, so that servers of
+//! different versions can tell each other so.
+//!
+//! The *founding* is a digest of the voters that formed the cluster. Two clusters that were formed with one
+//! number by different servers differ in it. The *disk* is a number that was drawn when a server's directory
+//! was new. A server that comes back with another one has forgotten what it has promised (rule M9).
 
 use super::connection::Connection;
 use super::{Lane, failed};
+use crate::book::Book;
 use crate::codec::VERSION;
 use crate::error::TransportError;
+use crate::members::{Disk, Members};
 use crate::security::{CertificateProblem, certificate_name};
 use kontiki::ServerId;
 use kontiki_store::Identity;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const MAGIC: [u8; 8] = *b"kontiki\n";
 /// What every version begins with: the magic and the version.
 const HEAD_BYTES: usize = 8 + 1;
-const HELLO_BYTES: usize = 1 + 16 + 8 + 8 + 8;
-const ANSWER_BYTES: usize = 1 + 16 + 8 + 8;
+const HELLO_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 16;
+const ANSWER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 16;
 /// So much of what somebody says who was refused is read, so that the answer is not lost with it.
 const UNREAD_BYTES: usize = 4096;
 
@@ -28,58 +37,131 @@ const WRONG_SERVER: u8 = 2;
 const SAME_ID: u8 = 3;
 const WRONG_CERTIFICATE: u8 = 4;
 const NO_TLS: u8 = 5;
-const NO_PLACE: u8 = 6;
+const OTHER_FOUNDING: u8 = 6;
+const OTHER_DISK: u8 = 7;
+const NO_PLACE: u8 = 8;
 
 /// How TLS begins: a record of the kind handshake, or one of the kind alert.
 const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
 
+/// A digest of the voters that formed a cluster: FNV-1a over their ids. 0 if they are not known.
+fn founding(founders: &BTreeSet<ServerId>) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let bytes = founders.iter().flat_map(|server| server.0.to_le_bytes());
+    let digest = bytes.fold(BASIS, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(PRIME));
+    if founders.is_empty() { 0 } else { digest.max(1) }
+}
+
+/// Whether both are known and differ.
+fn differ(one: u64, other: u64) -> bool {
+    one != 0 && other != 0 && one != other
+}
+
 /// Introduces a server to another one, and waits for its answer.
 pub(super) async fn introduce(
     connection: &mut Connection,
-    from: ServerId,
-    wanted: Identity,
     lane: Lane,
+    wanted: Identity,
+    members: &Arc<Members>,
 ) -> Result<(), TransportError> {
     let stream = &mut connection.stream;
+    let (from, Book { disk, founders, .. }) = (members.own, members.book());
     let mut hello = head();
     hello.push(lane.byte());
     hello.extend_from_slice(&wanted.cluster.to_le_bytes());
-    for number in [wanted.group, from.0, wanted.server.0] {
+    for number in [wanted.group, from.0, wanted.server.0, founding(&founders)] {
         hello.extend_from_slice(&number.to_le_bytes());
     }
+    hello.extend_from_slice(&disk.to_le_bytes());
     let action = "send who this is";
     stream.write_all(&hello).await.map_err(failed(action))?;
     stream.flush().await.map_err(failed(action))?;
+    let (their_founding, their_disk) = read_answer(connection, from, wanted).await?;
+    match lane {
+        Lane::Question => Ok(()),
+        Lane::Usual | Lane::Bulk => judge(wanted.server, their_founding, their_disk, members).await,
+    }
+}
+
+/// Reads what the other side answers. Whoever is welcome learns its founding and its disk.
+pub(super) async fn read_answer(
+    connection: &mut Connection,
+    from: ServerId,
+    wanted: Identity,
+) -> Result<(u64, u128), TransportError> {
     let version = read_head(connection, "read the answer").await?;
     let mut answer = [0; ANSWER_BYTES];
     connection.stream.read_exact(&mut answer).await.map_err(failed("read the answer"))?;
     let mut rest = Parts(&answer);
     let [verdict] = rest.take();
     let expected = rest.identity();
+    let (their_founding, their_disk) =
+        (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
+    let server = wanted.server;
     match verdict {
-        WELCOME if version == VERSION => Ok(()),
-        WELCOME | OTHER_VERSION => Err(TransportError::Version { found: version, known: VERSION }),
-        WRONG_SERVER => Err(TransportError::WrongServer { named: wanted, expected }),
-        SAME_ID => Err(TransportError::SameId(from)),
+        WELCOME if version == VERSION => {}
+        WELCOME | OTHER_VERSION => {
+            return Err(TransportError::Version { found: version, known: VERSION });
+        }
+        WRONG_SERVER => return Err(TransportError::WrongServer { named: wanted, expected }),
+        SAME_ID => return Err(TransportError::SameId(from)),
         WRONG_CERTIFICATE => {
             let why = format!("it is not for {}", certificate_name(wanted.cluster, from));
-            Err(TransportError::CertificateRefused { why })
+            return Err(TransportError::CertificateRefused { why });
         }
-        NO_PLACE => Err(TransportError::Refused("it has too many connections")),
-        _ => Err(TransportError::Refused("it gives a reason that this version does not know")),
+        OTHER_FOUNDING => return Err(TransportError::OtherFounding { server }),
+        OTHER_DISK => return Err(TransportError::OtherDisk { server: from }),
+        NO_PLACE => return Err(TransportError::Refused("it has too many connections")),
+        _ => {
+            let what = "it gives a reason that this version does not know";
+            return Err(TransportError::Refused(what));
+        }
+    }
+    Ok((their_founding, their_disk))
+}
+
+/// Whether the other side belongs to the same cluster, with the disk that it had before.
+async fn judge(
+    server: ServerId,
+    their_founding: u64,
+    their_disk: u128,
+    members: &Arc<Members>,
+) -> Result<(), TransportError> {
+    if differ(founding(&members.book().founders), their_founding) {
+        return Err(TransportError::OtherFounding { server });
+    }
+    match members.meet(server, their_disk).await? {
+        Disk::Known => Ok(()),
+        Disk::Other => Err(TransportError::OtherDisk { server }),
     }
 }
 
-/// Waits until the other side has said who it is, and answers. Whoever is welcome needs a place, too.
+/// Whoever has connected.
+pub(super) struct Hello {
+    pub(super) lane: Lane,
+    pub(super) from: ServerId,
+    pub(super) founding: u64,
+    pub(super) disk: u128,
+}
+
+/// Waits until the other side has said who it is, and answers. Whoever is to send messages needs a place, too.
 pub(super) async fn welcome(
     connection: &mut Connection,
     own: Identity,
+    members: &Arc<Members>,
     admit: impl FnOnce(ServerId, Lane) -> Result<(), TransportError>,
-) -> Result<(ServerId, Lane), TransportError> {
-    let hello = read_hello(connection, own).await;
-    let admitted = hello.and_then(|(from, lane)| admit(from, lane).map(|()| (from, lane)));
-    let (verdict, result) = match admitted {
-        Ok(from) => (WELCOME, Ok(from)),
+) -> Result<Hello, TransportError> {
+    let hearing = async {
+        let hello = read_hello(connection, own).await?;
+        if hello.lane != Lane::Question {
+            judge(hello.from, hello.founding, hello.disk, members).await?;
+            admit(hello.from, hello.lane)?;
+        }
+        Ok(hello)
+    };
+    let (verdict, result) = match hearing.await {
+        Ok(hello) => (WELCOME, Ok(hello)),
         Err(error) => match verdict(&error) {
             Some(verdict) => (verdict, Err(error)),
             None => return Err(error),
@@ -88,8 +170,11 @@ pub(super) async fn welcome(
     let mut answer = head();
     answer.push(verdict);
     answer.extend_from_slice(&own.cluster.to_le_bytes());
-    answer.extend_from_slice(&own.group.to_le_bytes());
-    answer.extend_from_slice(&own.server.0.to_le_bytes());
+    let Book { disk, founders, .. } = members.book();
+    for number in [own.group, own.server.0, founding(&founders)] {
+        answer.extend_from_slice(&number.to_le_bytes());
+    }
+    answer.extend_from_slice(&disk.to_le_bytes());
     let stream = &mut connection.stream;
     let action = "answer who connects";
     stream.write_all(&answer).await.map_err(failed(action))?;
@@ -112,11 +197,11 @@ pub(super) async fn part(mut connection: Connection) -> Result<(), TransportErro
     Ok(())
 }
 
-/// Reads who the other side is, and judges whether it is to be heard.
-async fn read_hello(
+/// Reads who the other side is, and whether it may say so.
+pub(super) async fn read_hello(
     connection: &mut Connection,
     own: Identity,
-) -> Result<(ServerId, Lane), TransportError> {
+) -> Result<Hello, TransportError> {
     let action = "read who connects";
     let found = read_head(connection, action).await?;
     if found != VERSION {
@@ -130,6 +215,7 @@ async fn read_hello(
     let (cluster, group) = (u128::from_le_bytes(rest.take()), u64::from_le_bytes(rest.take()));
     let from = ServerId(u64::from_le_bytes(rest.take()));
     let server = ServerId(u64::from_le_bytes(rest.take()));
+    let (founding, disk) = (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
     let named = Identity { cluster, group, server };
     if named != own {
         return Err(TransportError::WrongServer { named, expected: own });
@@ -139,13 +225,13 @@ async fn read_hello(
     }
     // Whoever connects as a server shows the certificate of that server.
     let expected = certificate_name(cluster, from);
-    match &connection.names {
-        Some(found) if !found.contains(&expected) => {
-            let found = found.clone();
-            Err(TransportError::Certificate(CertificateProblem::OtherServer { expected, found }))
-        }
-        _ => Ok((from, lane)),
+    if let Some(found) = &connection.names
+        && !found.contains(&expected)
+    {
+        let problem = CertificateProblem::OtherServer { expected, found: found.clone() };
+        return Err(TransportError::Certificate(problem));
     }
+    Ok(Hello { lane, from, founding, disk })
 }
 
 /// How a refusal is told to whoever connects, if it is told.
@@ -156,6 +242,8 @@ fn verdict(error: &TransportError) -> Option<u8> {
         TransportError::SameId(_) => Some(SAME_ID),
         TransportError::Certificate(_) => Some(WRONG_CERTIFICATE),
         TransportError::SpeaksTls => Some(NO_TLS),
+        TransportError::OtherFounding { .. } => Some(OTHER_FOUNDING),
+        TransportError::OtherDisk { .. } => Some(OTHER_DISK),
         TransportError::TooManyConnections { .. } => Some(NO_PLACE),
         _ => None,
     }

@@ -1,19 +1,23 @@
 //! Connections that others have made: messages come in.
 
 use super::connection::{self, Stream};
+use super::exchange::{self, Answer, Facts, Question};
+use super::handshake::Hello;
 use super::lane::TAKEN;
 use super::places::Places;
 use super::{Lane, Settings, failed, handshake, locked, socket};
+use crate::book::{Book, Entries};
 use crate::codec::{self, message_bytes};
 use crate::error::TransportError;
-use kontiki::bytes::BytesMut;
+use crate::members::{Disk, Members};
+use kontiki::bytes::{Bytes, BytesMut};
 use kontiki::{Message, ServerId};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::codec::{Decoder, LengthDelimitedCodec};
 
@@ -22,16 +26,18 @@ const READ_BYTES: usize = 64 << 10;
 /// How long to wait when no connection can be taken: as a rule there are too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes a message. Its memory is given back when the permit is dropped.
-pub(crate) trait Receiver:
-    Fn(ServerId, Message, OwnedSemaphorePermit) + Clone + Send + Sync + 'static
-{
+/// What comes in.
+pub(crate) enum Arrival {
+    /// A message. Its memory is given back when the permit is dropped.
+    Message(Message, OwnedSemaphorePermit),
+    /// A question, to be answered with what is known of the cluster.
+    Question { joins: bool, answer: oneshot::Sender<Facts> },
 }
 
-impl<F> Receiver for F where
-    F: Fn(ServerId, Message, OwnedSemaphorePermit) + Clone + Send + Sync + 'static
-{
-}
+/// Takes what comes in.
+pub(crate) trait Receiver: Fn(ServerId, Arrival) + Clone + Send + Sync + 'static {}
+
+impl<F> Receiver for F where F: Fn(ServerId, Arrival) + Clone + Send + Sync + 'static {}
 
 /// What is known of connections that others have made.
 #[derive(Debug)]
@@ -50,6 +56,7 @@ impl Incoming {
     }
 
     fn refuse(&mut self, error: TransportError) {
+        tracing::warn!(%error, "connection refused");
         self.refused = self.refused.saturating_add(1);
         self.last = Some(Arc::new(error));
     }
@@ -60,6 +67,7 @@ pub(crate) async fn listen(
     listener: TcpListener,
     settings: Settings,
     incoming: Arc<Mutex<Incoming>>,
+    members: Arc<Members>,
     receiver: impl Receiver,
 ) {
     let mut tasks = JoinSet::new();
@@ -74,12 +82,13 @@ pub(crate) async fn listen(
             }
         };
         let (settings, receiver) = (settings.clone(), receiver.clone());
+        let members = Arc::clone(&members);
         let shared = Arc::clone(&incoming);
         // The task finds itself in its place: it has to wait for this lock.
         let mut incoming = locked(&incoming);
         let leaves = incoming.places.enter(from.ip(), |number| {
             tasks.spawn(async move {
-                let result = serve(number, socket, settings, &shared, receiver).await;
+                let result = serve(number, socket, settings, &shared, members, receiver).await;
                 let mut incoming = locked(&shared);
                 incoming.places.leave(number);
                 if let Err(error) = result {
@@ -100,6 +109,7 @@ async fn serve(
     socket: TcpStream,
     settings: Settings,
     incoming: &Mutex<Incoming>,
+    members: Arc<Members>,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
     socket::set_up(&socket, settings.patience)?;
@@ -112,12 +122,12 @@ async fn serve(
     };
     let welcoming = async {
         let mut connection = connection::take(socket, &present).await?;
-        let from = handshake::welcome(&mut connection, settings.identity, admit).await;
-        Ok((connection, from))
+        let hello = handshake::welcome(&mut connection, settings.identity, &members, admit).await;
+        Ok((connection, hello))
     };
-    let (connection, from) = settings.soon("learn who connects", welcoming).await?;
-    let (from, lane) = match from {
-        Ok(from) => from,
+    let (connection, hello) = settings.soon("learn who connects", welcoming).await?;
+    let hello = match hello {
+        Ok(hello) => hello,
         Err(error) => {
             locked(incoming).refuse(error);
             // Whoever does not close the connection is left.
@@ -125,19 +135,29 @@ async fn serve(
             return Ok(());
         }
     };
+    let (from, lane, stream) = (hello.from, hello.lane, connection.stream);
+    if lane == Lane::Question {
+        let answering = answer(stream, hello, &members, receiver);
+        return settings.soon("answer a question", answering).await;
+    }
+    let learn = |entries| {
+        let members = Arc::clone(&members);
+        async move { members.learn(entries).await }
+    };
     tokio::select! {
-        result = read(connection.stream, from, lane, &settings, receiver) => result,
+        result = read(stream, from, lane, &settings, learn, receiver) => result,
         // With other certificates the other side may not be welcome any more.
         Ok(()) = protection.changed() => Ok(()),
     }
 }
 
 /// Reads messages until the other side closes the connection.
-pub(super) async fn read(
+pub(super) async fn read<L: Future<Output = Result<(), TransportError>>>(
     mut stream: Box<dyn Stream>,
     from: ServerId,
     lane: Lane,
     settings: &Settings,
+    learn: impl Fn(Entries) -> L,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
     let most = settings.frame_bytes;
@@ -151,7 +171,12 @@ pub(super) async fn read(
             _ => failed("read a frame")(source),
         })?;
         if let Some(frame) = frame {
-            let (found, message) = codec::decode(&frame.freeze())?;
+            let frame = frame.freeze();
+            if exchange::is_entries(&frame) {
+                learn(exchange::read_entries_frame(&frame)?).await?;
+                continue;
+            }
+            let (found, message) = codec::decode(&frame)?;
             let expected = settings.identity.group;
             if found != expected {
                 return Err(TransportError::WrongGroup { found, expected });
@@ -161,7 +186,7 @@ pub(super) async fn read(
             let Ok(permit) = Arc::clone(&room).acquire_many_owned(bytes).await else {
                 return Ok(()); // Nobody closes it.
             };
-            receiver(from, message, permit);
+            receiver(from, Arrival::Message(message, permit));
             if lane == Lane::Bulk {
                 let telling = async {
                     stream.write_all(&[TAKEN]).await.map_err(failed("tell what was taken"))?;
@@ -190,4 +215,53 @@ fn is_gone(error: &io::Error) -> bool {
         io::ErrorKind::BrokenPipe,
     ];
     gone.contains(&error.kind())
+}
+
+/// Answers one question.
+async fn answer(
+    mut stream: Box<dyn Stream>,
+    Hello { from, disk, .. }: Hello,
+    members: &Arc<Members>,
+    receiver: impl Receiver,
+) -> Result<(), TransportError> {
+    let question = Question::decode(&read_frame(&mut stream).await?)?;
+    members.learn(question.entries).await?;
+    let other_disk = members.meet(from, disk).await? == Disk::Other;
+    let (answer, wait) = oneshot::channel();
+    receiver(from, Arrival::Question { joins: question.joins && !other_disk, answer });
+    let Ok(facts) = wait.await else {
+        return Ok(()); // The node has ended.
+    };
+    let Book { stage, founders, entries, .. } = members.book();
+    let answer = Answer { stage, founders, other_disk, facts, entries };
+    write_frame(&mut stream, &answer.encode()).await
+}
+
+/// Reads a frame of those that are no messages.
+pub(super) async fn read_frame(
+    stream: &mut (impl AsyncReadExt + Unpin),
+) -> Result<Bytes, TransportError> {
+    let failed = failed("read a frame");
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await.map_err(&failed)?;
+    let most = exchange::MOST_BYTES;
+    let bytes = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if bytes > most {
+        return Err(TransportError::FrameTooLong { most });
+    }
+    let mut frame = vec![0; bytes];
+    stream.read_exact(&mut frame).await.map_err(&failed)?;
+    Ok(frame.into())
+}
+
+/// Writes such a frame.
+pub(super) async fn write_frame(
+    stream: &mut (impl AsyncWriteExt + Unpin),
+    frame: &[u8],
+) -> Result<(), TransportError> {
+    let failed = failed("send a frame");
+    let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+    stream.write_all(&length.to_be_bytes()).await.map_err(&failed)?;
+    stream.write_all(frame).await.map_err(&failed)?;
+    stream.flush().await.map_err(&failed)
 }

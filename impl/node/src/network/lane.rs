@@ -8,6 +8,8 @@ pub(crate) enum Lane {
     /// Bytes of snapshots. They would hold up heartbeats and votes on the same connection: what waits in the
     /// buffers of the system is sent in order. The other side says of each frame that it has taken it.
     Bulk,
+    /// One question and its answer. Foundings and disks do not matter here: they are what is asked about.
+    Question,
 }
 
 /// What the other side of a bulk connection says of each frame that it has taken.
@@ -18,10 +20,11 @@ impl Lane {
         match self {
             Lane::Usual => 0,
             Lane::Bulk => 1,
+            Lane::Question => 2,
         }
     }
 
     pub(super) fn of(byte: u8) -> Option<Lane> {
-        [Lane::Usual, Lane::Bulk].into_iter().find(|lane| lane.byte() == byte)
+        [Lane::Usual, Lane::Bulk, Lane::Question].into_iter().find(|lane| lane.byte() == byte)
     }
 }

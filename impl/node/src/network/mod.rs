@@ -2,13 +2,17 @@
 //!
 //! Whoever has something to say connects. Where there is TLS, both sides show certificates ([`tls`]). Then
 //! whoever connects says who it is, whom it wants and what for ([`handshake`]). After that it sends frames:
-//! a length of four bytes, big-endian, and a message ([`crate::codec`]). Nothing comes back on that
-//! connection. A connection that breaks is made anew after a while, and messages may be lost: Raft copes
-//! with that.
+//! a length of four bytes, big-endian, and a message ([`crate::codec`]) or what it knows of servers'
+//! addresses ([`exchange`]). Nothing comes back on that connection. A connection that breaks is made anew
+//! after a while, and messages may be lost: Raft copes with that.
+//!
+//! Bytes of snapshots have a connection of their own ([`bulk`]). A connection may also be for one question and
+//! its answer.
 
 mod bulk;
 mod caller;
 mod connection;
+mod exchange;
 pub(crate) mod fuzzing;
 mod handshake;
 mod incoming;
@@ -19,7 +23,9 @@ mod socket;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub(crate) use incoming::{Incoming, listen};
+pub(crate) use caller::ask;
+pub(crate) use exchange::{Answer, Facts, Joining, entries_frame};
+pub(crate) use incoming::{Arrival, Incoming, listen};
 pub(crate) use lane::Lane;
 pub(crate) use outgoing::Peer;
 pub use outgoing::PeerStatus;

@@ -3,9 +3,11 @@
 use super::bulk::{self, Slot};
 use super::caller::{Backoff, Caller, closed};
 use super::connection::Connection;
+use super::incoming::write_frame;
 use super::{Lane, Settings, failed, locked};
 use crate::codec::message_bytes;
 use crate::error::TransportError;
+use crate::members::Members;
 use crate::security::Protection;
 use kontiki::{Message, ServerId};
 use std::sync::{Arc, Mutex};
@@ -69,14 +71,15 @@ impl Peer {
     pub(crate) fn start(
         runtime: &runtime::Handle,
         server: ServerId,
-        address: String,
+        members: Arc<Members>,
         settings: Settings,
     ) -> Peer {
         let (queue, waiting) = Queue::new(settings.peer_bytes);
         let slot = Arc::new(Slot::default());
+        let address = members.addresses(server).into_iter().next().unwrap_or_default();
         let status = PeerStatus { server, address, connected: false, dropped: 0, last_error: None };
         let status = Arc::new(Mutex::new(status));
-        let caller = Caller { server, settings, status: Arc::clone(&status) };
+        let caller = Caller { server, members, settings, status: Arc::clone(&status) };
         let usual = Dialer { caller: caller.clone(), waiting };
         let tasks = [
             runtime.spawn(usual.run()).abort_handle(),
@@ -88,7 +91,8 @@ impl Peer {
     /// Sends a message some time, or drops it.
     pub(crate) fn send(&self, message: Message, lane: Lane) {
         match lane {
-            Lane::Usual => {
+            // Questions are asked elsewhere.
+            Lane::Usual | Lane::Question => {
                 if !self.queue.push(message) {
                     let mut status = locked(&self.status);
                     status.dropped = status.dropped.saturating_add(1);
@@ -144,11 +148,21 @@ impl Dialer {
         let (mut read, mut write) = tokio::io::split(connection.stream);
         let mut unexpected = [0];
         let mut buffer = Vec::new();
+        let mut told = self.caller.members.told();
+        told.mark_changed();
         loop {
             let first = tokio::select! {
                 biased;
                 read = read.read(&mut unexpected) => return closed(read),
                 Ok(()) = protection.changed() => return TransportError::CertificatesReplaced,
+                Ok(()) = told.changed() => {
+                    let frame = told.borrow_and_update().clone();
+                    let writing = write_frame(&mut write, &frame);
+                    match self.caller.settings.soon("send", writing).await {
+                        Ok(()) => continue,
+                        Err(error) => return error,
+                    }
+                }
                 Some(queued) = self.waiting.recv() => queued,
             };
             buffer.clear();

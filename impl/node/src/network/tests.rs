@@ -3,10 +3,15 @@
 use super::connection::Connection;
 use super::handshake::{introduce, welcome};
 use super::*;
+use crate::book::{Book, Stage};
+use crate::members::Members;
 use kontiki::bytes::Bytes;
 use kontiki::{Configuration, LogPosition, Message, ServerId, Snapshot, SnapshotId, Term};
+use kontiki_store::RealDirectory;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -38,6 +43,15 @@ fn chunk(offset: u64, bytes: usize) -> Message {
     Message::InstallSnapshot { term: Term(1), snapshot: Box::new(snapshot), offset, data }
 }
 
+/// The book of a server that has come into no cluster yet.
+fn members(directory: &TempDir, server: u64, address: &str) -> Arc<Members> {
+    let directory = directory.path().join(server.to_string());
+    let directory = Arc::new(RealDirectory::at(directory).unwrap());
+    let book = Book::new(Stage::Joining, BTreeSet::new());
+    let configured = BTreeMap::from([(ServerId(1), address.to_owned())]);
+    Arc::new(Members::new(ServerId(server), directory, book, configured, address, || ()).unwrap())
+}
+
 /// Waits until something has come about.
 async fn eventually<T>(mut found: impl FnMut() -> Option<T>) -> T {
     for _ in 0..6000 {
@@ -55,6 +69,7 @@ struct Listening {
     incoming: Arc<Mutex<Incoming>>,
     received: UnboundedReceiver<(ServerId, Message)>,
     task: JoinHandle<()>,
+    directory: TempDir,
 }
 
 async fn listening(unknown: usize, known: usize) -> Listening {
@@ -62,9 +77,16 @@ async fn listening(unknown: usize, known: usize) -> Listening {
     let address = listener.local_addr().unwrap();
     let incoming = Arc::new(Mutex::new(Incoming::new(unknown, known)));
     let (sender, received) = unbounded_channel();
-    let receiver = move |from, message, _| drop(sender.send((from, message)));
-    let task = tokio::spawn(listen(listener, settings(1), Arc::clone(&incoming), receiver));
-    Listening { address, incoming, received, task }
+    let receiver = move |from, arrival| {
+        if let Arrival::Message(message, _) = arrival {
+            drop(sender.send((from, message)));
+        }
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let members = members(&directory, 1, &address.to_string());
+    let task =
+        tokio::spawn(listen(listener, settings(1), Arc::clone(&incoming), members, receiver));
+    Listening { address, incoming, received, task, directory }
 }
 
 impl Listening {
@@ -83,7 +105,12 @@ impl Listening {
     /// Another server, which sends to this one.
     fn peer(&self, server: u64) -> Peer {
         let runtime = tokio::runtime::Handle::current();
-        Peer::start(&runtime, ServerId(1), self.address.to_string(), settings(server))
+        Peer::start(
+            &runtime,
+            ServerId(1),
+            members(&self.directory, server, &self.address.to_string()),
+            settings(server),
+        )
     }
 }
 
@@ -98,11 +125,14 @@ async fn deaf() -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
+        let directory = tempfile::tempdir().unwrap();
         let mut kept = Vec::new();
         loop {
             let (socket, _) = listener.accept().await.unwrap();
             let mut connection = Connection { stream: Box::new(socket), names: None };
-            welcome(&mut connection, settings(1).identity, |_, _| Ok(())).await.unwrap();
+            let members = members(&directory, 1, &address.to_string());
+            let own = settings(1).identity;
+            welcome(&mut connection, own, &members, |_, _| Ok(())).await.unwrap();
             kept.push(connection);
         }
     });
@@ -133,8 +163,14 @@ async fn messages_arrive_on_both_lanes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_never_reads_takes_no_memory_without_bound() {
     let (address, task) = deaf().await;
+    let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Handle::current();
-    let peer = Peer::start(&runtime, ServerId(1), address.to_string(), settings(2));
+    let peer = Peer::start(
+        &runtime,
+        ServerId(1),
+        members(&directory, 2, &address.to_string()),
+        settings(2),
+    );
     let timed_out = |action: &'static str| {
         let status = peer.status();
         let is_that = |error: &&Arc<TransportError>| matches!(&***error, TransportError::TimedOut { action: found } if *found == action);
@@ -159,7 +195,7 @@ async fn whoever_dribbles_is_refused_in_time() {
     drop(silent);
     let before = listening.refused();
     let mut slow = TcpStream::connect(listening.address).await.unwrap();
-    for byte in b"kontiki\n\x01\x00".iter().chain(&[0; 40]) {
+    for byte in b"kontiki\n\x01\x00".iter().chain(&[0; 64]) {
         if slow.write_all(&[*byte]).await.is_err() {
             break;
         }
@@ -222,7 +258,14 @@ async fn the_length_of_a_frame_is_looked_at_first() {
         let socket = TcpStream::connect(listening.address).await.unwrap();
         let mut connection = Connection { stream: Box::new(socket), names: None };
         let wanted = settings(1).identity;
-        introduce(&mut connection, ServerId(2), wanted, Lane::Bulk).await.unwrap();
+        introduce(
+            &mut connection,
+            Lane::Bulk,
+            wanted,
+            &members(&listening.directory, 2, "127.0.0.1:1"),
+        )
+        .await
+        .unwrap();
         connection.stream.write_all(&length.to_be_bytes()).await.unwrap();
         let refusal = listening.refusal(before).await;
         assert!(matches!(*refusal, TransportError::FrameTooLong { most } if most == 1 << 20));

@@ -1,29 +1,39 @@
 //! The thread that decides. It owns the driver, tells it what happens, and hands on what it asks for.
 
+use super::Signal;
 use super::executor::MachineJob;
 use super::writer::WriteJob;
-use super::{DriverStatus, Signal};
 use crate::clock::Clock;
+use crate::error::RequestError;
 use crate::machine::StateMachine;
-use crate::network::{Lane, Peer, Settings};
+use crate::members::Members;
+use crate::network::{Incoming, Lane, Peer, Settings, locked};
+use crate::node::NodeStatus;
 use crate::record::Files;
 use crate::request::{Request, Waiter, Waiting};
+use crate::security::Guard;
+use crate::start::Standing;
+use crate::telemetry::{self, Labels, Metrics};
 use kontiki::driver::{
-    ChunkRequest, Driver, Effect, Event, Instant, Outcome, Status, Ticket, WriteGroup,
+    ChunkRequest, Driver, Effect, Event, Instant, Notice, Outcome, Reason, Status, Ticket,
+    WriteGroup,
 };
-use kontiki::{Recorder, RoleKind, ServerId};
+use kontiki::{LogPosition, Recorder, RoleKind, ServerId};
 use kontiki_store::FileStore;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// The most signals that are taken together.
 const BURST: usize = 256;
+/// How often the status is published while something happens. A change of what matters is published at
+/// once.
+const PUBLISHED: Duration = Duration::from_millis(100);
 /// The longest wait. It matters to nobody.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -36,6 +46,15 @@ pub(crate) struct Threads<M: StateMachine> {
     pub(crate) chunks: SyncSender<ChunkRequest>,
     pub(crate) chunks_thread: JoinHandle<()>,
     pub(crate) stopping: Arc<AtomicBool>,
+}
+
+/// What the driver's thread shares with others.
+pub(crate) struct Shared {
+    pub(crate) runtime: runtime::Handle,
+    pub(crate) members: Arc<Members>,
+    pub(crate) incoming: Arc<Mutex<Incoming>>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) published: watch::Sender<NodeStatus>,
 }
 
 /// How far the node has come to its end.
@@ -58,15 +77,24 @@ pub(crate) type RecordedDriver = Driver<FileStore, Option<Recorder<Files>>>;
 
 /// The driver with all that it needs.
 pub(crate) struct DriverLoop<M: StateMachine> {
-    driver: RecordedDriver,
+    pub(super) driver: RecordedDriver,
     clock: Clock,
     inbox: Receiver<Signal<M>>,
     threads: Threads<M>,
-    runtime: runtime::Handle,
-    settings: Settings,
-    peers: BTreeMap<ServerId, Peer>,
+    pub(super) settings: Settings,
+    pub(super) shared: Shared,
+    pub(super) standing: Standing,
+    /// The server is or was a member, as far as it knows.
+    pub(super) was_member: bool,
+    /// Where the configuration stands that peers were chosen by, and whether it was committed then.
+    pub(super) seen: Option<(LogPosition, bool)>,
+    pub(super) peers: BTreeMap<ServerId, Peer>,
+    metrics: Metrics,
+    /// When the status was published last, and whether something has happened since.
+    published_at: Instant,
+    is_published: bool,
     waiters: HashMap<Ticket, Waiter<M>>,
-    next_ticket: u64,
+    tickets: u64,
     phase: Phase,
     ended: Vec<oneshot::Sender<()>>,
 }
@@ -77,19 +105,27 @@ impl<M: StateMachine> DriverLoop<M> {
         clock: Clock,
         inbox: Receiver<Signal<M>>,
         threads: Threads<M>,
-        runtime: runtime::Handle,
         settings: Settings,
+        shared: Shared,
+        standing: Standing,
     ) -> Self {
+        let was_member = standing == Standing::Member;
         DriverLoop {
             driver,
+            metrics: Metrics::new(Labels::new(settings.identity)),
+            published_at: clock.now(),
+            is_published: false,
+            shared,
+            standing,
+            was_member,
+            seen: None,
             clock,
             inbox,
             threads,
-            runtime,
             settings,
             peers: BTreeMap::new(),
             waiters: HashMap::new(),
-            next_ticket: 0,
+            tickets: 0,
             phase: Phase::Running,
             ended: Vec::new(),
         }
@@ -109,11 +145,21 @@ impl<M: StateMachine> DriverLoop<M> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => self.end(),
             }
-            self.driver.tick(self.clock.now());
+            if self.keeps_time() {
+                self.driver.tick(self.clock.now());
+            }
             self.carry_out();
+            self.look_at_membership();
             self.move_on();
+            self.publish();
         }
         self.finish();
+    }
+
+    /// Whether timers run. At a server that does not take part they would only have it campaign; those who
+    /// wait from before are told when their time is up.
+    fn keeps_time(&self) -> bool {
+        self.standing.takes_part() || self.driver.waiting() > 0
     }
 
     /// How long nothing has to be done if nothing happens.
@@ -122,25 +168,38 @@ impl<M: StateMachine> DriverLoop<M> {
             Phase::HandingOver { deadline, .. } | Phase::Closing { deadline } => Some(deadline),
             Phase::Running | Phase::Ended => None,
         };
-        let deadline = self.driver.next_deadline().into_iter().chain(phase).min();
+        let timers = self.driver.next_deadline().filter(|_| self.keeps_time());
+        let publish = (!self.is_published).then(|| self.published_at.plus(PUBLISHED));
+        let deadline = timers.into_iter().chain(phase).chain(publish).min();
         deadline.map_or(LONGEST, |deadline| deadline.since(self.clock.now()).min(LONGEST))
     }
 
+    pub(super) fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
     /// Tells the driver. The clock is read after whatever happened (rule C4).
-    fn handle(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
         let now = self.clock.now();
         self.driver.handle(event, now);
     }
 
     fn take(&mut self, signal: Signal<M>) {
+        self.is_published = false;
         match signal {
             Signal::Received { from, message, permit } => {
-                self.handle(Event::Received { from, message });
+                // M9: before it has come into the cluster, a server promises nothing.
+                if self.standing.listens() {
+                    self.handle(Event::Received { from, message });
+                }
                 drop(permit);
             }
+            Signal::Request { request, .. } if !self.standing.takes_part() => {
+                request.refuse(RequestError::NotLeader { leader: None });
+            }
             Signal::Request { request, permit } => {
-                self.next_ticket += 1;
-                let ticket = Ticket(self.next_ticket);
+                let ticket = self.next_ticket();
                 let (event, what) = begin(request, ticket);
                 self.waiters.insert(ticket, Waiter { what, _permit: permit });
                 self.handle(event);
@@ -151,7 +210,12 @@ impl<M: StateMachine> DriverLoop<M> {
                     peer.send(message, Lane::Bulk);
                 }
             }
-            Signal::Address { server, address } => self.set_address(server, address),
+            Signal::BookChanged => self.choose_peers(),
+            Signal::Told(told) => self.hear(told),
+            Signal::Question { from, joins, answer } => {
+                // Whoever asked may be gone.
+                drop(answer.send(self.facts(from, joins)));
+            }
             Signal::Status(answer) => {
                 let status = self.status();
                 drop(answer.send(status));
@@ -164,21 +228,31 @@ impl<M: StateMachine> DriverLoop<M> {
         }
     }
 
-    pub(crate) fn set_address(&mut self, server: ServerId, address: String) {
-        if server != self.settings.identity.server {
-            let peer = Peer::start(&self.runtime, server, address, self.settings.clone());
-            self.peers.insert(server, peer);
-        }
-    }
-
-    fn status(&mut self) -> DriverStatus {
+    fn status(&mut self) -> NodeStatus {
         let recorder = self.driver.observer_mut().as_ref();
         let record_failure = recorder.and_then(Recorder::failure).map(ToString::to_string);
-        DriverStatus {
+        let incoming = locked(&self.shared.incoming);
+        NodeStatus {
             server: self.driver.status(),
+            standing: self.standing.clone(),
             stopped: self.driver.stopped().cloned(),
             record_failure,
             peers: self.peers.values().map(Peer::status).collect(),
+            refused_connections: incoming.refused,
+            last_refusal: incoming.last.clone(),
+            certificates_end: self.shared.guard.expires(),
+        }
+    }
+
+    /// Publishes the status, if it is time.
+    fn publish(&mut self) {
+        let now = self.clock.now();
+        if !self.is_published && now >= self.published_at.plus(PUBLISHED) {
+            let status = self.status();
+            self.metrics.set(&status);
+            self.shared.published.send_replace(status);
+            self.published_at = now;
+            self.is_published = true;
         }
     }
 
@@ -208,9 +282,21 @@ impl<M: StateMachine> DriverLoop<M> {
                     self.execute(MachineJob::TakeSnapshot(snapshot));
                 }
                 Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
-                Effect::Notice(_) => {} // The status says most of it.
+                Effect::Notice(notice) => self.notice(&notice),
             }
         }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        telemetry::notice(self.shared.members.own, notice);
+        if !matches!(notice, Notice::Rejected { .. }) {
+            self.publish_at_once();
+        }
+    }
+
+    pub(super) fn publish_at_once(&mut self) {
+        self.is_published = false;
+        self.published_at = Instant::ORIGIN;
     }
 
     fn write(&self, group: WriteGroup) {
@@ -245,8 +331,7 @@ impl<M: StateMachine> DriverLoop<M> {
         }
         match best_successor(&self.driver.status()) {
             Some(to) => {
-                self.next_ticket += 1;
-                let ticket = Ticket(self.next_ticket);
+                let ticket = self.next_ticket();
                 let patience = self.driver.config().timings.election_timeout.saturating_mul(2);
                 let deadline = self.clock.now().plus(patience);
                 self.phase = Phase::HandingOver { ticket, deadline };
@@ -288,6 +373,9 @@ impl<M: StateMachine> DriverLoop<M> {
         if let Some(recorder) = self.driver.observer_mut() {
             recorder.end();
         }
+        let status = self.status();
+        self.metrics.set(&status);
+        self.shared.published.send_replace(status);
         let DriverLoop { driver, inbox, threads, peers, waiters, mut ended, .. } = self;
         drop((peers, waiters));
         threads.stopping.store(true, Ordering::Relaxed);
@@ -301,7 +389,9 @@ impl<M: StateMachine> DriverLoop<M> {
         drop(driver);
         for signal in inbox.try_iter() {
             match signal {
-                Signal::Request { request, .. } => request.refuse(),
+                Signal::Request { request, .. } => {
+                    request.refuse(RequestError::Refused(Reason::Stopping));
+                }
                 Signal::Shutdown(asked) => ended.push(asked),
                 _ => {}
             }

@@ -4,12 +4,15 @@
 pub(crate) mod chunks;
 pub(crate) mod driver;
 pub(crate) mod executor;
+mod membership;
 pub(crate) mod writer;
 
+use crate::admission::Told;
 use crate::machine::StateMachine;
-use crate::network::PeerStatus;
+use crate::network::Facts;
+use crate::node::NodeStatus;
 use crate::request::Request;
-use kontiki::driver::{Event, Status, StopCause};
+use kontiki::driver::Event;
 use kontiki::{Message, ServerId};
 use std::io;
 use std::sync::mpsc::Sender;
@@ -26,22 +29,18 @@ pub(crate) enum Signal<M: StateMachine> {
     Event(Event),
     /// Bytes of a snapshot have been read.
     Chunk { to: ServerId, message: Message },
-    /// Another server is at this address.
-    Address { server: ServerId, address: String },
+    /// What is known of the servers has changed.
+    BookChanged,
+    /// The task that brings the server into the cluster has found something out.
+    Told(Told),
+    /// Another server asks what is known of the cluster, and may ask to be taken in.
+    Question { from: ServerId, joins: bool, answer: oneshot::Sender<Facts> },
     /// Somebody wants to know how the server is.
-    Status(oneshot::Sender<DriverStatus>),
+    Status(oneshot::Sender<NodeStatus>),
     /// The node is to end in good order.
     Shutdown(oneshot::Sender<()>),
     /// Nobody has the node any more.
     Abandoned,
-}
-
-/// What the driver's thread knows.
-pub(crate) struct DriverStatus {
-    pub(crate) server: Status,
-    pub(crate) stopped: Option<StopCause>,
-    pub(crate) record_failure: Option<String>,
-    pub(crate) peers: Vec<PeerStatus>,
 }
 
 /// Starts a thread.

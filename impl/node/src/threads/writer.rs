@@ -2,6 +2,7 @@
 
 use super::{Signal, Watch};
 use crate::machine::StateMachine;
+use crate::telemetry::DiskMetrics;
 use kontiki::driver::{Event, WriteGroup};
 use kontiki::storage::{LogWriter, WriteError};
 use kontiki::{LogIndex, Output, Snapshot};
@@ -9,7 +10,7 @@ use kontiki_store::{FileDraft, FileWriter};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After how long without work the disk counts as idle.
 const IDLE: Duration = Duration::from_secs(5);
@@ -23,17 +24,27 @@ pub(crate) enum WriteJob {
     KeepSnapshot(Box<(Snapshot, FileDraft)>),
 }
 
+impl WriteJob {
+    fn writes(&self) -> usize {
+        match self {
+            WriteJob::Group(group) => group.writes.len(),
+            WriteJob::DropEntries(_) | WriteJob::KeepSnapshot(_) => 1,
+        }
+    }
+}
+
 /// Writes until nobody has anything to write any more.
 pub(crate) fn run<M: StateMachine>(
     writer: FileWriter,
     jobs: &Receiver<WriteJob>,
     inbox: &Sender<Signal<M>>,
     stopping: &Arc<AtomicBool>,
+    metrics: &DiskMetrics,
 ) {
     let failure = |how| Event::DiskFailed { how };
     let _watch = Watch { inbox: inbox.clone(), failure, thread: "disk" };
     let tell = |event| drop(inbox.send(Signal::Event(event)));
-    if let Err(error) = write_all(writer, jobs, tell, stopping) {
+    if let Err(error) = write_all(writer, jobs, tell, stopping, metrics) {
         tell(Event::DiskFailed { how: error.to_string() });
     }
 }
@@ -43,6 +54,7 @@ fn write_all(
     jobs: &Receiver<WriteJob>,
     tell: impl Fn(Event),
     stopping: &AtomicBool,
+    metrics: &DiskMetrics,
 ) -> Result<(), WriteError> {
     let mut marked = true;
     loop {
@@ -59,12 +71,16 @@ fn write_all(
         };
         marked = false;
         let mut done = Vec::new();
+        let mut writes = first.writes();
         take_up(&mut writer, first, &mut done)?;
         // One sync for all that waits.
         while let Ok(job) = jobs.try_recv() {
+            writes += job.writes();
             take_up(&mut writer, job, &mut done)?;
         }
+        let start = Instant::now();
         sync(&mut writer, stopping)?;
+        metrics.synced(start.elapsed(), writes);
         done.into_iter().for_each(&tell);
     }
 }

@@ -2,10 +2,11 @@
 
 use crate::journal::Journal;
 use kontiki_node::kontiki::ServerId;
-use kontiki_node::kontiki::core::Config;
 use kontiki_node::kontiki::driver::Consistency;
-use kontiki_node::{Handle, Node, NodeConfig, NodeStatus, RequestError, Security, StartError};
-use std::collections::BTreeMap;
+use kontiki_node::{
+    Handle, Node, NodeConfig, NodeStatus, RequestError, Security, Start, StartError,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -17,11 +18,13 @@ pub const CLUSTER: u128 = 0x6b6f_6e74_696b_6921;
 pub struct Cluster {
     pub directory: TempDir,
     pub addresses: BTreeMap<ServerId, SocketAddr>,
+    /// The servers that form the cluster.
+    pub founders: BTreeSet<ServerId>,
     pub nodes: BTreeMap<ServerId, Node<Journal>>,
     pub adjust: fn(&mut NodeConfig),
     /// The numbers of all commands that were acknowledged.
     pub acknowledged: Vec<u64>,
-    next: u64,
+    pub next: u64,
 }
 
 impl Cluster {
@@ -40,7 +43,9 @@ impl Cluster {
             |(id, listener): &(ServerId, TcpListener)| (*id, listener.local_addr().unwrap());
         let addresses = listeners.iter().map(address).collect();
         let (nodes, acknowledged) = (BTreeMap::new(), Vec::new());
-        let mut cluster = Cluster { directory, addresses, nodes, adjust, acknowledged, next: 0 };
+        let founders = (1..=servers).map(ServerId).collect();
+        let mut cluster =
+            Cluster { directory, addresses, founders, nodes, adjust, acknowledged, next: 0 };
         for (id, listener) in listeners {
             let config = cluster.config(id, listener);
             cluster.nodes.insert(id, Node::start(config, Journal::default()).await.unwrap());
@@ -59,6 +64,7 @@ impl Cluster {
             listener,
             Security::Plaintext,
         );
+        config.start = Start::Bootstrap { voters: self.founders.clone() };
         (self.adjust)(&mut config);
         config
     }
@@ -78,16 +84,18 @@ impl Cluster {
         self.nodes.insert(id, node);
     }
 
-    /// Starts a server that waits to be taken in.
-    pub async fn join(&mut self, id: ServerId) {
+    /// What a server is told that joins. It knows the addresses of all that there are.
+    pub fn joining(&mut self, id: ServerId) -> NodeConfig {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        self.addresses.insert(id, address);
+        self.addresses.insert(id, listener.local_addr().unwrap());
         let mut config = self.config(id, listener);
-        config.driver.raft = Config { bootstrap: None, ..config.driver.raft };
-        for node in self.nodes.values() {
-            node.handle().set_address(id, address.to_string());
-        }
+        config.start = Start::Join;
+        config
+    }
+
+    /// Starts a server that joins.
+    pub async fn join(&mut self, id: ServerId) {
+        let config = self.joining(id);
         self.nodes.insert(id, Node::start(config, Journal::default()).await.unwrap());
     }
 

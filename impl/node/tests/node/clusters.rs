@@ -2,8 +2,8 @@
 
 use crate::cluster::{Cluster, eventually};
 use kontiki_node::NodeConfig;
+use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::Consistency;
-use kontiki_node::kontiki::{MembershipChange, ServerId};
 use std::collections::BTreeMap;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,21 +134,7 @@ async fn a_fourth_server_joins_and_another_leads() {
     cluster.write().await;
     let fourth = ServerId(4);
     cluster.join(fourth).await;
-    eventually("a change", async || {
-        let leader = cluster.leader().await;
-        let status = cluster.status(leader).await.server;
-        if status.configuration.voters.contains(&fourth) && !status.change_under_way {
-            return Some(());
-        }
-        let change = match status.configuration.learners.contains(&fourth) {
-            true => MembershipChange::AddVoter(fourth),
-            false => MembershipChange::AddLearner(fourth),
-        };
-        // One that is refused, or is not decided, is looked at and tried again.
-        let _ = cluster.handle(leader).change_membership(change, None).await;
-        None
-    })
-    .await;
+    cluster.handle(fourth).admitted().await.unwrap();
     cluster.check().await;
     eventually("a transfer", async || {
         let leader = cluster.leader().await;

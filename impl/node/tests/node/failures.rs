@@ -103,3 +103,43 @@ async fn requests_without_bound_are_refused() {
     }
     assert!(refused > 0);
 }
+
+/// A leader whose snapshot is damaged cannot bring up a follower, so it makes way for one that can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_snapshot_is_damaged_stops_and_another_one_sends_its_own() {
+    let mut cluster = Cluster::adjusted(3, |config| {
+        config.driver.raft.snapshot_bytes = 400;
+        config.driver.raft.kept_entries = 1;
+    })
+    .await;
+    cluster.write().await;
+    let leader = cluster.leader().await;
+    let away = *cluster.nodes.keys().find(|id| **id != leader).unwrap();
+    cluster.shutdown(away).await;
+    for _ in 0..50 {
+        cluster.write().await;
+    }
+    let leader = cluster.leader().await;
+    let snapshot = eventually("a snapshot", async || {
+        let status = cluster.status(leader).await.server;
+        let directory = cluster.directory.path().join(leader.to_string());
+        let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+        let mut snapshots = files.filter(|file| file.extension() == Some("snapshot".as_ref()));
+        snapshots.next().filter(|_| status.snapshot.is_some() && status.taking_snapshot.is_none())
+    });
+    let snapshot = snapshot.await;
+    let mut bytes = std::fs::read(&snapshot).unwrap();
+    bytes[3] ^= 1;
+    std::fs::write(&snapshot, bytes).unwrap();
+    cluster.restart(away).await;
+    eventually("a stop", async || {
+        let stopped = cluster.status(leader).await.stopped?;
+        let StopCause::Disk(why) = stopped else { panic!("{stopped:?}") };
+        assert!(why.contains("snapshot") && why.contains("does not match"), "{why}");
+        Some(())
+    })
+    .await;
+    cluster.nodes.remove(&leader);
+    cluster.write().await;
+    cluster.check().await;
+}

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
 
+mod admission;
 #[cfg(feature = "tls")]
 mod authority;
 #[cfg(feature = "tls")]
@@ -12,6 +13,7 @@ mod cluster;
 mod clusters;
 mod failures;
 mod journal;
+mod recovery;
 mod slow;
 mod strangers;
 #[cfg(feature = "tls")]

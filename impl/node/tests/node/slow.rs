@@ -104,8 +104,8 @@ async fn send_a_snapshot() -> (u64, u64) {
         listeners.iter().map(|(id, listener)| (*id, address(listener))).collect();
     let (near, slow) = Slow::to(addresses[&ids[2]].clone()).await;
     addresses.insert(ids[2], near);
-    let mut start = async |id: ServerId| {
-        let listener = listeners.remove(&id).unwrap();
+    let at_far_end = address(&listeners[&ids[2]]);
+    let start = async |id: ServerId, listener: TcpListener| {
         let disk = directory.path().join(id.to_string());
         let security = Security::Plaintext;
         let mut config = NodeConfig::new(CLUSTER, id, addresses.clone(), disk, listener, security);
@@ -113,7 +113,10 @@ async fn send_a_snapshot() -> (u64, u64) {
         config.limits.chunk_bytes = CHUNK_BYTES;
         Node::start(config, Large).await.unwrap()
     };
-    let nodes = [start(ids[0]).await, start(ids[1]).await];
+    let mut free = || listeners.pop_first().unwrap();
+    let [first, second, third] = [free(), free(), free()];
+    let nodes = [start(first.0, first.1).await, start(second.0, second.1).await];
+    let follower = start(third.0, third.1).await;
     let write = async || {
         for node in &nodes {
             if node.handle().write("x").await.is_ok() {
@@ -122,18 +125,22 @@ async fn send_a_snapshot() -> (u64, u64) {
         }
         None
     };
+    eventually("a write", write).await;
+    follower.shutdown().await;
     for _ in 0..10 {
         eventually("a write", write).await;
     }
     eventually("a snapshot", async || write().await?.snapshot().await.ok()).await;
-    let follower = start(ids[2]).await;
+    let listener = eventually("a port", async || TcpListener::bind(&at_far_end).ok()).await;
+    let before = slow.carried.load(Ordering::Relaxed);
+    let follower = start(ids[2], listener).await;
     let handle = follower.handle();
     let status = eventually("an installation", async || {
         let status = handle.status().await.unwrap().server;
         (status.counters.snapshots_installed > 0).then_some(status)
     });
     let elections = status.await.counters.election_timeouts;
-    let carried = slow.carried.load(Ordering::Relaxed);
+    let carried = slow.carried.load(Ordering::Relaxed) - before;
     assert!(carried > SNAPSHOT_BYTES as u64, "it went another way");
     for node in nodes.into_iter().chain([follower]) {
         node.shutdown().await;

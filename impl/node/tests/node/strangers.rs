@@ -43,9 +43,10 @@ pub fn hello(version: u8, from: u64) -> Vec<u8> {
     let mut hello = b"kontiki\n".to_vec();
     hello.extend_from_slice(&[version, 0]);
     hello.extend_from_slice(&CLUSTER.to_le_bytes());
-    for number in [0, from, 1_u64] {
+    for number in [0, from, 1_u64, 0] {
         hello.extend_from_slice(&number.to_le_bytes());
     }
+    hello.extend_from_slice(&u128::from(from).to_le_bytes());
     hello
 }
 
@@ -69,7 +70,8 @@ async fn nonsense_closes_the_connection_and_does_no_harm() {
     cluster.write().await;
     let frame = |length: u32, body: &[u8]| [&hello(1, 9)[..], &length.to_be_bytes(), body].concat();
     let web = b"GET / HTTP/1.1\r\nHost: kontiki.invalid\r\nAccept: */*\r\n\r\n".to_vec();
-    let group = |group: u64, rest: &[u8]| [&[1], &group.to_le_bytes()[..], rest].concat();
+    let of_group =
+        |kind, group: u64, rest: &[u8]| [&[1, kind], &group.to_le_bytes()[..], rest].concat();
     let mut no_lane = hello(1, 9);
     no_lane[9] = 7;
     let nonsense = [
@@ -77,11 +79,11 @@ async fn nonsense_closes_the_connection_and_does_no_harm() {
         (web, "no Kontiki server"),
         (hello(77, 9), "version 77"),
         (frame(u32::MAX, &[1; 100]), "longer than"),
-        (frame(10, &group(0, &[99])), "no message of kind 99"),
+        (frame(10, &of_group(99, 0, &[])), "no message of kind 99"),
         (frame(2, &[8, 1]), "version 8"),
         (frame(0, &[]), "makes no sense"),
-        (frame(11, &group(0, &[5, 0])), "makes no sense"),
-        (frame(18, &group(3, &[15, 1, 0, 0, 0, 0, 0, 0, 0])), "group 3"),
+        (frame(11, &of_group(5, 0, &[0])), "makes no sense"),
+        (frame(18, &of_group(15, 3, &[0; 8])), "group 3"),
     ];
     for (bytes, reason) in nonsense {
         let refusal = refused(&cluster, &bytes).await;

@@ -6,7 +6,8 @@ use crate::journal::Journal;
 use crate::strangers::hello;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::{
-    CertificateProblem, Node, NodeConfig, Pem, Security, Tls, TransportError, certificate_name,
+    CertificateProblem, Node, NodeConfig, Pem, Security, Start, Tls, TransportError,
+    certificate_name,
 };
 use std::net::TcpListener;
 use std::sync::{Arc, LazyLock};
@@ -79,7 +80,7 @@ async fn connections_that_stand_are_judged_by_the_new_authority() {
     let cluster = Cluster::adjusted(1, within_tls).await;
     let mut stream = connected(&cluster, Some(&AUTHORITY.tls(CLUSTER, ServerId(9)))).await;
     stream.write_all(&hello(1, 9)).await.unwrap();
-    let mut answer = [0; 42];
+    let mut answer = [0; 66];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer[9], 0, "it is not welcome");
     let tls = OTHER_AUTHORITY.tls(CLUSTER, ServerId(1));
@@ -189,6 +190,7 @@ async fn both_sides(
     let mut config = cluster.config(ServerId(2), listener);
     config.cluster = number;
     config.security = security;
+    config.start = Start::Join;
     config.directory = cluster.directory.path().join("stranger");
     config.addresses.insert(ServerId(1), cluster.addresses[&ServerId(1)].to_string());
     let stranger = Node::start(config, Journal::default()).await.unwrap();

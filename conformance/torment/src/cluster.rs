@@ -1,0 +1,279 @@
+//! The processes of a cluster, and the links between them.
+
+use crate::machine::Mistake;
+use crate::proxy::{Link, Mode};
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A server of the cluster.
+struct Process {
+    child: Option<Child>,
+    port: u16,
+    client_port: u16,
+}
+
+/// All servers, those that wait to be taken in included.
+pub struct Cluster {
+    processes: BTreeMap<u64, Process>,
+    links: BTreeMap<(u64, u64), Link>,
+    voters: u64,
+    directory: PathBuf,
+    mistake: Option<Mistake>,
+}
+
+/// The port of a listener that is not there any more.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
+    Ok(listener.local_addr()?.port())
+}
+
+impl Cluster {
+    /// Starts so many servers, and has one more wait to be taken in.
+    pub fn start(
+        voters: u64,
+        directory: &Path,
+        mistake: Option<Mistake>,
+    ) -> anyhow::Result<Cluster> {
+        let mut processes = BTreeMap::new();
+        for id in 1..=voters + 1 {
+            let (port, client_port) = (free_port()?, free_port()?);
+            processes.insert(id, Process { child: None, port, client_port });
+        }
+        let mut links = BTreeMap::new();
+        for (to, process) in &processes {
+            for from in processes.keys().filter(|from| *from != to) {
+                links.insert((*from, *to), Link::open(process.port)?);
+            }
+        }
+        let directory = directory.to_path_buf();
+        let mut cluster = Cluster { processes, links, voters, directory, mistake };
+        for id in cluster.ids() {
+            cluster.spawn(id)?;
+        }
+        Ok(cluster)
+    }
+
+    /// All servers.
+    pub fn ids(&self) -> Vec<u64> {
+        self.processes.keys().copied().collect()
+    }
+
+    /// The ports for clients.
+    pub fn client_ports(&self) -> BTreeMap<u64, u16> {
+        self.processes.iter().map(|(id, process)| (*id, process.client_port)).collect()
+    }
+
+    /// Where the servers record what they do.
+    pub fn recordings(&self) -> PathBuf {
+        self.directory.join("recordings")
+    }
+
+    /// Starts the process of a server, unless it runs.
+    pub fn spawn(&mut self, id: u64) -> anyhow::Result<()> {
+        let peers: Vec<String> = self
+            .links
+            .iter()
+            .filter(|((from, _), _)| *from == id)
+            .map(|((_, to), link)| format!("--peer={to}={}", link.port))
+            .collect();
+        let log = self.directory.join(format!("server-{id}.log"));
+        let log: File = OpenOptions::new().create(true).append(true).open(log)?;
+        // The state machine of one server only is to differ.
+        let mistake = self.mistake.filter(|one| *one != Mistake::DifferentMachine || id == 2);
+        let recordings = self.recordings();
+        let process = self.processes.get_mut(&id).context("no such server")?;
+        if process.child.is_some() {
+            return Ok(());
+        }
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("server")
+            .arg(format!("--id={id}"))
+            .arg(format!("--voters={}", self.voters))
+            .arg(format!("--port={}", process.port))
+            .arg(format!("--client-port={}", process.client_port))
+            .arg("--disk")
+            .arg(self.directory.join(format!("disk-{id}")))
+            .arg("--record")
+            .arg(recordings)
+            .args(peers);
+        if let Some(mistake) = mistake {
+            use clap::ValueEnum;
+            let name = mistake.to_possible_value().context("no such mistake")?;
+            command.arg(format!("--mistake={}", name.get_name()));
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        process.child = Some(command.spawn().context("cannot start a process")?);
+        Ok(())
+    }
+
+    /// Kills a process and waits until it is gone.
+    ///
+    /// # Errors
+    /// If it was gone before: then something else ended it.
+    pub fn kill(&mut self, id: u64) -> anyhow::Result<()> {
+        let process = self.processes.get_mut(&id).context("no such server")?;
+        let Some(mut child) = process.child.take() else { return Ok(()) };
+        child.kill().with_context(|| format!("server {id} cannot be killed"))?;
+        let status = child.wait()?;
+        anyhow::ensure!(status.signal() == Some(9), "server {id} ended by itself: {status}");
+        Ok(())
+    }
+
+    /// Whether the process of a server runs, or is stopped by a signal.
+    pub fn runs(&mut self, id: u64) -> bool {
+        let child = self.processes.get_mut(&id).and_then(|process| process.child.as_mut());
+        child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Has a process stand still.
+    pub fn stop(&mut self, id: u64) -> anyhow::Result<()> {
+        let pid = self.signal(id, Signal::STOP)?;
+        for _ in 0..100 {
+            if is_stopped(pid) {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        anyhow::bail!("server {id} was to stand still, and does not")
+    }
+
+    /// Has it go on.
+    pub fn go_on(&mut self, id: u64) -> anyhow::Result<()> {
+        self.signal(id, Signal::CONT).map(drop)
+    }
+
+    fn signal(&mut self, id: u64, signal: Signal) -> anyhow::Result<Pid> {
+        let child = self.processes.get(&id).and_then(|process| process.child.as_ref());
+        let pid = Pid::from_child(child.with_context(|| format!("server {id} does not run"))?);
+        kill_process(pid, signal)?;
+        Ok(pid)
+    }
+
+    /// What links do from now on: those for which this says something.
+    pub fn set_links(&self, mode: impl Fn(u64, u64) -> Option<Mode>) {
+        for ((from, to), link) in &self.links {
+            if let Some(mode) = mode(*from, *to) {
+                link.set(mode);
+            }
+        }
+    }
+
+    /// How often links between these have held up, delayed or lost something so far.
+    pub fn affected(&self, of: impl Fn(u64, u64) -> bool) -> u64 {
+        let links = self.links.iter().filter(|((from, to), _)| of(*from, *to));
+        links.map(|(_, link)| link.affected()).sum()
+    }
+
+    /// Everything runs and passes again.
+    pub fn heal(&mut self) -> anyhow::Result<()> {
+        self.set_links(|_, _| Some(Mode::Pass));
+        for id in self.ids() {
+            self.spawn(id)?;
+        }
+        Ok(())
+    }
+
+    /// Asks a server, once. Nothing if it does not answer in time.
+    pub fn ask(&self, id: u64, line: &str, patience: Duration) -> Option<String> {
+        Connection::open(self.processes.get(&id)?.client_port, patience)?.ask(line)
+    }
+
+    /// Who leads, once somebody does: the one with the highest term.
+    pub fn leader(&self, patience: Duration) -> Option<u64> {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            let mut leaders = Vec::new();
+            for id in self.ids() {
+                let status = self.ask(id, "status", Duration::from_millis(500));
+                let Some(status) = status.filter(|status| status.contains("leads=1")) else {
+                    continue;
+                };
+                leaders.push((field(&status, "term")?.parse::<u64>().ok()?, id));
+            }
+            if let Some((_, id)) = leaders.into_iter().max() {
+                return Some(id);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        None
+    }
+
+    /// The fields of a server's status.
+    pub fn status(&self, id: u64, name: &str) -> Option<String> {
+        field(&self.ask(id, "status", Duration::from_secs(1))?, name)
+    }
+
+    /// Asks whoever leads until the answer is `ok`, or for so long.
+    pub fn ask_leader(&self, line: &str, patience: Duration) -> Option<String> {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            let leader = self.leader(patience)?;
+            let answer = self.ask(leader, line, Duration::from_secs(5));
+            if let Some(done) =
+                answer.and_then(|answer| Some(answer.strip_prefix("ok")?.to_string()))
+            {
+                return Some(done.trim().to_string());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        None
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for process in self.processes.values_mut() {
+            if let Some(child) = &mut process.child {
+                // One that is gone needs no end.
+                drop(child.kill());
+                drop(child.wait());
+            }
+        }
+    }
+}
+
+/// A field of a status line.
+pub fn field(status: &str, name: &str) -> Option<String> {
+    status.split(' ').find_map(|word| Some(word.strip_prefix(name)?.strip_prefix('=')?.to_string()))
+}
+
+fn is_stopped(pid: Pid) -> bool {
+    let stat =
+        fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
+/// A client's connection to a server.
+pub struct Connection {
+    read: BufReader<TcpStream>,
+    write: TcpStream,
+}
+
+impl Connection {
+    /// Connects; nothing if nobody is there.
+    pub fn open(port: u16, patience: Duration) -> Option<Connection> {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let stream = TcpStream::connect_timeout(&address, patience).ok()?;
+        stream.set_read_timeout(Some(patience)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Connection { read: BufReader::new(stream.try_clone().ok()?), write: stream })
+    }
+
+    /// Asks, and waits for the answer. Nothing if none comes: then the connection is of no use any more.
+    pub fn ask(&mut self, line: &str) -> Option<String> {
+        self.write.write_all(format!("{line}\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        self.read.read_line(&mut answer).ok()?;
+        answer.strip_suffix('\n').map(str::to_string)
+    }
+}

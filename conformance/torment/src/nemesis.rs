@@ -1,0 +1,197 @@
+//! What goes wrong, and whether it did.
+
+use crate::cluster::Cluster;
+use crate::proxy::Mode;
+use anyhow::{Context, ensure};
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+/// Kinds of faults, and of what operators do meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// The leader's process is killed.
+    KillLeader,
+    /// Another process is killed.
+    KillOne,
+    /// So many are killed that no majority is left.
+    KillMajority,
+    /// All are killed.
+    KillAll,
+    /// The leader's process stands still for a while.
+    StopLeader,
+    /// The leader and perhaps others are cut off from the rest.
+    Partition,
+    /// Nothing that the leader sends arrives.
+    LeaderMute,
+    /// Nothing that is sent to the leader arrives.
+    LeaderDeaf,
+    /// Two halves that reach each other only through one server.
+    Bridge,
+    /// Everything takes longer.
+    SlowLinks,
+    /// Connections break, with what is on them.
+    LossyLinks,
+    /// A follower is cut off until it has to be sent a snapshot.
+    LeftBehind,
+    /// Another server is to lead.
+    Transfer,
+    /// A server is taken in, or taken out again.
+    Membership,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Fault; 14] = [
+        Fault::KillLeader,
+        Fault::Partition,
+        Fault::LeftBehind,
+        Fault::Membership,
+        Fault::StopLeader,
+        Fault::KillAll,
+        Fault::LeaderMute,
+        Fault::Transfer,
+        Fault::KillMajority,
+        Fault::SlowLinks,
+        Fault::LeaderDeaf,
+        Fault::Bridge,
+        Fault::LossyLinks,
+        Fault::KillOne,
+    ];
+}
+
+/// How long a leader may take to be there when nothing is wrong any more.
+const RECOVERS: Duration = Duration::from_secs(60);
+
+/// Makes one thing go wrong for a while. An error if it did not, or if the cluster did not come back.
+pub fn inflict(fault: Fault, cluster: &mut Cluster, random: &mut StdRng) -> anyhow::Result<String> {
+    let leader = cluster.leader(RECOVERS).context("nobody leads, though nothing is wrong")?;
+    let voters = voters(cluster, leader)?;
+    let while_ = Duration::from_millis(random.random_range(1200..2500));
+    let other = *{ voters.iter().find(|id| **id != leader) }.context("the leader is alone")?;
+    let told = match fault {
+        Fault::KillLeader => kill(cluster, &[leader], while_)?,
+        Fault::KillOne => kill(cluster, &[other], while_)?,
+        Fault::KillMajority => kill(cluster, &some(&voters, random, voters.len() / 2 + 1), while_)?,
+        Fault::KillAll => {
+            let all = cluster.ids();
+            kill(cluster, &all, Duration::from_millis(100))?
+        }
+        Fault::StopLeader => {
+            cluster.stop(leader)?;
+            thread::sleep(while_);
+            cluster.go_on(leader)?;
+            format!("server {leader} stood still")
+        }
+        Fault::Partition => {
+            let mut away = some(&voters, random, voters.len() / 2 - usize::from(voters.len() > 3));
+            away.retain(|id| *id != leader);
+            away.truncate((voters.len() - 1) / 2 - 1);
+            away.push(leader);
+            let apart = move |from: u64, to: u64| away.contains(&from) != away.contains(&to);
+            links(cluster, apart, Mode::Hold, while_)?
+        }
+        Fault::LeaderMute => links(cluster, |from, _| from == leader, Mode::Hold, while_)?,
+        Fault::LeaderDeaf => links(cluster, |_, to| to == leader, Mode::Hold, while_)?,
+        Fault::Bridge => {
+            let bridge = other;
+            let apart = move |from: u64, to: u64| {
+                from != bridge && to != bridge && (from == leader || to == leader)
+            };
+            links(cluster, apart, Mode::Hold, while_)?
+        }
+        Fault::SlowLinks => {
+            let delay = Mode::Delay(random.random_range(20..120));
+            links(cluster, |_, _| true, delay, while_)?
+        }
+        Fault::LossyLinks => {
+            let mut told = String::new();
+            for _ in 0..5 {
+                told = links(cluster, |_, _| true, Mode::Cut, Duration::from_millis(150))?;
+                cluster.set_links(|_, _| Some(Mode::Pass));
+                thread::sleep(Duration::from_millis(250));
+            }
+            told
+        }
+        Fault::LeftBehind => {
+            let apart = move |from: u64, to: u64| from == other || to == other;
+            links(cluster, apart, Mode::Cut, while_ * 2)?
+        }
+        Fault::Transfer => {
+            let answer = cluster.ask_leader(&format!("transfer {other}"), RECOVERS);
+            answer.with_context(|| format!("nobody hands over to server {other}"))?;
+            format!("server {other} was to lead")
+        }
+        Fault::Membership => membership(cluster, &voters)?,
+    };
+    cluster.heal()?;
+    cluster.leader(RECOVERS).with_context(|| format!("nobody leads after this: {told}"))?;
+    Ok(told)
+}
+
+/// Who has a vote, as a server says.
+fn voters(cluster: &Cluster, at: u64) -> anyhow::Result<Vec<u64>> {
+    for _ in 0..50 {
+        if let Some(voters) = cluster.status(at, "voters") {
+            let voters: BTreeSet<u64> =
+                voters.split(',').filter_map(|voter| voter.parse().ok()).collect();
+            return Ok(voters.into_iter().collect());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    anyhow::bail!("server {at} does not say how it is")
+}
+
+fn some(of: &[u64], random: &mut StdRng, count: usize) -> Vec<u64> {
+    let mut shuffled = of.to_vec();
+    shuffled.shuffle(random);
+    shuffled.truncate(count);
+    shuffled
+}
+
+fn kill(cluster: &mut Cluster, which: &[u64], while_: Duration) -> anyhow::Result<String> {
+    for id in which {
+        cluster.kill(*id)?;
+    }
+    thread::sleep(while_);
+    for id in which {
+        ensure!(!cluster.runs(*id), "server {id} was killed, and runs");
+        cluster.spawn(*id)?;
+    }
+    Ok(format!("killed {which:?}"))
+}
+
+fn links(
+    cluster: &Cluster,
+    of: impl Fn(u64, u64) -> bool,
+    mode: Mode,
+    while_: Duration,
+) -> anyhow::Result<String> {
+    let before = cluster.affected(&of);
+    cluster.set_links(|from, to| of(from, to).then_some(mode));
+    thread::sleep(while_);
+    let affected = cluster.affected(&of) - before;
+    ensure!(affected > 0, "links were to be in mode {mode:?}, and nothing came of it");
+    Ok(format!("{affected} times on links: {mode:?}"))
+}
+
+/// The server that waits is taken in, or whoever was taken in is taken out.
+fn membership(cluster: &Cluster, voters: &[u64]) -> anyhow::Result<String> {
+    let new = cluster.ids().into_iter().max().context("there is no server")?;
+    let (lines, is_in) = match voters.contains(&new) {
+        true => (vec![format!("remove {new}")], false),
+        false => (vec![format!("learn {new}"), format!("add {new}")], true),
+    };
+    for line in &lines {
+        // One that was done already is refused.
+        cluster.ask_leader(line, Duration::from_secs(20));
+    }
+    let leader = cluster.leader(RECOVERS).context("nobody leads after a change")?;
+    let now = self::voters(cluster, leader)?;
+    ensure!(now.contains(&new) == is_in, "after {lines:?} the voters are {now:?}");
+    Ok(format!("{lines:?}"))
+}

@@ -1,0 +1,271 @@
+//! A run: a cluster, its clients, what goes wrong, and the judges.
+
+use crate::clients::Clients;
+use crate::cluster::Cluster;
+use crate::history::{Did, Operation, Wrong, judge};
+use crate::machine::{self, Mistake};
+use crate::nemesis::{Fault, inflict};
+use crate::tell;
+use anyhow::Context;
+use kontiki_conformance::real_runs::{Agreement, Followed, find_files, follow};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What to run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Decides what goes wrong, in what order, and what clients ask for.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// For how long things go wrong, in seconds. To start, to end and to judge comes on top.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// How many servers the cluster is started with. One more is taken in and out.
+    #[arg(long, default_value_t = 3)]
+    servers: u64,
+    /// How many clients there are.
+    #[arg(long, default_value_t = 8)]
+    clients: u64,
+    /// Where the directory of the run is made.
+    #[arg(long, default_value = "out")]
+    out: PathBuf,
+    /// A mistake that the servers make, to see that it is found.
+    #[arg(long)]
+    mistake: Option<Mistake>,
+    /// Keep the directory of a run in which nothing is wrong.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// What is wrong in a run, by who has found it.
+#[derive(Default)]
+struct Findings(Vec<(&'static str, String)>);
+
+impl Findings {
+    fn add(&mut self, judge: &'static str, how: impl Into<String>) {
+        self.0.push((judge, how.into()));
+    }
+}
+
+/// Runs, and judges. Whether nothing is wrong.
+///
+/// # Errors
+/// If the run cannot be made, or a fault was not in effect.
+pub fn run(options: &Options) -> anyhow::Result<bool> {
+    let directory = options.out.join(format!("torment-{}-{}", options.seed, std::process::id()));
+    fs::create_dir_all(&directory).context("cannot make the directory of the run")?;
+    let directory = directory.canonicalize()?;
+    let mut findings = Findings::default();
+    let run = torment(options, &directory, &mut findings);
+    if let Err(error) = &run {
+        findings.add("the suite", format!("{error:#}"));
+    }
+    if findings.0.is_empty() {
+        tell("nothing is wrong");
+        if !options.keep {
+            fs::remove_dir_all(&directory)?;
+        }
+        return Ok(true);
+    }
+    for (judge, how) in &findings.0 {
+        tell(&format!("{judge}: {how}"));
+    }
+    let Options { seed, seconds, servers, clients, .. } = options;
+    let again = format!(
+        "kontiki-torment run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
+    );
+    fs::write(directory.join("command.txt"), format!("{again}\n"))?;
+    let found: Vec<String> =
+        findings.0.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
+    fs::write(directory.join("findings.txt"), found.join("\n"))?;
+    tell(&format!("all of it is in {}", directory.display()));
+    tell(&format!("as nearly the same again as possible: {again}"));
+    Ok(false)
+}
+
+fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+    let mut random = StdRng::seed_from_u64(options.seed);
+    let mut cluster = Cluster::start(options.servers, directory, options.mistake)?;
+    cluster.leader(Duration::from_secs(60)).context("nobody leads at the beginning")?;
+    let begun = Instant::now();
+    let clients = Clients::start(options.clients, options.seed, &cluster.client_ports(), begun);
+    let mut schedule = fs::File::create(directory.join("schedule.txt"))?;
+    let mut counts: BTreeMap<Fault, u64> = BTreeMap::new();
+    let mut todo = Vec::new();
+    let tormented = loop {
+        if begun.elapsed() >= Duration::from_secs(options.seconds) {
+            break Ok(());
+        }
+        let fault = todo.pop().unwrap_or_else(|| {
+            todo = Fault::ALL.to_vec();
+            todo.shuffle(&mut random);
+            todo.pop().unwrap_or(Fault::KillLeader)
+        });
+        let at = begun.elapsed().as_millis();
+        match inflict(fault, &mut cluster, &mut random) {
+            Ok(how) => {
+                writeln!(schedule, "{at} ms: {fault:?}: {how}")?;
+                *counts.entry(fault).or_default() += 1;
+            }
+            Err(error) => {
+                writeln!(schedule, "{at} ms: {fault:?}: {error:#}")?;
+                break Err(error.context(format!("{fault:?}")));
+            }
+        }
+        thread::sleep(Duration::from_millis(500));
+    };
+    let history = clients.finish()?;
+    write_history(directory, &history)?;
+    let lists = tormented.and_then(|()| conclude(&mut cluster, &history, findings));
+    drop(cluster);
+    let lists = lists?;
+    let counts: Vec<String> =
+        counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
+    tell(&format!("went wrong: {}", counts.join(", ")));
+    judge_history(&history, &lists, findings);
+    judge_recordings(directory, findings)
+}
+
+fn write_history(directory: &Path, history: &[Operation]) -> anyhow::Result<()> {
+    let mut file = std::io::BufWriter::new(fs::File::create(directory.join("history.jsonl"))?);
+    for operation in history {
+        writeln!(file, "{}", serde_json::to_string(operation)?)?;
+    }
+    Ok(file.flush()?)
+}
+
+/// When nothing is wrong any more: every list as it is in the end. All servers that are members come to
+/// the same.
+fn conclude(
+    cluster: &mut Cluster,
+    history: &[Operation],
+    findings: &mut Findings,
+) -> anyhow::Result<BTreeMap<String, Vec<u64>>> {
+    cluster.heal()?;
+    let patience = Duration::from_secs(60);
+    let done = cluster.ask_leader("append the-end 1", patience);
+    done.context("nothing can be written in the end")?;
+    let leader = cluster.leader(patience).context("nobody leads in the end")?;
+    let keys: BTreeSet<&String> = history.iter().map(|operation| &operation.key).collect();
+    let mut lists = BTreeMap::new();
+    for key in keys {
+        let answer = cluster.ask_leader(&format!("read linearizable {key}"), patience);
+        let answer = answer.with_context(|| format!("{key} cannot be read in the end"))?;
+        let list = answer.split_once(' ').and_then(|(_, list)| machine::read(list));
+        lists.insert(key.clone(), list.with_context(|| format!("{key} is read as {answer}"))?);
+    }
+    let voters = cluster.status(leader, "voters").unwrap_or_default();
+    let voters: Vec<u64> = voters.split(',').filter_map(|voter| voter.parse().ok()).collect();
+    for id in &voters {
+        let failed = cluster.status(*id, "failed");
+        if failed.as_deref() != Some("-") {
+            findings.add("the servers", format!("server {id} is not well: {failed:?}"));
+        }
+    }
+    let begun = Instant::now();
+    loop {
+        let digests: Vec<Option<String>> =
+            voters.iter().map(|id| cluster.ask(*id, "digest", Duration::from_secs(1))).collect();
+        let executed: BTreeSet<Option<&str>> = digests
+            .iter()
+            .map(|digest| digest.as_deref().and_then(|digest| digest.split(' ').nth(1)))
+            .collect();
+        if executed.len() == 1 && !executed.contains(&None) {
+            let different: BTreeSet<&Option<String>> = digests.iter().collect();
+            if different.len() > 1 {
+                findings.add("the oracle", format!("state machines differ: {digests:?}"));
+            }
+            return Ok(lists);
+        }
+        anyhow::ensure!(begun.elapsed() < patience, "servers do not come to the same: {digests:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn judge_history(
+    history: &[Operation],
+    lists: &BTreeMap<String, Vec<u64>>,
+    findings: &mut Findings,
+) {
+    let acknowledged =
+        |operation: &&Operation| matches!(operation.did, Did::Append { index: Some(_), .. });
+    let reads = history.iter().filter(|one| matches!(one.did, Did::Read { .. })).count();
+    let unknown = history.iter().filter(|one| one.end.is_none()).count();
+    let written = history.iter().filter(acknowledged).count();
+    tell(&format!("clients: {written} writes, {unknown} of unknown outcome, {reads} reads"));
+    if written < 100 || reads < 100 {
+        findings.add("the suite", "hardly anything was asked for: this shows nothing");
+    }
+    for wrong in judge(history, lists) {
+        let (judge, how) = match wrong {
+            Wrong::Lost(how) | Wrong::Twice(how) => ("the oracle", how),
+            Wrong::NotAPrefix(how) | Wrong::NotLinearizable(how) | Wrong::WentBack(how) => {
+                ("the history", how)
+            }
+        };
+        findings.add(judge, how);
+    }
+    for wrong in other_order(history, lists) {
+        findings.add("the oracle", wrong);
+    }
+}
+
+/// Numbers stand in a list in the order of the indices that were acknowledged for them.
+fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec<String> {
+    let mut indices: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut numbers: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for operation in history {
+        if let Did::Append { number, index: Some(index) } = operation.did {
+            indices.insert(number, index);
+            if let Some(other) = numbers.insert(index, number) {
+                wrong.push(format!("{number} and {other} were both acknowledged at index {index}"));
+            }
+        }
+    }
+    for (key, list) in lists {
+        let order: Vec<u64> =
+            list.iter().filter_map(|number| indices.get(number).copied()).collect();
+        if !order.is_sorted() {
+            wrong.push(format!("the list of {key} is not in the order of the log: {list:?}"));
+        }
+    }
+    wrong
+}
+
+fn judge_recordings(directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+    let files = find_files(&directory.join("recordings"))?;
+    match follow(&files) {
+        Ok(Agreement { servers, judged }) => {
+            for (server, followed) in &servers {
+                tell(&format!("the model: {server}: {followed}"));
+                if followed.turned_away > 0 {
+                    findings.add("the model", format!("{server} was sent what makes no sense"));
+                }
+                if !followed.is_complete {
+                    findings.add("the suite", format!("the recording of {server} has gaps"));
+                }
+            }
+            tell(&format!("the model: {judged}"));
+            let sum = |count: fn(&Followed) -> u64| servers.values().map(count).sum::<u64>();
+            tell(&format!(
+                "snapshots: {} taken, {} installed; {} restarts after a kill",
+                sum(|one| one.snapshots_taken),
+                sum(|one| one.snapshots_installed),
+                sum(|one| one.restarts_judged)
+            ));
+            if sum(|one| one.snapshots_taken) == 0 {
+                findings.add("the suite", "no server has taken a snapshot");
+            }
+        }
+        Err(fault) => findings.add("the model", fault.to_string()),
+    }
+    Ok(())
+}

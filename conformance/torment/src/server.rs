@@ -1,0 +1,186 @@
+//! One server: a process with a node, and a port for clients that speak lines of text.
+
+use crate::machine::{Lists, Mistake, Query, SOMETIMES};
+use anyhow::Context;
+use kontiki_node::kontiki::core::Config;
+use kontiki_node::kontiki::driver::{Consistency, Timings};
+use kontiki_node::kontiki::{LogIndex, MembershipChange, RoleKind, ServerId};
+use kontiki_node::{Handle, Node, NodeConfig, RecordTo, RequestError, Security};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// A server process.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerOptions {
+    /// The server's id.
+    #[arg(long)]
+    pub id: u64,
+    /// How many servers the cluster is started with. One beyond that waits to be taken in.
+    #[arg(long)]
+    pub voters: u64,
+    /// The directory of its disk.
+    #[arg(long)]
+    pub disk: PathBuf,
+    /// Where it records what it does.
+    #[arg(long)]
+    pub record: PathBuf,
+    /// The port that servers connect to.
+    #[arg(long)]
+    pub port: u16,
+    /// The port that clients connect to.
+    #[arg(long)]
+    pub client_port: u16,
+    /// The port at which each other server is reached, as `2=4001`.
+    #[arg(long)]
+    pub peer: Vec<String>,
+    /// A mistake to make.
+    #[arg(long)]
+    pub mistake: Option<Mistake>,
+}
+
+/// Runs the server until the process is killed.
+pub fn run(options: &ServerOptions) -> anyhow::Result<()> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().worker_threads(2).build().context("cannot start threads")?;
+    runtime.block_on(serve(options.clone()))
+}
+
+fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
+    let mut addresses = BTreeMap::new();
+    for peer in &options.peer {
+        let (id, port) = peer.split_once('=').context("--peer takes ID=PORT")?;
+        addresses.insert(ServerId(id.parse()?), format!("127.0.0.1:{}", port.parse::<u16>()?));
+    }
+    let listener = TcpListener::bind(("127.0.0.1", options.port)).context("cannot listen")?;
+    let id = ServerId(options.id);
+    let mut config =
+        NodeConfig::new(7, id, addresses, &options.disk, listener, Security::Plaintext);
+    let mut raft = match options.id <= options.voters {
+        true => Config::new(id, (1..=options.voters).map(ServerId)),
+        false => Config::joining(id),
+    };
+    raft.leases = true;
+    raft.kept_entries = 30;
+    raft.snapshot_bytes = 16 << 10;
+    config.driver.raft = raft;
+    config.driver.timings = Timings::for_election_timeout(Duration::from_millis(600));
+    config.driver.timings.request_timeout = Duration::from_secs(2);
+    config.limits.chunk_bytes = 2 << 10;
+    let record = RecordTo::directory(&options.record);
+    config.record = Some(RecordTo { most_bytes: 4 << 20, files: usize::MAX, ..record });
+    Ok(config)
+}
+
+async fn serve(options: ServerOptions) -> anyhow::Result<()> {
+    let clients = tokio::net::TcpListener::bind(("127.0.0.1", options.client_port)).await?;
+    let node = Node::start(config(&options)?, Lists::new(options.mistake)).await?;
+    let writes: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(1)));
+    loop {
+        let (stream, _) = clients.accept().await?;
+        let (handle, mistake) = (node.handle(), options.mistake);
+        tokio::spawn(async move {
+            // Whoever goes away is answered nothing.
+            drop(converse(stream, handle, mistake, writes).await);
+        });
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    handle: Handle<Lists>,
+    mistake: Option<Mistake>,
+    writes: &AtomicU64,
+) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = answer(&line, &handle, mistake, writes).await;
+        write.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// What a line is answered: `ok ...`, `leader ID` (or 0 if nobody is known), `no WHY`, or `unknown WHY`.
+async fn answer(
+    line: &str,
+    handle: &Handle<Lists>,
+    mistake: Option<Mistake>,
+    writes: &AtomicU64,
+) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let answered = match words.as_slice() {
+        ["append", key, number] => {
+            let lost = mistake == Some(Mistake::LostWrite)
+                && writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(SOMETIMES);
+            if lost {
+                return "ok 0".to_string();
+            }
+            handle.write_seen(format!("{key} {number}")).await.map(|seen| seen.index.to_string())
+        }
+        ["read", mode, key] => {
+            let consistency = match (*mode, mode.parse()) {
+                ("linearizable", _) if mistake == Some(Mistake::StaleRead) => Consistency::Stale,
+                ("linearizable", _) => Consistency::Linearizable,
+                (_, Ok(index)) => Consistency::AtLeast(LogIndex(index)),
+                _ => Consistency::Stale,
+            };
+            let read = handle.read_seen(consistency, Query::List((*key).to_string())).await;
+            read.map(|seen| format!("{} {}", seen.index, seen.value))
+        }
+        ["digest"] => handle.read(Consistency::Stale, Query::Digest).await,
+        ["transfer", to] => match to.parse() {
+            Ok(to) => handle.transfer(ServerId(to)).await.map(|()| String::new()),
+            Err(_) => return "no such server".to_string(),
+        },
+        ["add", id] => match id.parse() {
+            Ok(id) => change(handle, MembershipChange::AddVoter(ServerId(id))).await,
+            Err(_) => return "no such server".to_string(),
+        },
+        ["learn", id] => match id.parse() {
+            Ok(id) => change(handle, MembershipChange::AddLearner(ServerId(id))).await,
+            Err(_) => return "no such server".to_string(),
+        },
+        ["remove", id] => match id.parse() {
+            Ok(id) => change(handle, MembershipChange::Remove(ServerId(id))).await,
+            Err(_) => return "no such server".to_string(),
+        },
+        ["status"] => return status(handle).await,
+        _ => return "no such request".to_string(),
+    };
+    match answered {
+        Ok(answer) => format!("ok {answer}"),
+        Err(RequestError::NotLeader { leader }) => {
+            format!("leader {}", leader.map_or(0, |leader| leader.0))
+        }
+        Err(error) if error.is_certainly_not_done() => format!("no {error}"),
+        Err(error) => format!("unknown {error}"),
+    }
+}
+
+async fn change(handle: &Handle<Lists>, change: MembershipChange) -> Result<String, RequestError> {
+    handle.change_membership(change, None).await.map(|position| position.to_string())
+}
+
+/// As `ok leads=1 term=3 executed=17 voters=1,2,3 failed=-`.
+async fn status(handle: &Handle<Lists>) -> String {
+    let Ok(known) = handle.status().await else { return "no status".to_string() };
+    let server = &known.server;
+    let voters: Vec<String> =
+        server.configuration.voters.iter().map(|voter| voter.0.to_string()).collect();
+    let stopped = known.stopped.map(|cause| format!("{cause:?}"));
+    let failed = stopped.or(known.record_failure).unwrap_or_else(|| "-".to_string());
+    format!(
+        "ok leads={} term={} executed={} voters={} failed={}",
+        u64::from(server.role == RoleKind::Leader),
+        server.term,
+        server.executed_index,
+        voters.join(","),
+        failed.replace(' ', "_")
+    )
+}

@@ -1,0 +1,37 @@
+//! Commands of sessions (rule C2): `KONTIKI.OPEN`, `KONTIKI.ONCE` and `KONTIKI.END`.
+
+use super::arguments::Arguments;
+use super::{Command, CommandError};
+use kontiki_node::kontiki::{LogIndex, SessionId};
+use std::num::NonZeroU64;
+
+type Parsed<'a> = Result<Command<'a>, CommandError>;
+
+pub(super) fn open<'a>(_: &mut Arguments<'a, '_>) -> Parsed<'a> {
+    Ok(Command::OpenSession)
+}
+
+/// The session, the command's number in it, the smallest number that is waited for, and the command.
+pub(super) fn once<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
+    let session = session(arguments)?;
+    let sequence = NonZeroU64::new(number(arguments)?).ok_or(CommandError::NotAnInteger)?;
+    let answered_below = number(arguments)?;
+    match Command::parse(&arguments.all())? {
+        Command::Keys(operation) => {
+            Ok(Command::Once { session, sequence, answered_below, operation })
+        }
+        _ => Err(CommandError::NotOnKeys),
+    }
+}
+
+pub(super) fn end<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
+    Ok(Command::EndSession(session(arguments)?))
+}
+
+fn session(arguments: &mut Arguments<'_, '_>) -> Result<SessionId, CommandError> {
+    number(arguments).map(|index| SessionId(LogIndex(index)))
+}
+
+fn number(arguments: &mut Arguments<'_, '_>) -> Result<u64, CommandError> {
+    u64::try_from(arguments.integer()?).map_err(|_| CommandError::NotAnInteger)
+}

@@ -1,0 +1,123 @@
+//! The part of the driver's thread that has to do with who belongs to the cluster (rule M9).
+
+use super::driver::DriverLoop;
+use crate::admission::Told;
+use crate::machine::StateMachine;
+use crate::network::{Facts, Joining, Peer};
+use crate::start::Standing;
+use crate::telemetry;
+use kontiki::driver::Event;
+use kontiki::{Configuration, LogPosition, MembershipChange, RoleKind, ServerId};
+use std::sync::Arc;
+
+impl<M: StateMachine> DriverLoop<M> {
+    /// The configuration in force: where it stands, and whether it is known to be committed.
+    fn in_force(&self) -> (LogPosition, bool, &Configuration) {
+        let raft = self.driver.server();
+        let (position, configuration) = (raft.configuration_position(), raft.configuration());
+        let is_joint = !configuration.outgoing.is_empty();
+        let committed = !is_joint && position.index <= raft.commit_index();
+        (position, committed, configuration)
+    }
+
+    /// Looks whether the membership has changed.
+    pub(super) fn look_at_membership(&mut self) {
+        let (position, committed, configuration) = self.in_force();
+        if self.seen == Some((position, committed)) {
+            return;
+        }
+        let is_member = is_member(configuration, self.shared.members.own);
+        self.seen = Some((position, committed));
+        self.choose_peers();
+        self.was_member |= is_member;
+        match self.standing {
+            Standing::Removed { .. } if is_member => self.set_standing(Standing::Member),
+            Standing::Member if committed && !is_member && self.was_member => {
+                self.set_standing(Standing::Removed { by: position });
+            }
+            _ => {}
+        }
+    }
+
+    fn set_standing(&mut self, standing: Standing) {
+        if self.standing != standing {
+            telemetry::standing(self.shared.members.own, &standing);
+            self.standing = standing;
+            self.publish_at_once();
+        }
+    }
+
+    /// Keeps connections to the members, and to all servers that are known while this one knows no members.
+    pub(super) fn choose_peers(&mut self) {
+        let (_, committed, configuration) = self.in_force();
+        let knows_nobody = configuration.voters.is_empty();
+        let (configuration, members) = (configuration.clone(), Arc::clone(&self.shared.members));
+        for server in members.others() {
+            if knows_nobody || is_member(&configuration, server) {
+                let (runtime, settings) = (&self.shared.runtime, self.settings.clone());
+                let start = || Peer::start(runtime, server, Arc::clone(&members), settings);
+                self.peers.entry(server).or_insert_with(start);
+            }
+        }
+        if committed && !knows_nobody {
+            self.peers.retain(|server, _| is_member(&configuration, *server));
+        }
+    }
+
+    /// What the task that asks other servers has found out.
+    pub(super) fn hear(&mut self, told: Told) {
+        match told {
+            Told::Standing(standing) => {
+                self.was_member |= standing == Standing::Member;
+                self.set_standing(standing);
+            }
+            Told::Committed(position, configuration) => {
+                let own = self.shared.members.own;
+                let (known, ..) = self.in_force();
+                // What this server has not been told of yet may have it as a member, so an older
+                // configuration says nothing.
+                let is_newer = position.index >= known.index && !configuration.voters.is_empty();
+                let was_removed = is_newer && !is_member(&configuration, own) && self.was_member;
+                if was_removed && self.standing == Standing::Member {
+                    self.set_standing(Standing::Removed { by: position });
+                }
+            }
+        }
+    }
+
+    /// What this server knows of the cluster, for another one that asks. A server that asks to be taken in
+    /// is, a step each time that it asks.
+    pub(super) fn facts(&mut self, from: ServerId, joins: bool) -> Facts {
+        let raft = self.driver.server();
+        let leader = raft.leader().filter(|_| self.standing.takes_part());
+        let leads = leader.is_some() && raft.role() == RoleKind::Leader;
+        let (position, committed, configuration) = self.in_force();
+        let is_known = committed && !configuration.voters.is_empty();
+        let committed = is_known.then(|| (position, configuration.clone()));
+        let joining = match &committed {
+            _ if !leads => Joining::AskLeader,
+            None => Joining::NotYet,
+            Some((_, members)) if members.voters.contains(&from) => Joining::Voter,
+            Some((_, members)) if members.learners.contains(&from) => Joining::Learner,
+            Some(_) => Joining::NotYet,
+        };
+        let change = match (joining, &committed) {
+            (Joining::Learner, _) => Some(MembershipChange::AddVoter(from)),
+            (Joining::NotYet, Some(_)) => Some(MembershipChange::AddLearner(from)),
+            _ => None,
+        };
+        if let Some(change) = change.filter(|_| joins) {
+            // Nobody waits for it. A server that has not caught up is refused, and asks again.
+            let ticket = self.next_ticket();
+            let (expected, deadline) = (Some(position), None);
+            self.handle(Event::ChangeMembership { ticket, change, expected, deadline });
+        }
+        Facts { leader, committed, joining }
+    }
+}
+
+/// Whether a server votes in a configuration or is a learner in it.
+fn is_member(configuration: &Configuration, server: ServerId) -> bool {
+    let Configuration { voters, outgoing, learners } = configuration;
+    [voters, outgoing, learners].into_iter().any(|members| members.contains(&server))
+}

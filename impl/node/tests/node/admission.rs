@@ -1,0 +1,269 @@
+//! How servers come into a cluster, how they are found again, and how they learn that they were taken out
+//! (rule M9).
+
+use crate::cluster::{CLUSTER, Cluster, eventually};
+use crate::journal::Journal;
+use kontiki_node::kontiki::{MembershipChange, ServerId};
+use kontiki_node::{AddressError, AdmissionError, Node, NodeConfig, RequestError, Standing};
+use kontiki_node::{Security, Start, StartError};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+
+const S1: ServerId = ServerId(1);
+const S2: ServerId = ServerId(2);
+const S3: ServerId = ServerId(3);
+
+fn free() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+async fn refusal(config: NodeConfig) -> AdmissionError {
+    match Node::start(config, Journal::default()).await.err() {
+        Some(StartError::Admission(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Stops a server and deletes what is on its disk.
+async fn wipe(cluster: &mut Cluster, id: ServerId) {
+    cluster.shutdown(id).await;
+    fs::remove_dir_all(cluster.directory.path().join(id.to_string())).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_lost_its_disk_comes_in_under_no_way_with_its_old_id() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.write().await;
+    cluster.check().await;
+    wipe(&mut cluster, S3).await;
+
+    let refused = refusal(cluster.config(S3, free())).await;
+    assert!(matches!(refused, AdmissionError::AlreadyFormed { .. }), "{refused}");
+    let mut joining = cluster.config(S3, free());
+    joining.start = Start::Join;
+    let refused = refusal(joining).await;
+    assert!(matches!(refused, AdmissionError::OtherDisk { .. }), "{refused}");
+    fs::remove_dir_all(cluster.directory.path().join("S3")).unwrap();
+    let mut existing = cluster.config(S3, free());
+    existing.start = Start::Existing;
+    let refused = Node::start(existing, Journal::default()).await.err().unwrap();
+    assert!(matches!(refused, StartError::MissingDisk { .. }), "{refused}");
+
+    // Under a new id it comes in.
+    let fourth = ServerId(4);
+    cluster.join(fourth).await;
+    cluster.handle(fourth).admitted().await.unwrap();
+    cluster.write().await;
+    cluster.check().await;
+}
+
+/// The listener of the server without a directory is up while it is asked, so one would be answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_with_other_founders_form_no_cluster() {
+    let mut cluster = Cluster::start(0).await;
+    cluster.addresses = [(S1, free()), (S2, free())]
+        .map(|(id, listener)| (id, listener.local_addr().unwrap()))
+        .into();
+    cluster.founders = [S1, S2].into();
+    cluster.restart(S1).await;
+    let missing = [S2].into();
+    assert_eq!(cluster.status(S1).await.standing, Standing::Forming { missing });
+    let early = cluster.handle(S1).write(&b"12345678"[..]).await.err();
+    assert_eq!(early, Some(RequestError::NotLeader { leader: None }));
+
+    let listener = TcpListener::bind(cluster.addresses[&S2]).unwrap();
+    cluster.founders.insert(S3);
+    let refused = refusal(cluster.config(S2, listener)).await;
+    let founders = [S1, S2].into();
+    assert_eq!(refused, AdmissionError::OtherFounders { server: S1, founders });
+
+    // The list is put right.
+    cluster.founders.remove(&S3);
+    cluster.restart(S2).await;
+    cluster.write().await;
+    cluster.check().await;
+    for id in [S1, S2] {
+        assert_eq!(cluster.handle(id).admitted().await, Ok(()));
+    }
+
+    // A third server that is to form another cluster with them hears that there is one.
+    cluster.founders = [S1, S2, S3].into();
+    let refused = refusal(cluster.config(S3, free())).await;
+    assert!(matches!(refused, AdmissionError::AlreadyFormed { .. }), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_while_it_joins_goes_on_later() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.write().await;
+    for _ in 0..3 {
+        let config = cluster.joining(S2);
+        let node = Node::start(config, Journal::default()).await.unwrap();
+        node.shutdown().await;
+    }
+    cluster.join(S2).await;
+    cluster.handle(S2).admitted().await.unwrap();
+    let status = cluster.status(S2).await;
+    assert!(status.server.configuration.voters.contains(&S2), "{:?}", status.server);
+    cluster.write().await;
+    cluster.check().await;
+    // The same arguments again: it goes on, though it is to join.
+    cluster.shutdown(S2).await;
+    let mut config = cluster.config(S2, free());
+    config.start = Start::Join;
+    let node = Node::start(config, Journal::default()).await.unwrap();
+    assert_eq!(node.handle().admitted().await, Ok(()));
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_moves_says_so_itself() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.write().await;
+    let old = cluster.addresses.clone();
+    cluster.shutdown(S3).await;
+    let moved = free().local_addr().unwrap();
+    cluster.addresses.insert(S3, moved);
+    cluster.restart(S3).await;
+    let knows = async |cluster: &Cluster, id: ServerId| {
+        eventually("an address", async || {
+            (cluster.handle(id).addresses().get(&S3) == Some(&moved.to_string())).then_some(())
+        })
+        .await;
+    };
+    knows(&cluster, S1).await;
+    knows(&cluster, S2).await;
+    cluster.check().await;
+
+    // The others are started with the old address again, and know better.
+    for id in [S1, S2] {
+        cluster.shutdown(id).await;
+        cluster.addresses = old.clone();
+        cluster.restart(id).await;
+        knows(&cluster, id).await;
+    }
+    cluster.write().await;
+    cluster.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_is_told_of_an_address_all_learn() {
+    let cluster = Cluster::start(3).await;
+    let refused = cluster.handle(S1).set_address(ServerId(9), "nowhere");
+    assert!(matches!(refused, Err(AddressError::Malformed { .. })));
+    for port in [7009, 7010] {
+        let address = format!("127.0.0.1:{port}");
+        cluster.handle(S1).set_address(ServerId(9), &address).unwrap();
+        for id in [S1, S2, S3] {
+            eventually("an address", async || {
+                let known = cluster.handle(id).addresses();
+                (known.get(&ServerId(9)) == Some(&address)).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+async fn change(cluster: &Cluster, change: MembershipChange) {
+    eventually("a change", async || {
+        let leader = cluster.leader().await;
+        cluster.handle(leader).change_membership(change.clone(), None).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_removed_is_told_so_and_goes_on_when_it_is_added() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.write().await;
+    let removed = cluster.leader().await;
+    let removed = *cluster.nodes.keys().find(|id| **id != removed).unwrap();
+    cluster.shutdown(removed).await;
+    change(&cluster, MembershipChange::Remove(removed)).await;
+    cluster.restart(removed).await;
+    eventually("word of the removal", async || {
+        matches!(cluster.status(removed).await.standing, Standing::Removed { .. }).then_some(())
+    })
+    .await;
+    // It leaves the others alone, and takes no requests.
+    let terms = async |cluster: &Cluster| {
+        let mut terms = BTreeMap::new();
+        for id in cluster.nodes.keys() {
+            terms.insert(*id, cluster.status(*id).await.server.term);
+        }
+        terms
+    };
+    let before = terms(&cluster).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(terms(&cluster).await, before);
+    let refused = cluster.handle(removed).write(&b"12345678"[..]).await.err();
+    assert_eq!(refused, Some(RequestError::NotLeader { leader: None }));
+
+    change(&cluster, MembershipChange::AddLearner(removed)).await;
+    change(&cluster, MembershipChange::AddVoter(removed)).await;
+    eventually("membership", async || {
+        (cluster.status(removed).await.standing == Standing::Member).then_some(())
+    })
+    .await;
+    cluster.write().await;
+    cluster.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_removes_itself_knows() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.write().await;
+    let leader = cluster.leader().await;
+    change(&cluster, MembershipChange::Remove(leader)).await;
+    eventually("word of the removal", async || {
+        matches!(cluster.status(leader).await.standing, Standing::Removed { .. }).then_some(())
+    })
+    .await;
+    cluster.nodes.remove(&leader);
+    cluster.write().await;
+    cluster.check().await;
+}
+
+/// Two clusters with one number, formed by other servers, do not listen to each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_of_one_number_do_not_mix() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.write().await;
+    let listener = free();
+    let addresses = [(S2, listener.local_addr().unwrap().to_string())].into();
+    let directory = cluster.directory.path().join("another");
+    let config = NodeConfig::new(CLUSTER, S2, addresses, directory, listener, Security::Plaintext);
+    let other = Node::start(config, Journal::default()).await.unwrap();
+    let address = other.address().to_string();
+    cluster.handle(S1).set_address(S2, &address).unwrap();
+    let leader = cluster.handle(S1);
+    let added = leader.change_membership(MembershipChange::AddLearner(S2), None).await;
+    assert!(added.is_ok(), "{added:?}");
+    eventually("a refusal", async || {
+        let peers = cluster.status(S1).await.peers;
+        let error = peers.iter().find_map(|peer| peer.last_error.clone())?;
+        error.to_string().contains("formed by other servers").then_some(())
+    })
+    .await;
+    other.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_or_missing_file_of_members_is_noticed() {
+    let mut cluster = Cluster::start(1).await;
+    cluster.shutdown(S1).await;
+    let file = cluster.directory.path().join("S1").join("members");
+    let good = fs::read(&file).unwrap();
+    let mut bad = good.clone();
+    bad[40] ^= 1;
+    fs::write(&file, bad).unwrap();
+    let refused = Node::start(cluster.config(S1, free()), Journal::default()).await.err().unwrap();
+    assert!(matches!(refused, StartError::MembersDamaged { .. }), "{refused}");
+    fs::remove_file(&file).unwrap();
+    let refused = Node::start(cluster.config(S1, free()), Journal::default()).await.err().unwrap();
+    assert!(matches!(refused, StartError::MembersMissing { .. }), "{refused}");
+    fs::write(&file, good).unwrap();
+    cluster.restart(S1).await;
+    cluster.write().await;
+}
