@@ -147,7 +147,7 @@ fn kontiki(program: &Path, server: usize, directory: &Path) -> Result<Command> {
     let file = directory.join(format!("kontiki-{server}.toml"));
     fs::write(&file, config)?;
     let mut command = Command::new(program);
-    command.arg("server").arg("--config").arg(file);
+    command.arg("init").arg("--config").arg(file);
     Ok(command)
 }
 

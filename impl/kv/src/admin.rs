@@ -43,6 +43,7 @@ pub fn status(server: &str) -> anyhow::Result<String> {
             known.clients.clone(),
         ]);
         remarks.extend(report.stopped.as_ref().map(|why| format!("server {}: {why}", known.id)));
+        remarks.extend(report.apart.as_ref().map(|why| format!("server {}: {why}", known.id)));
         let unreached = report.peers.iter().filter(|peer| !peer.connected);
         remarks.extend(unreached.map(|peer| {
             let why = peer.error.as_deref().unwrap_or("not connected yet");

@@ -20,7 +20,7 @@
 use crate::server::{KnownServer, ServerConfig};
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::Timings;
-use kontiki_node::{NodeConfig, Security};
+use kontiki_node::{NodeConfig, Pem, RecordTo, Security, Start, Tls};
 use kontiki_specs::spelling::suggestion;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -45,8 +45,10 @@ pub struct Config {
     pub servers: BTreeMap<u64, Addresses>,
     /// Whether a leader reads by its lease (rule C4).
     pub leases: bool,
-    /// Whether servers may talk over a network that others can read and write.
-    pub plaintext_beyond_loopback: bool,
+    /// How connections between servers are protected.
+    pub security: Security,
+    /// The directory where the server records what it does, to be judged by the model.
+    pub record: Option<PathBuf>,
     /// Whether clients may connect from other machines, though anybody can be a client.
     pub clients_beyond_loopback: bool,
     /// The most clients that are connected at the same time.
@@ -55,6 +57,17 @@ pub struct Config {
     pub election_timeout: Duration,
     /// After how many bytes of log a snapshot is taken.
     pub snapshot_bytes: u64,
+}
+
+/// What a server does that has an empty directory (rule M9). One whose directory is not empty goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstStart {
+    /// It forms a new cluster together with all servers of the file.
+    Init,
+    /// It has itself taken into the cluster of the others.
+    Join,
+    /// It does not start.
+    Existing,
 }
 
 /// Where a server is, as `host:port`.
@@ -80,6 +93,8 @@ struct File {
     leases: bool,
     #[serde(default)]
     plaintext_beyond_loopback: bool,
+    tls: Option<Spanned<TlsFiles>>,
+    record: Option<PathBuf>,
     #[serde(default)]
     clients_beyond_loopback: bool,
     #[serde(default = "most_clients")]
@@ -88,6 +103,14 @@ struct File {
     election_timeout_ms: Spanned<u64>,
     #[serde(default = "snapshot_mib")]
     snapshot_mib: Spanned<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct TlsFiles {
+    certificates: PathBuf,
+    key: PathBuf,
+    authority: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -207,13 +230,29 @@ impl Config {
         let Some(snapshot_bytes) = mib.get_ref().checked_mul(1 << 20) else {
             return Err(wrong(mib.span(), "snapshot-mib is larger than any disk".to_owned()));
         };
+        let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
+        let security = match (&read.tls, read.plaintext_beyond_loopback) {
+            (Some(tls), true) => {
+                let what = "with `[tls]` nothing is plaintext: leave out plaintext-beyond-loopback";
+                return Err(wrong(tls.span(), what.to_owned()));
+            }
+            (Some(tls), false) => {
+                let TlsFiles { certificates, key, authority } = tls.get_ref();
+                let pem = |path| Pem::File(beside(path));
+                let (certificates, key) = (pem(certificates), pem(key));
+                Security::Tls(Tls { certificates, key, authority: pem(authority) })
+            }
+            (None, true) => Security::PlaintextBeyondLoopback,
+            (None, false) => Security::Plaintext,
+        };
         Ok(Config {
             cluster,
             id,
-            directory: file.parent().unwrap_or(Path::new("")).join(&read.directory),
+            directory: beside(&read.directory),
             servers,
             leases: read.leases,
-            plaintext_beyond_loopback: read.plaintext_beyond_loopback,
+            security,
+            record: read.record.as_ref().map(beside),
             clients_beyond_loopback: read.clients_beyond_loopback,
             most_clients: *read.most_clients.get_ref(),
             election_timeout,
@@ -227,26 +266,30 @@ impl Config {
         self.servers.get(&self.id).cloned().unwrap_or(nowhere)
     }
 
-    /// Listens at this server's addresses, and makes a server of it that can be started.
+    /// Listens at this server's addresses, and makes a server of it that can be started. `start` says what
+    /// it does if its directory is empty; to form a cluster, the servers of the file are its voters.
     ///
     /// # Errors
     /// If it cannot listen there, or may not.
-    pub fn listen(&self) -> Result<ServerConfig, ConfigError> {
+    pub fn listen(&self, start: FirstStart) -> Result<ServerConfig, ConfigError> {
         let Addresses { peers, clients, .. } = self.server();
         let listener = listen(&clients, self.clients_beyond_loopback, "clients-beyond-loopback")?;
         let addresses = self.servers.iter().map(|(id, at)| (ServerId(*id), at.peers.clone()));
-        let security = match self.plaintext_beyond_loopback {
-            true => Security::PlaintextBeyondLoopback,
-            false => Security::Plaintext,
-        };
+        let beyond = !matches!(self.security, Security::Plaintext);
         let mut node = NodeConfig::new(
             self.cluster,
             ServerId(self.id),
             addresses.collect(),
             &self.directory,
-            listen(&peers, self.plaintext_beyond_loopback, "plaintext-beyond-loopback")?,
-            security,
+            listen(&peers, beyond, "plaintext-beyond-loopback")?,
+            self.security.clone(),
         );
+        match start {
+            FirstStart::Init => {} // The voters are those of the addresses.
+            FirstStart::Join => node.start = Start::Join,
+            FirstStart::Existing => node.start = Start::Existing,
+        }
+        node.record = self.record.as_ref().map(RecordTo::directory);
         node.driver.raft.leases = self.leases;
         node.driver.raft.snapshot_bytes = self.snapshot_bytes;
         node.driver.timings = Timings::for_election_timeout(self.election_timeout);
@@ -368,10 +411,20 @@ clients = "127.0.0.1:2"
     }
 
     #[test]
+    fn certificates_lie_beside_the_file() {
+        let tls = "[tls]\ncertificates = \"1.pem\"\nkey = \"1.key\"\nauthority = \"all.pem\"\n";
+        let config = Config::parse(&format!("{GOOD}{tls}"), "dir/1.toml".as_ref()).unwrap();
+        let Security::Tls(Tls { key: Pem::File(key), .. }) = config.security else { panic!() };
+        assert_eq!(key, PathBuf::from("dir/1.key"));
+        let both = format!("plaintext-beyond-loopback = true\n{GOOD}{tls}");
+        assert!(error(&both).starts_with("dir/1.toml:9: with `[tls]` nothing is plaintext"));
+    }
+
+    #[test]
     fn addresses_beyond_the_machine_are_refused() {
         let text = GOOD.replace("127.0.0.1:2", "0.0.0.0:0");
         let config = Config::parse(&text, "1.toml".as_ref()).unwrap();
-        let error = config.listen().unwrap_err().to_string();
+        let error = config.listen(FirstStart::Init).unwrap_err().to_string();
         assert!(error.contains("set `clients-beyond-loopback = true`"), "{error}");
     }
 }

@@ -18,6 +18,8 @@ const SERVERS: u16 = 3;
 /// How long servers may take to start, and to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const PORTS: &str = "If its ports are in use, choose others with --port.";
+
 /// How the demo is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct DemoOptions {
@@ -128,10 +130,16 @@ fn free_ports() -> io::Result<Vec<u16>> {
 impl Process {
     fn start(&mut self) -> anyhow::Result<()> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("server").arg("--config").arg(&self.file).arg("--end-with-stdin");
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        command.arg("init").arg("--config").arg(&self.file).arg("--end-with-stdin");
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log())?;
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.context("cannot start a server")?);
         Ok(())
+    }
+
+    /// What the server says, for people.
+    fn log(&self) -> PathBuf {
+        self.file.with_extension("log")
     }
 
     fn process(&self) -> u32 {
@@ -182,11 +190,9 @@ async fn wait_for_leader(servers: &mut [Process]) -> anyhow::Result<u64> {
     while Instant::now() < deadline {
         for server in &mut *servers {
             if let Some(how) = server.has_ended()? {
-                bail!(
-                    "server {} has not started ({how}). If its ports are in use, choose others with \
-                     --port",
-                    server.id
-                );
+                let log = fs::read_to_string(server.log()).unwrap_or_default();
+                let said = log.lines().last().unwrap_or_default();
+                bail!("server {} has not started ({how}): {said}\n{PORTS}", server.id);
             }
             let report =
                 client::ask_there(&server.clients, &["KONTIKI.STATUS"], Duration::from_secs(1));
@@ -201,7 +207,7 @@ async fn wait_for_leader(servers: &mut [Process]) -> anyhow::Result<u64> {
 }
 
 fn print_welcome(directory: &Path, servers: &[Process], leader: u64) {
-    println!("Three servers run here, with their disks in {}:\n", directory.display());
+    println!("Three servers run here. Their disks and logs are in {}:\n", directory.display());
     println!("  server   clients           page                       process");
     for server in servers {
         let Process { id, clients, http, .. } = server;

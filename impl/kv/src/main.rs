@@ -1,14 +1,15 @@
 //! The program.
 
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
 use kontiki_kv::admin;
-use kontiki_kv::config::Config;
+use kontiki_kv::config::{Config, FirstStart};
 use kontiki_kv::demo::{self, DemoOptions};
-use kontiki_kv::http::Http;
+use kontiki_kv::http::{Http, Metrics};
 use kontiki_kv::server::Server;
+use kontiki_node::{Standing, recovery};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime;
@@ -57,15 +58,55 @@ enum Subcommands {
         #[command(flatten)]
         at: Address,
     },
-    /// Runs a server.
+    /// Runs a server that forms a new cluster together with the others of its config file.
+    ///
+    /// If its disk says that it is in its cluster already, it goes on there.
+    Init {
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Runs a server that is taken into the cluster of the others in its config file.
+    ///
+    /// If its disk says that it is in its cluster already, it goes on there.
+    Join {
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Runs a server that has been in its cluster before. It does not start with an empty disk.
     Server {
+        #[command(flatten)]
+        server: ServerArguments,
+    },
+    /// Makes a new cluster of what one server has, after a majority was lost for good. THIS MAY LOSE WRITES
+    /// that were acknowledged.
+    ///
+    /// The server must not run. Without the options, this says what the server has and what may be lost, and
+    /// what to confirm.
+    Recover {
         /// Its config file.
         #[arg(long)]
         config: PathBuf,
-        /// End when the standard input ends.
-        #[arg(long, hide = true)]
-        end_with_stdin: bool,
+        /// The number of the new cluster, drawn at random: up to 32 hexadecimal digits.
+        #[arg(long, requires_all = ["into", "confirm"])]
+        cluster: Option<String>,
+        /// The directory of the new disk, which does not exist yet.
+        #[arg(long, requires_all = ["cluster", "confirm"])]
+        into: Option<PathBuf>,
+        /// The words that this command says without it.
+        #[arg(long, requires_all = ["cluster", "into"])]
+        confirm: Option<String>,
     },
+}
+
+/// A server that is to run.
+#[derive(Args)]
+struct ServerArguments {
+    /// Its config file.
+    #[arg(long)]
+    config: PathBuf,
+    /// End when the standard input ends.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
 }
 
 /// A server that is asked.
@@ -80,7 +121,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -93,7 +134,14 @@ fn run(command: Subcommands) -> anyhow::Result<()> {
         Subcommands::Members { at, change } => admin::change_members(&at.server, change)?,
         Subcommands::Transfer { at, to } => admin::transfer(&at.server, *to)?,
         Subcommands::Snapshot { at } => admin::snapshot(&at.server)?,
-        Subcommands::Demo { .. } | Subcommands::Server { .. } => return run_servers(command),
+        Subcommands::Recover { config, cluster, into, confirm } => {
+            let given = cluster.as_deref().zip(into.as_deref()).zip(confirm.as_deref());
+            recover(&Config::read(config)?, given)?
+        }
+        Subcommands::Demo { .. }
+        | Subcommands::Init { .. }
+        | Subcommands::Join { .. }
+        | Subcommands::Server { .. } => return run_servers(command),
     };
     println!("{text}");
     Ok(())
@@ -102,40 +150,55 @@ fn run(command: Subcommands) -> anyhow::Result<()> {
 fn run_servers(command: Subcommands) -> anyhow::Result<()> {
     // One thread serves all connections: what arrives together is executed together.
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("cannot start")?;
+    let runtime = runtime.map_err(|error| anyhow!("cannot start: {error}"))?;
     match command {
         Subcommands::Demo { port, leases } => {
             runtime.block_on(demo::run(DemoOptions { port, leases }))
         }
-        Subcommands::Server { config, end_with_stdin } => {
-            let config = Config::read(&config)?;
-            runtime.block_on(serve(config, end_with_stdin))
-        }
+        Subcommands::Init { server } => runtime.block_on(serve(&server, FirstStart::Init)),
+        Subcommands::Join { server } => runtime.block_on(serve(&server, FirstStart::Join)),
+        Subcommands::Server { server } => runtime.block_on(serve(&server, FirstStart::Existing)),
         _ => Ok(()), // They run no server.
     }
 }
 
-async fn serve(config: Config, end_with_stdin: bool) -> anyhow::Result<()> {
-    let id = config.id;
-    let server = Server::start(config.listen()?).await;
-    let server = server.with_context(|| format!("server {id} does not start"))?;
-    if let Some(torn) = server.node().torn() {
-        let (file, offset, bytes) = (&torn.file, torn.offset, torn.bytes);
-        eprintln!("server {id}: a crash has cut off a write in {file}: {bytes} bytes at {offset}");
-    }
-    println!("server {id} serves clients at {}", server.address());
-    let http = match config.http()? {
-        Some(address) => Some(
-            Http::start(address, &server)
-                .with_context(|| format!("server {id} cannot serve its page at {address}"))?,
-        ),
-        None => None,
+/// Says what a server has, or makes a new cluster of it: its number, its directory, and what is confirmed.
+fn recover(config: &Config, given: Option<((&str, &Path), &str)>) -> anyhow::Result<String> {
+    let Some(((cluster, into), confirmed)) = given else {
+        return Ok(recovery::examine(&config.directory)?.to_string());
     };
+    let number = u128::from_str_radix(cluster, 16).map_err(|_| {
+        anyhow!("--cluster is `{cluster}`: draw up to 32 hexadecimal digits at random")
+    })?;
+    recovery::recover(&config.directory, into, number, confirmed)?;
+    let into = into.display();
+    Ok(format!(
+        "{into} is the disk of a new cluster. Set `cluster = \"{cluster}\"` and that directory in the config \
+         file, and run `server` with it. Others join with empty disks."
+    ))
+}
+
+async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result<()> {
+    let ServerArguments { config, end_with_stdin } = arguments;
+    let config = Config::read(config)?;
+    let id = config.id;
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let metrics = Metrics::install()?;
+    let server = Server::start(config.listen(start)?).await;
+    let server = server.map_err(|error| anyhow!("server {id} does not start: {error}"))?;
+    tracing::info!(server = id, address = %server.address(), "serves clients");
+    let http =
+        match config.http()? {
+            Some(address) => Some(Http::start(address, &server, metrics).map_err(|error| {
+                anyhow!("server {id} cannot serve its page at {address}: {error}")
+            })?),
+            None => None,
+        };
     if let Some(http) = &http {
-        println!("server {id} has a page at http://{}", http.address());
+        tracing::info!(server = id, address = %http.address(), "has a page");
     }
     let (closed, closes) = oneshot::channel();
-    let stdin = end_with_stdin.then(|| {
+    let stdin = (*end_with_stdin).then(|| {
         std::thread::spawn(move || {
             drop(std::io::stdin().read_to_end(&mut Vec::new()));
             let _ = closed.send(()); // Nobody waits if the server has ended by itself.
@@ -148,7 +211,7 @@ async fn serve(config: Config, end_with_stdin: bool) -> anyhow::Result<()> {
     };
     drop(http);
     server.shutdown().await;
-    stopped.with_context(|| format!("server {id} has stopped"))
+    stopped.map_err(|error| anyhow!("server {id} has stopped: {error}"))
 }
 
 /// Waits until the server has stopped by itself: its disk has failed, for example.
@@ -157,6 +220,9 @@ async fn stops(server: &Server) -> anyhow::Error {
         tokio::time::sleep(Duration::from_millis(500)).await;
         match server.node().handle().status().await {
             Ok(status) => {
+                if let Standing::Refused(error) = status.standing {
+                    return error.into();
+                }
                 if let Some(cause) = status.stopped {
                     return cause.into();
                 }

@@ -1,11 +1,11 @@
 //! A replicated counter: three servers in one process, with their disks in a temporary directory.
 
 use kontiki_node::kontiki::bytes::Bytes;
-use kontiki_node::kontiki::driver::Consistency;
+use kontiki_node::kontiki::driver::Consistency::Linearizable;
 use kontiki_node::kontiki::{LogIndex, ServerId};
-use kontiki_node::{Node, NodeConfig, RequestError, Security, SnapshotImage, StateMachine};
+use kontiki_node::{Client, Node, NodeConfig, Patience, Security, SnapshotImage, StateMachine};
 use std::io::{self, Read, Write};
-use std::{collections::BTreeMap, error::Error, net::TcpListener, time::Duration};
+use std::{collections::BTreeMap, error::Error, net::TcpListener};
 
 struct Counter(u64);
 impl StateMachine for Counter {
@@ -32,30 +32,26 @@ impl StateMachine for Counter {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let disks = tempfile::tempdir()?;
-    let listen = |id| Ok((ServerId(id), TcpListener::bind("127.0.0.1:0")?));
-    let listeners = (1..=3).map(listen).collect::<io::Result<BTreeMap<_, _>>>()?;
-    let address = |(id, at): (&ServerId, &TcpListener)| Ok((*id, at.local_addr()?.to_string()));
-    let addresses = listeners.iter().map(address).collect::<io::Result<BTreeMap<_, _>>>()?;
-    let mut nodes = BTreeMap::new();
+    let (mut listeners, mut addresses) = (BTreeMap::new(), BTreeMap::new());
+    for id in [1, 2, 3].map(ServerId) {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        addresses.insert(id, listener.local_addr()?.to_string());
+        listeners.insert(id, listener);
+    }
+    let (mut nodes, mut handles) = (Vec::new(), BTreeMap::new());
     for (id, listener) in listeners {
-        let disk = disks.path().join(id.to_string());
-        let config =
-            NodeConfig::new(0x5eed, id, addresses.clone(), disk, listener, Security::Plaintext);
-        nodes.insert(id, Node::start(config, Counter(0)).await?);
+        let (at, disk) = (addresses.clone(), disks.path().join(id.to_string()));
+        let config = NodeConfig::new(0x5eed, id, at, disk, listener, Security::Plaintext);
+        let node = Node::start(config, Counter(0)).await?;
+        handles.insert(id, node.handle());
+        nodes.push(node);
     }
-    let mut ask = ServerId(1);
-    let count = loop {
-        match nodes[&ask].handle().write(vec![4, 38]).await {
-            Err(RequestError::NotLeader { leader }) => ask = leader.unwrap_or(ask),
-            answer => break answer?,
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await; // Nobody leads yet.
-    };
-    println!("{ask} has executed a command, and the counter is {count}");
-    for (id, node) in &nodes {
-        println!("{id} reads {}", node.handle().read(Consistency::Linearizable, ()).await?);
+    let client = Client::new(handles.clone(), Patience::default());
+    println!("the counter is {}", client.write(vec![4, 38]).await?);
+    for (id, handle) in &handles {
+        println!("{id} reads {}", handle.read(Linearizable, ()).await?);
     }
-    for node in nodes.into_values() {
+    for node in nodes {
         node.shutdown().await;
     }
     Ok(())

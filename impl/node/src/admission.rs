@@ -3,7 +3,7 @@
 
 use crate::book::{Book, Stage};
 use crate::error::{AdmissionError, TransportError};
-use crate::members::Members;
+use crate::members::{Disk, Members};
 use crate::network::{Answer, Joining, Settings, ask};
 use crate::node::NodeStatus;
 use crate::start::Standing;
@@ -118,7 +118,13 @@ impl Admission {
                 return Err(AdmissionError::AlreadyFormed { server });
             }
             if same {
-                missing.remove(&server);
+                // It is known by this disk from now on, before this server takes part.
+                let disk = answer.entries.get(&server).and_then(|entry| entry.disk);
+                if let Some(disk) = disk
+                    && self.members.meet(server, disk).await.is_ok_and(|met| met == Disk::Known)
+                {
+                    missing.remove(&server);
+                }
             } else if founders.contains(&server) && !answer.founders.is_empty() {
                 let founders = answer.founders;
                 conflict = Some(AdmissionError::OtherFounders { server, founders });

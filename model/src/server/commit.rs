@@ -24,7 +24,9 @@ impl Step<'_> {
 
     fn committed_up_to(&mut self, index: LogIndex) {
         self.state.commit_index = index;
-        self.take_newest_configuration(); // Nothing new, unless M2 is broken.
+        if self.server.mutation.is_some() {
+            self.take_newest_configuration(); // Nothing new, unless M2 is broken.
+        }
     }
 
     /// The servers that hold the leader's log up to an index on disk, as far as it knows. L9: the

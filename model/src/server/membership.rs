@@ -210,12 +210,14 @@ impl Step<'_> {
         let committed = self.state.configuration_index <= self.state.commit_index;
         let due = (committed && !self.mutated(Mutation::JointNeverLeft))
             || self.mutated(Mutation::LeaveJointBeforeCommitted);
+        if !due || !self.state.is_leader() || outgoing.is_empty() {
+            return None;
+        }
         // Nothing else can be there, unless M2 is broken.
         let newest = self.state.log.newest_configuration(self.state.log.last_index());
         let none_yet = newest.is_none_or(|(index, _)| index == self.state.configuration_index);
-        let due = due && none_yet && self.state.is_leader() && !outgoing.is_empty();
         let (voters, learners) = (voters.clone(), learners.clone());
-        due.then_some(Configuration { voters, outgoing: BTreeSet::new(), learners })
+        none_yet.then_some(Configuration { voters, outgoing: BTreeSet::new(), learners })
     }
 
     /// M4: a leader that is not among the voters steps down when that is committed. It hands over

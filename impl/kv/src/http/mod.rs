@@ -2,6 +2,8 @@
 
 mod metrics;
 
+pub use metrics::Metrics;
+
 use crate::cluster_report::ClusterReport;
 use crate::server::{Server, ServerReport, Shared};
 use std::io;
@@ -35,7 +37,7 @@ impl Http {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn start(address: SocketAddr, server: &Server) -> io::Result<Http> {
+    pub fn start(address: SocketAddr, server: &Server, metrics: Metrics) -> io::Result<Http> {
         let listener = std::net::TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let listening = tiny_http::Server::from_listener(listener, None);
@@ -46,7 +48,7 @@ impl Http {
             move || {
                 for request in listening.incoming_requests() {
                     // One that goes away without its answer is no concern of the others.
-                    drop(answer(request, &shared, &runtime));
+                    drop(answer(request, &shared, &metrics, &runtime));
                 }
             }
         })?;
@@ -68,8 +70,13 @@ impl Drop for Http {
     }
 }
 
-fn answer(request: Request, shared: &Shared, runtime: &runtime::Handle) -> io::Result<()> {
-    let (status, kind, body) = content(&request, shared, runtime);
+fn answer(
+    request: Request,
+    shared: &Shared,
+    metrics: &Metrics,
+    runtime: &runtime::Handle,
+) -> io::Result<()> {
+    let (status, kind, body) = content(&request, shared, metrics, runtime);
     let headers = [
         ("Content-Type", kind),
         ("Cache-Control", "no-store"),
@@ -87,6 +94,7 @@ fn answer(request: Request, shared: &Shared, runtime: &runtime::Handle) -> io::R
 fn content(
     request: &Request,
     shared: &Shared,
+    metrics: &Metrics,
     runtime: &runtime::Handle,
 ) -> (u16, &'static str, Vec<u8>) {
     if !is_for_this_machine(request) {
@@ -97,10 +105,7 @@ fn content(
         (Method::Get, "/") => (200, HTML, PAGE.into()),
         (Method::Get, "/status.js") => (200, JAVASCRIPT, SCRIPT.into()),
         (Method::Get, "/status.css") => (200, CSS, STYLE.into()),
-        (Method::Get, "/metrics") => match report() {
-            Ok(report) => (200, METRICS, metrics::text(&report).into()),
-            Err(error) => (503, TEXT, format!("{error}\n").into()),
-        },
+        (Method::Get, "/metrics") => (200, METRICS, metrics.text(shared).into()),
         (Method::Get, "/cluster.json") => match report() {
             Ok(report) => match serde_json::to_vec(&ClusterReport::gather(report)) {
                 Ok(json) => (200, JSON, json),

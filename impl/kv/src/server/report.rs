@@ -3,7 +3,7 @@
 use super::Shared;
 use kontiki_node::kontiki::driver::FollowerStatus;
 use kontiki_node::kontiki::{RoleKind, ServerId};
-use kontiki_node::{NodeStatus, RequestError};
+use kontiki_node::{NodeStatus, RequestError, Standing};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 
@@ -43,6 +43,8 @@ pub struct ServerReport {
     pub transfers_to: Option<u64>,
     /// Whether its disk makes no progress.
     pub disk_stalls: bool,
+    /// Why it takes no part in the cluster, if it does not.
+    pub apart: Option<String>,
     /// Why it has stopped for good.
     pub stopped: Option<String>,
     /// How many requests wait at it.
@@ -61,8 +63,6 @@ pub struct ServerReport {
     pub clients: u64,
     /// What clients have asked of it since it started.
     pub requests: RequestCounts,
-    /// How often things have happened since it started, by name.
-    pub counters: Vec<(String, u64)>,
     /// How long ago it started, in seconds.
     pub uptime_seconds: u64,
 }
@@ -124,11 +124,10 @@ pub struct RequestCounts {
 impl ServerReport {
     /// How the server is now.
     pub(crate) async fn of(shared: &Shared) -> Result<ServerReport, RequestError> {
-        let NodeStatus { server, stopped, peers, refused_connections, .. } =
+        let NodeStatus { server, standing, stopped, peers, refused_connections, .. } =
             shared.handle.status().await?;
         let ids = |servers: &mut dyn Iterator<Item = &ServerId>| servers.map(|id| id.0).collect();
         let counts = &shared.counts;
-        let counters = server.counters;
         Ok(ServerReport {
             id: server.id.0,
             role: server.role.to_string(),
@@ -146,6 +145,7 @@ impl ServerReport {
             change_under_way: server.change_under_way,
             transfers_to: server.transfers_to.map(|to| to.0),
             disk_stalls: server.disk_stalls,
+            apart: apart(&standing),
             stopped: stopped.map(|cause| cause.to_string()),
             waiting: server.waiting,
             followers: server.followers.iter().map(FollowerReport::from).collect(),
@@ -169,24 +169,6 @@ impl ServerReport {
                 failed: counts.failed.load(Ordering::Relaxed),
                 connections: counts.connections.load(Ordering::Relaxed),
             },
-            counters: [
-                ("messages_received", counters.received),
-                ("messages_sent", counters.sent),
-                ("inputs_rejected", counters.rejected),
-                ("disk_write_groups", counters.write_groups),
-                ("disk_writes", counters.writes),
-                ("disk_stalls", counters.disk_stalls),
-                ("command_batches", counters.batches),
-                ("entries_applied", counters.applied),
-                ("election_timeouts", counters.election_timeouts),
-                ("leader_changes", counters.leader_changes),
-                ("read_rounds", counters.read_numbers),
-                ("snapshots_taken", counters.snapshots_taken),
-                ("snapshots_failed", counters.snapshots_failed),
-                ("snapshots_installed", counters.snapshots_installed),
-            ]
-            .map(|(name, count)| (name.to_owned(), count))
-            .to_vec(),
             uptime_seconds: shared.started.elapsed().as_secs(),
         })
     }
@@ -247,6 +229,20 @@ impl ServerReport {
             failed = self.requests.failed,
             keys = self.keys,
         )
+    }
+}
+
+/// Why a server takes no part in the cluster, if it does not.
+fn apart(standing: &Standing) -> Option<String> {
+    match standing {
+        Standing::Member => None,
+        Standing::Forming { missing } => {
+            let missing: Vec<String> = missing.iter().map(|server| server.0.to_string()).collect();
+            Some(format!("waits to form the cluster with {}", missing.join(", ")))
+        }
+        Standing::Joining { waits, .. } => Some(format!("joins the cluster: {waits}")),
+        Standing::Removed { by } => Some(format!("was taken out of the cluster, by {by}")),
+        Standing::Refused(error) => Some(error.to_string()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A cluster in this process.
 
-use kontiki_kv::config::Config;
+use kontiki_kv::config::{Config, FirstStart};
 use kontiki_kv::server::Server;
 use redis::{Connection, ConnectionLike, RedisError, RedisResult, Value};
 use std::net::TcpListener;
@@ -53,10 +53,27 @@ impl Cluster {
     pub fn restart(&mut self, at: usize) {
         let config = Config::read(&file(&self.directory, at + 1)).unwrap();
         let server = eventually("a server", || {
-            let config = config.listen().ok()?;
+            let config = config.listen(FirstStart::Init).ok()?;
             self.runtime.block_on(Server::start(config)).ok()
         });
         self.servers[at] = Some(server);
+    }
+
+    /// Starts a fourth server that has itself taken into the cluster.
+    pub fn join(&mut self) {
+        let listeners: Vec<_> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let address = |at: usize| listeners[at].local_addr().unwrap().to_string();
+        let others = std::fs::read_to_string(file(&self.directory, 1)).unwrap();
+        let others = others.replace("\nid = 1\ndirectory = \"1\"", "\nid = 4\ndirectory = \"4\"");
+        let (peers, clients) = (address(0), address(1));
+        let own = format!("[[servers]]\nid = 4\npeers = \"{peers}\"\nclients = \"{clients}\"\n");
+        std::fs::write(file(&self.directory, 4), others + &own).unwrap();
+        drop(listeners);
+        let config = Config::read(&file(&self.directory, 4)).unwrap();
+        let config = config.listen(FirstStart::Join).unwrap();
+        let server = self.runtime.block_on(Server::start(config)).unwrap();
+        self.servers.push(Some(server));
+        self.addresses.push(clients);
     }
 
     /// Ends a server in good order.

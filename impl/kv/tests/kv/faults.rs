@@ -1,6 +1,6 @@
 //! Servers that stop and start again.
 
-use crate::cluster::{Cluster, ask, text};
+use crate::cluster::{Cluster, ask, eventually, text};
 use redis::{ServerError, Value};
 
 #[test]
@@ -79,4 +79,22 @@ fn snapshots_hold_everything() {
     cluster.leader();
     let mut client = cluster.client(away);
     assert_eq!(ask(&mut client, "DBSIZE"), Ok(Value::Int(41)));
+}
+
+#[test]
+fn a_fourth_server_joins_and_has_everything() {
+    let mut cluster = Cluster::start();
+    cluster.write("SET k v");
+    cluster.join();
+    eventually("a fourth voter", || {
+        let members = kontiki_kv::admin::members(&cluster.addresses[3]).ok()?;
+        members.starts_with("voters    1 2 3 4\n").then_some(())
+    });
+    let mut joined = cluster.client(3);
+    let value = eventually("a read", || ask(&mut joined, "GET k").ok());
+    assert_eq!(value, Value::BulkString(b"v".into()));
+    // It sends writers to the leader.
+    let leader = cluster.addresses[cluster.leader()].clone();
+    let error = text(&ask(&mut joined, "SET k w").unwrap_err());
+    assert!(error.ends_with(&leader), "{error}");
 }

@@ -107,6 +107,7 @@ function card(server, context) {
     ]));
   const troubles = [];
   if (report.stopped) troubles.push(report.stopped);
+  if (report.apart) troubles.push(`It takes no part: ${report.apart}.`);
   if (report["disk-stalls"]) troubles.push("Its disk makes no progress.");
   for (const peer of report.peers) {
     if (!peer.connected) troubles.push(`It does not reach server ${peer.id}.`);
