@@ -1,7 +1,7 @@
 //! Messages as bytes.
 //!
-//! A message is a byte of the version, a byte that says which message it is, its term, and then its parts
-//! in the order of their declaration, as [`kontiki_store::encoding`] lays them out.
+//! A message is a byte of the version, a byte that says which message it is, the group that it is for, its
+//! term, and then its parts in the order of their declaration, as [`kontiki_store::encoding`] lays them out.
 
 use kontiki::bytes::Bytes;
 use kontiki::{AppendOutcome, Entries, LogIndex, Message, ReadId, ServerId, SnapshotId, Term};
@@ -71,11 +71,12 @@ pub(crate) fn message_bytes(message: &Message) -> usize {
         }
 }
 
-/// Writes a message behind what is in the buffer.
-pub fn encode(message: &Message, to: &mut Vec<u8>) {
+/// Writes a message for a group behind what is in the buffer.
+pub fn encode(group: u64, message: &Message, to: &mut Vec<u8>) {
     to.push(VERSION);
     let mut begin = |kind: u8, term: &Term| {
         to.push(kind);
+        number(to, group);
         number(to, term.0);
     };
     match message {
@@ -149,12 +150,12 @@ pub fn encode(message: &Message, to: &mut Vec<u8>) {
     }
 }
 
-/// Reads a message, which takes all of the bytes. Commands and the bytes of a snapshot are parts of them and
+/// Reads a message, which takes all of the bytes, and the group that it is for. Commands and the bytes of a snapshot are parts of them and
 /// not copied.
 ///
 /// # Errors
 /// If the bytes are no message of this version.
-pub fn decode(bytes: &Bytes) -> Result<Message, DecodeError> {
+pub fn decode(bytes: &Bytes) -> Result<(u64, Message), DecodeError> {
     match bytes.first() {
         Some(&VERSION) => {}
         Some(&found) => return Err(DecodeError::Version { found }),
@@ -165,12 +166,13 @@ pub fn decode(bytes: &Bytes) -> Result<Message, DecodeError> {
         return Err(DecodeError::Kind { found: kind });
     }
     let mut from = Reader::new(bytes, 2);
+    let group = from.number().ok_or(DecodeError::Malformed { at: from.at() })?;
     match body(kind, &mut from) {
         None => Err(DecodeError::Malformed { at: from.at() }),
         Some(_) if from.at() < bytes.len() => {
             Err(DecodeError::TooLong { bytes: bytes.len() - from.at() })
         }
-        Some(message) => Ok(message),
+        Some(message) => Ok((group, message)),
     }
 }
 

@@ -56,8 +56,12 @@ pub struct NodeLimits {
     pub peer_bytes: usize,
     /// The bytes of a snapshot in one message. 256 KiB unless changed.
     pub chunk_bytes: usize,
-    /// The most connections from others. 64 unless changed.
+    /// The most connections of servers that have shown who they are. Each server has up to two. 64 unless
+    /// changed.
     pub connections: usize,
+    /// The most connections of others that have not yet shown who they are. A newcomer beyond that takes the
+    /// place of another one, of the address that has most. 64 unless changed.
+    pub unknown_connections: usize,
     /// How long the two sides of a connection wait for each other until it stands, and until bytes that were
     /// sent are taken. 5 seconds unless changed.
     pub patience: Duration,
@@ -70,6 +74,7 @@ impl Default for NodeLimits {
             peer_bytes: 16 << 20,
             chunk_bytes: 256 << 10,
             connections: 64,
+            unknown_connections: 64,
             patience: Duration::from_secs(5),
         }
     }
@@ -126,12 +131,15 @@ impl NodeConfig {
 
     /// Looks at everything but the driver's part.
     pub(crate) fn check(&self) -> Result<Protection, StartError> {
+        let patience = u64::try_from(self.limits.patience.as_millis()).unwrap_or(u64::MAX);
         let sizes = [
             ("the largest of batch_bytes, command_bytes and chunk_bytes", self.frame_bytes()),
             ("request_bytes", self.limits.request_bytes as u64),
             ("peer_bytes", self.limits.peer_bytes as u64),
             ("chunk_bytes", self.limits.chunk_bytes as u64),
             ("connections", self.limits.connections as u64),
+            ("unknown_connections", self.limits.unknown_connections as u64),
+            ("patience in milliseconds", patience),
         ];
         let wrong = sizes.into_iter().find(|(_, value)| *value == 0 || *value > MOST_BYTES);
         if let Some((name, value)) = wrong {

@@ -32,6 +32,8 @@ mod clock;
 pub mod codec;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod machine;
 mod members;
 mod network;

@@ -102,14 +102,13 @@ impl<M: StateMachine> Node<M> {
     pub async fn start(config: NodeConfig, machine: M) -> Result<Node<M>, StartError> {
         let runtime = runtime::Handle::current();
         let opening = task::spawn_blocking(move || start(config, machine, runtime));
-        let Started { mut node, listener, settings, connections, incoming, admission } =
-            match opening.await {
-                Ok(started) => started?,
-                Err(error) => {
-                    let source = io::Error::other(error);
-                    return Err(StartError::Io { action: "start the server", source });
-                }
-            };
+        let Started { mut node, listener, settings, incoming, admission } = match opening.await {
+            Ok(started) => started?,
+            Err(error) => {
+                let source = io::Error::other(error);
+                return Err(StartError::Io { action: "start the server", source });
+            }
+        };
         let failed = |source| StartError::Io { action: "listen", source };
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = TcpListener::from_std(listener).map_err(failed)?;
@@ -122,7 +121,7 @@ impl<M: StateMachine> Node<M> {
             }));
         };
         let members = Arc::clone(&node.handle.members);
-        let listening = listen(listener, connections, settings, incoming, members, receiver);
+        let listening = listen(listener, settings, incoming, members, receiver);
         node.listener = Some(tokio::spawn(listening));
         if let Err(refused) = admission.begin().await {
             node.shutdown().await;
@@ -182,7 +181,6 @@ struct Started<M: StateMachine> {
     node: Node<M>,
     listener: std::net::TcpListener,
     settings: Settings,
-    connections: usize,
     incoming: Arc<Mutex<Incoming>>,
     admission: Admission,
 }
@@ -273,7 +271,8 @@ fn start<M: StateMachine>(
         chunks_thread,
         stopping,
     };
-    let incoming: Arc<Mutex<Incoming>> = Arc::default();
+    let incoming = Incoming::new(limits.unknown_connections, limits.connections);
+    let incoming = Arc::new(Mutex::new(incoming));
     let (published, status) = watch::channel(NodeStatus {
         server: driver.status(),
         standing: standing.clone(),
@@ -312,8 +311,7 @@ fn start<M: StateMachine>(
     let room = Arc::new(Semaphore::new(request_bytes));
     let handle = Handle { inbox, room, request_bytes, members, published: status, guard };
     let node = Node { handle, address, torn, listener: None, admission: None };
-    let connections = limits.connections;
-    Ok(Started { node, listener, settings, connections, incoming, admission })
+    Ok(Started { node, listener, settings, incoming, admission })
 }
 
 /// How a server stands before it has asked anybody.

@@ -83,6 +83,8 @@ mod engine;
 mod error;
 mod frame;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod inspection;
 pub mod kit;

@@ -105,16 +105,18 @@ fn any_message() -> impl Strategy<Value = Message> {
     prop_oneof![3 => small, 2 => any_append(), 2 => install]
 }
 
+const GROUP: u64 = 0x1234_5678_9abc_def0;
+
 fn encoded(message: &Message) -> Bytes {
     let mut bytes = Vec::new();
-    encode(message, &mut bytes);
+    encode(GROUP, message, &mut bytes);
     Bytes::from(bytes)
 }
 
 proptest! {
     #[test]
     fn what_is_written_is_read(message in any_message()) {
-        prop_assert_eq!(decode(&encoded(&message)), Ok(message));
+        prop_assert_eq!(decode(&encoded(&message)), Ok((GROUP, message)));
     }
 
     #[test]
@@ -130,9 +132,11 @@ proptest! {
     /// What is read means the same when it is written again.
     #[test]
     fn any_bytes_are_a_message_or_none(version in 0..3_u8, kind in 0..18_u8, rest: Vec<u8>) {
-        if let Ok(message) = decode(&Bytes::from([vec![version, kind], rest].concat())) {
-            prop_assert_eq!(version, VERSION);
-            prop_assert_eq!(decode(&encoded(&message)), Ok(message));
+        let group = GROUP.to_le_bytes();
+        let bytes = [&[version, kind], &group[..], &rest].concat();
+        if let Ok((group, message)) = decode(&Bytes::from(bytes)) {
+            prop_assert_eq!((version, group), (VERSION, GROUP));
+            prop_assert_eq!(decode(&encoded(&message)), Ok((GROUP, message)));
         }
     }
 
@@ -145,8 +149,8 @@ proptest! {
         let mut bytes = encoded(&message).to_vec();
         let place = place.index(bytes.len());
         bytes[place] ^= 1 << bit;
-        if let Ok(altered) = decode(&Bytes::from(bytes)) {
-            prop_assert_eq!(decode(&encoded(&altered)), Ok(altered));
+        if let Ok((_, altered)) = decode(&Bytes::from(bytes)) {
+            prop_assert_eq!(decode(&encoded(&altered)), Ok((GROUP, altered)));
         }
     }
 
@@ -171,7 +175,7 @@ fn a_length_is_believed_only_if_there_are_as_many_bytes() {
     let prev = LogPosition::default();
     let (entries, commit_index) = (Entries::new(), LogIndex(0));
     let mut bytes = encoded(&Message::AppendEntries { term, prev, entries, commit_index }).to_vec();
-    let length = 2 + 8 + 16 + 8;
+    let length = 1 + 8 + 1 + 8 + 16 + 8;
     bytes[length..length + 4].copy_from_slice(&u32::MAX.to_le_bytes());
     assert_eq!(decode(&Bytes::from(bytes)), Err(DecodeError::Malformed { at: length + 4 }));
 }

@@ -11,7 +11,7 @@
 //! was new. A server that comes back with another one has forgotten what it has promised (rule M9).
 
 use super::connection::Connection;
-use super::failed;
+use super::{Lane, failed};
 use crate::book::Book;
 use crate::codec::VERSION;
 use crate::error::TransportError;
@@ -39,18 +39,7 @@ const WRONG_CERTIFICATE: u8 = 4;
 const NO_TLS: u8 = 5;
 const OTHER_FOUNDING: u8 = 6;
 const OTHER_DISK: u8 = 7;
-
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Messages of Raft, and where servers are. Nothing comes back.
-    Messages,
-    /// One question and its answer. Foundings and disks do not matter here: they are what is asked about.
-    Question,
-}
-
-const MESSAGES: u8 = 0;
-const QUESTION: u8 = 1;
+const NO_PLACE: u8 = 8;
 
 /// How TLS begins: a record of the kind handshake, or one of the kind alert.
 const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
@@ -72,14 +61,14 @@ fn differ(one: u64, other: u64) -> bool {
 /// Introduces a server to another one, and waits for its answer.
 pub(super) async fn introduce(
     connection: &mut Connection,
-    purpose: Purpose,
+    lane: Lane,
     wanted: Identity,
     members: &Arc<Members>,
 ) -> Result<(), TransportError> {
     let stream = &mut connection.stream;
     let (from, Book { disk, founders, .. }) = (members.own, members.book());
     let mut hello = head();
-    hello.push(if purpose == Purpose::Question { QUESTION } else { MESSAGES });
+    hello.push(lane.byte());
     hello.extend_from_slice(&wanted.cluster.to_le_bytes());
     for number in [wanted.group, from.0, wanted.server.0, founding(&founders)] {
         hello.extend_from_slice(&number.to_le_bytes());
@@ -88,6 +77,19 @@ pub(super) async fn introduce(
     let action = "send who this is";
     stream.write_all(&hello).await.map_err(failed(action))?;
     stream.flush().await.map_err(failed(action))?;
+    let (their_founding, their_disk) = read_answer(connection, from, wanted).await?;
+    match lane {
+        Lane::Question => Ok(()),
+        Lane::Usual | Lane::Bulk => judge(wanted.server, their_founding, their_disk, members).await,
+    }
+}
+
+/// Reads what the other side answers. Whoever is welcome learns its founding and its disk.
+pub(super) async fn read_answer(
+    connection: &mut Connection,
+    from: ServerId,
+    wanted: Identity,
+) -> Result<(u64, u128), TransportError> {
     let version = read_head(connection, "read the answer").await?;
     let mut answer = [0; ANSWER_BYTES];
     connection.stream.read_exact(&mut answer).await.map_err(failed("read the answer"))?;
@@ -110,15 +112,13 @@ pub(super) async fn introduce(
         }
         OTHER_FOUNDING => return Err(TransportError::OtherFounding { server }),
         OTHER_DISK => return Err(TransportError::OtherDisk { server: from }),
+        NO_PLACE => return Err(TransportError::Refused("it has too many connections")),
         _ => {
             let what = "it gives a reason that this version does not know";
             return Err(TransportError::Refused(what));
         }
     }
-    match purpose {
-        Purpose::Question => Ok(()),
-        Purpose::Messages => judge(server, their_founding, their_disk, members).await,
-    }
+    Ok((their_founding, their_disk))
 }
 
 /// Whether the other side belongs to the same cluster, with the disk that it had before.
@@ -139,18 +139,28 @@ async fn judge(
 
 /// Whoever has connected.
 pub(super) struct Hello {
-    pub(super) purpose: Purpose,
+    pub(super) lane: Lane,
     pub(super) from: ServerId,
+    pub(super) founding: u64,
     pub(super) disk: u128,
 }
 
-/// Waits until the other side has said who it is, and answers.
+/// Waits until the other side has said who it is, and answers. Whoever is to send messages needs a place, too.
 pub(super) async fn welcome(
     connection: &mut Connection,
     own: Identity,
     members: &Arc<Members>,
+    admit: impl FnOnce(ServerId, Lane) -> Result<(), TransportError>,
 ) -> Result<Hello, TransportError> {
-    let (verdict, result) = match read_hello(connection, own, members).await {
+    let hearing = async {
+        let hello = read_hello(connection, own).await?;
+        if hello.lane != Lane::Question {
+            judge(hello.from, hello.founding, hello.disk, members).await?;
+            admit(hello.from, hello.lane)?;
+        }
+        Ok(hello)
+    };
+    let (verdict, result) = match hearing.await {
         Ok(hello) => (WELCOME, Ok(hello)),
         Err(error) => match verdict(&error) {
             Some(verdict) => (verdict, Err(error)),
@@ -187,11 +197,10 @@ pub(super) async fn part(mut connection: Connection) -> Result<(), TransportErro
     Ok(())
 }
 
-/// Reads who the other side is, and judges whether it is to be heard.
-async fn read_hello(
+/// Reads who the other side is, and whether it may say so.
+pub(super) async fn read_hello(
     connection: &mut Connection,
     own: Identity,
-    members: &Arc<Members>,
 ) -> Result<Hello, TransportError> {
     let action = "read who connects";
     let found = read_head(connection, action).await?;
@@ -201,16 +210,12 @@ async fn read_hello(
     let mut hello = [0; HELLO_BYTES];
     connection.stream.read_exact(&mut hello).await.map_err(failed(action))?;
     let mut rest = Parts(&hello);
-    let purpose = match rest.take() {
-        [QUESTION] => Purpose::Question,
-        [MESSAGES] => Purpose::Messages,
-        _ => return Err(TransportError::NotKontiki),
-    };
+    let [lane] = rest.take();
+    let lane = Lane::of(lane).ok_or(TransportError::NotKontiki)?;
     let (cluster, group) = (u128::from_le_bytes(rest.take()), u64::from_le_bytes(rest.take()));
     let from = ServerId(u64::from_le_bytes(rest.take()));
     let server = ServerId(u64::from_le_bytes(rest.take()));
-    let (their_founding, disk) =
-        (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
+    let (founding, disk) = (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
     let named = Identity { cluster, group, server };
     if named != own {
         return Err(TransportError::WrongServer { named, expected: own });
@@ -226,10 +231,7 @@ async fn read_hello(
         let problem = CertificateProblem::OtherServer { expected, found: found.clone() };
         return Err(TransportError::Certificate(problem));
     }
-    if purpose == Purpose::Messages {
-        judge(from, their_founding, disk, members).await?;
-    }
-    Ok(Hello { purpose, from, disk })
+    Ok(Hello { lane, from, founding, disk })
 }
 
 /// How a refusal is told to whoever connects, if it is told.
@@ -242,6 +244,7 @@ fn verdict(error: &TransportError) -> Option<u8> {
         TransportError::SpeaksTls => Some(NO_TLS),
         TransportError::OtherFounding { .. } => Some(OTHER_FOUNDING),
         TransportError::OtherDisk { .. } => Some(OTHER_DISK),
+        TransportError::TooManyConnections { .. } => Some(NO_PLACE),
         _ => None,
     }
 }

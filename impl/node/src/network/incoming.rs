@@ -2,15 +2,16 @@
 
 use super::connection::{self, Stream};
 use super::exchange::{self, Answer, Facts, Question};
-use super::handshake::{Hello, Purpose};
-use super::{Settings, failed, handshake, locked};
-use crate::book::Book;
+use super::handshake::Hello;
+use super::lane::TAKEN;
+use super::places::Places;
+use super::{Lane, Settings, failed, handshake, locked, socket};
+use crate::book::{Book, Entries};
 use crate::codec::{self, message_bytes};
 use crate::error::TransportError;
 use crate::members::{Disk, Members};
 use kontiki::bytes::{Bytes, BytesMut};
 use kontiki::{Message, ServerId};
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,11 +40,9 @@ pub(crate) trait Receiver: Fn(ServerId, Arrival) + Clone + Send + Sync + 'static
 impl<F> Receiver for F where F: Fn(ServerId, Arrival) + Clone + Send + Sync + 'static {}
 
 /// What is known of connections that others have made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Incoming {
-    /// One for each server. A newer one takes the place of an older.
-    current: HashMap<ServerId, (u64, AbortHandle)>,
-    next: u64,
+    places: Places<AbortHandle>,
     /// How many were closed because of what came from them, or were not taken.
     pub(crate) refused: u64,
     /// Why the last of them was.
@@ -51,6 +50,11 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
+    /// With so many places for those who have not shown who they are, and for servers.
+    pub(crate) fn new(most_unknown: usize, most_known: usize) -> Incoming {
+        Incoming { places: Places::new(most_unknown, most_known), refused: 0, last: None }
+    }
+
     fn refuse(&mut self, error: TransportError) {
         tracing::warn!(%error, "connection refused");
         self.refused = self.refused.saturating_add(1);
@@ -61,51 +65,64 @@ impl Incoming {
 /// Takes connections until it is aborted, which closes all of them.
 pub(crate) async fn listen(
     listener: TcpListener,
-    connections: usize,
     settings: Settings,
     incoming: Arc<Mutex<Incoming>>,
     members: Arc<Members>,
     receiver: impl Receiver,
 ) {
-    let places = Arc::new(Semaphore::new(connections));
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (socket, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(source) => {
                 locked(&incoming).refuse(failed("take a connection")(source));
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            locked(&incoming).refuse(TransportError::Refused("there are too many connections"));
-            continue;
-        };
-        let (incoming, receiver) = (Arc::clone(&incoming), receiver.clone());
-        let (settings, members) = (settings.clone(), Arc::clone(&members));
-        tasks.spawn(async move {
-            if let Err(error) = serve(stream, settings, &incoming, members, receiver).await {
-                locked(&incoming).refuse(error);
-            }
-            drop(place);
+        let (settings, receiver) = (settings.clone(), receiver.clone());
+        let members = Arc::clone(&members);
+        let shared = Arc::clone(&incoming);
+        // The task finds itself in its place: it has to wait for this lock.
+        let mut incoming = locked(&incoming);
+        let leaves = incoming.places.enter(from.ip(), |number| {
+            tasks.spawn(async move {
+                let result = serve(number, socket, settings, &shared, members, receiver).await;
+                let mut incoming = locked(&shared);
+                incoming.places.leave(number);
+                if let Err(error) = result {
+                    incoming.refuse(error);
+                }
+            })
         });
+        if let Some(leaves) = leaves {
+            leaves.abort();
+            let most = incoming.places.most_unknown();
+            incoming.refuse(TransportError::TooManyConnections { most, known: false });
+        }
     }
 }
 
 async fn serve(
+    number: u64,
     socket: TcpStream,
     settings: Settings,
     incoming: &Mutex<Incoming>,
     members: Arc<Members>,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
+    socket::set_up(&socket, settings.patience)?;
     let mut protection = settings.protection.clone();
     let present = protection.borrow_and_update().clone();
+    let admit = |from, lane| {
+        let older = locked(incoming).places.admit(number, from, lane)?;
+        older.iter().for_each(AbortHandle::abort);
+        Ok(())
+    };
     let welcoming = async {
         let mut connection = connection::take(socket, &present).await?;
-        let hello = handshake::welcome(&mut connection, settings.identity, &members).await;
+        let hello = handshake::welcome(&mut connection, settings.identity, &members, admit).await;
         Ok((connection, hello))
     };
     let (connection, hello) = settings.soon("learn who connects", welcoming).await?;
@@ -118,45 +135,29 @@ async fn serve(
             return Ok(());
         }
     };
-    let (from, stream) = (hello.from, connection.stream);
-    if hello.purpose == Purpose::Question {
+    let (from, lane, stream) = (hello.from, hello.lane, connection.stream);
+    if lane == Lane::Question {
         let answering = answer(stream, hello, &members, receiver);
         return settings.soon("answer a question", answering).await;
     }
-    let mut reading = JoinSet::new();
-    let this = reading.spawn(async move {
-        tokio::select! {
-            result = read(stream, from, settings, members, receiver) => result,
-            // With other certificates the other side may not be welcome any more.
-            Ok(()) = protection.changed() => Ok(()),
-        }
-    });
-    let number = {
-        let mut incoming = locked(incoming);
-        let number = incoming.next;
-        incoming.next += 1;
-        if let Some((_, older)) = incoming.current.insert(from, (number, this)) {
-            older.abort();
-        }
-        number
+    let learn = |entries| {
+        let members = Arc::clone(&members);
+        async move { members.learn(entries).await }
     };
-    let result = reading.join_next().await;
-    let mut incoming = locked(incoming);
-    if incoming.current.get(&from).is_some_and(|(current, _)| *current == number) {
-        incoming.current.remove(&from);
-    }
-    match result {
-        Some(Ok(result)) => result,
-        _ => Ok(()), // A newer connection took its place.
+    tokio::select! {
+        result = read(stream, from, lane, &settings, learn, receiver) => result,
+        // With other certificates the other side may not be welcome any more.
+        Ok(()) = protection.changed() => Ok(()),
     }
 }
 
 /// Reads messages until the other side closes the connection.
-async fn read(
+pub(super) async fn read<L: Future<Output = Result<(), TransportError>>>(
     mut stream: Box<dyn Stream>,
     from: ServerId,
-    settings: Settings,
-    members: Arc<Members>,
+    lane: Lane,
+    settings: &Settings,
+    learn: impl Fn(Entries) -> L,
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
     let most = settings.frame_bytes;
@@ -172,21 +173,31 @@ async fn read(
         if let Some(frame) = frame {
             let frame = frame.freeze();
             if exchange::is_entries(&frame) {
-                members.learn(exchange::read_entries_frame(&frame)?).await?;
+                learn(exchange::read_entries_frame(&frame)?).await?;
                 continue;
             }
-            let message = codec::decode(&frame)?;
+            let (found, message) = codec::decode(&frame)?;
+            let expected = settings.identity.group;
+            if found != expected {
+                return Err(TransportError::WrongGroup { found, expected });
+            }
             let bytes = u32::try_from(message_bytes(&message).min(budget)).unwrap_or(u32::MAX);
             // If the driver has not caught up, the other side has to wait.
             let Ok(permit) = Arc::clone(&room).acquire_many_owned(bytes).await else {
                 return Ok(()); // Nobody closes it.
             };
             receiver(from, Arrival::Message(message, permit));
+            if lane == Lane::Bulk {
+                let telling = async {
+                    stream.write_all(&[TAKEN]).await.map_err(failed("tell what was taken"))?;
+                    stream.flush().await.map_err(failed("tell what was taken"))
+                };
+                settings.soon("tell what was taken", telling).await?;
+            }
             continue;
         }
         buffer.reserve(READ_BYTES);
-        let count = stream.read_buf(&mut buffer).await;
-        match count {
+        match stream.read_buf(&mut buffer).await {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             // The other side is gone, which is nothing to complain of. Within TLS that is an unexpected end.
@@ -197,7 +208,13 @@ async fn read(
 }
 
 fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+    let gone = [
+        io::ErrorKind::ConnectionReset,
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::TimedOut,
+        io::ErrorKind::BrokenPipe,
+    ];
+    gone.contains(&error.kind())
 }
 
 /// Answers one question.

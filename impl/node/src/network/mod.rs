@@ -1,25 +1,34 @@
 //! How servers reach each other: TCP, a connection in each direction.
 //!
 //! Whoever has something to say connects. Where there is TLS, both sides show certificates ([`tls`]). Then
-//! whoever connects says who it is and whom it wants ([`handshake`]). After that it sends frames:
+//! whoever connects says who it is, whom it wants and what for ([`handshake`]). After that it sends frames:
 //! a length of four bytes, big-endian, and a message ([`crate::codec`]) or what it knows of servers'
 //! addresses ([`exchange`]). Nothing comes back on that connection. A connection that breaks is made anew
 //! after a while, and messages may be lost: Raft copes with that.
 //!
-//! A connection may also be for one question and its answer.
+//! Bytes of snapshots have a connection of their own ([`bulk`]). A connection may also be for one question and
+//! its answer.
 
+mod bulk;
+mod caller;
 mod connection;
 mod exchange;
+pub(crate) mod fuzzing;
 mod handshake;
 mod incoming;
+mod lane;
 mod outgoing;
+mod places;
+mod socket;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub(crate) use caller::ask;
 pub(crate) use exchange::{Answer, Facts, Joining, entries_frame};
 pub(crate) use incoming::{Arrival, Incoming, listen};
+pub(crate) use lane::Lane;
+pub(crate) use outgoing::Peer;
 pub use outgoing::PeerStatus;
-pub(crate) use outgoing::{Peer, Priority, ask};
 
 use crate::error::TransportError;
 use crate::security::Protection;
@@ -67,3 +76,6 @@ fn failed(action: &'static str) -> impl Fn(io::Error) -> TransportError {
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::error::RequestError;
 use crate::machine::StateMachine;
 use crate::members::Members;
-use crate::network::{Incoming, Peer, Priority, Settings, locked};
+use crate::network::{Incoming, Lane, Peer, Settings, locked};
 use crate::node::NodeStatus;
 use crate::record::Files;
 use crate::request::{Request, Waiter, Waiting};
@@ -207,7 +207,7 @@ impl<M: StateMachine> DriverLoop<M> {
             Signal::Event(event) => self.handle(event),
             Signal::Chunk { to, message } => {
                 if let Some(peer) = self.peers.get(&to) {
-                    peer.send(message, Priority::Bulk);
+                    peer.send(message, Lane::Bulk);
                 }
             }
             Signal::BookChanged => self.choose_peers(),
@@ -266,7 +266,7 @@ impl<M: StateMachine> DriverLoop<M> {
             match effect {
                 Effect::Send { to, message } => {
                     if let Some(peer) = self.peers.get(&to) {
-                        peer.send(message, Priority::Usual);
+                        peer.send(message, Lane::Usual);
                     }
                 }
                 // If too many wait already, the next heartbeat asks the follower again.
@@ -376,7 +376,7 @@ impl<M: StateMachine> DriverLoop<M> {
         let status = self.status();
         self.metrics.set(&status);
         self.shared.published.send_replace(status);
-        let DriverLoop { driver, inbox, threads, peers, waiters, ended, .. } = self;
+        let DriverLoop { driver, inbox, threads, peers, waiters, mut ended, .. } = self;
         drop((peers, waiters));
         threads.stopping.store(true, Ordering::Relaxed);
         // A thread that has panicked has said so.
@@ -392,12 +392,12 @@ impl<M: StateMachine> DriverLoop<M> {
                 Signal::Request { request, .. } => {
                     request.refuse(RequestError::Refused(Reason::Stopping));
                 }
-                Signal::Shutdown(ended) => {
-                    let _ = ended.send(());
-                }
+                Signal::Shutdown(asked) => ended.push(asked),
                 _ => {}
             }
         }
+        // Whoever asks something after the end finds nobody, and knows that nothing was done.
+        drop(inbox);
         for ended in ended {
             let _ = ended.send(());
         }

@@ -14,6 +14,7 @@ mod clusters;
 mod failures;
 mod journal;
 mod recovery;
+mod slow;
 mod strangers;
 #[cfg(feature = "tls")]
 mod tls;

@@ -70,13 +70,20 @@ async fn nonsense_closes_the_connection_and_does_no_harm() {
     cluster.write().await;
     let frame = |length: u32, body: &[u8]| [&hello(1, 9)[..], &length.to_be_bytes(), body].concat();
     let web = b"GET / HTTP/1.1\r\nHost: kontiki.invalid\r\nAccept: */*\r\n\r\n".to_vec();
+    let of_group =
+        |kind, group: u64, rest: &[u8]| [&[1, kind], &group.to_le_bytes()[..], rest].concat();
+    let mut no_lane = hello(1, 9);
+    no_lane[9] = 7;
     let nonsense = [
+        (no_lane, "no Kontiki server"),
         (web, "no Kontiki server"),
         (hello(77, 9), "version 77"),
         (frame(u32::MAX, &[1; 100]), "longer than"),
-        (frame(3, &[1, 99, 0]), "no message of kind 99"),
+        (frame(10, &of_group(99, 0, &[])), "no message of kind 99"),
         (frame(2, &[8, 1]), "version 8"),
-        (frame(4, &[1, 5, 0, 0]), "makes no sense"),
+        (frame(0, &[]), "makes no sense"),
+        (frame(11, &of_group(5, 0, &[0])), "makes no sense"),
+        (frame(18, &of_group(15, 3, &[0; 8])), "group 3"),
     ];
     for (bytes, reason) in nonsense {
         let refusal = refused(&cluster, &bytes).await;

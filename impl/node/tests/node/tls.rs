@@ -1,7 +1,7 @@
 //! Servers within TLS, and whoever connects with the wrong certificate or with none.
 
 use crate::authority::{Authority, ended, not_begun};
-use crate::cluster::{CLUSTER, Cluster, eventually};
+use crate::cluster::{CLUSTER, Cluster, PATIENCE, eventually};
 use crate::journal::Journal;
 use crate::strangers::hello;
 use kontiki_node::kontiki::ServerId;
@@ -14,6 +14,7 @@ use std::sync::{Arc, LazyLock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -73,6 +74,24 @@ async fn the_authority_is_replaced_without_a_stop() {
     assert_eq!(problem(&refusal), Some(&CertificateProblem::OtherAuthority), "{refusal}");
 }
 
+/// A connection that was made with a certificate that is worth nothing any more does not outlive that.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_stand_are_judged_by_the_new_authority() {
+    let cluster = Cluster::adjusted(1, within_tls).await;
+    let mut stream = connected(&cluster, Some(&AUTHORITY.tls(CLUSTER, ServerId(9)))).await;
+    stream.write_all(&hello(1, 9)).await.unwrap();
+    let mut answer = [0; 66];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer[9], 0, "it is not welcome");
+    let tls = OTHER_AUTHORITY.tls(CLUSTER, ServerId(1));
+    cluster.handle(ServerId(1)).replace_certificates(tls).unwrap();
+    // It is closed: with TLS's own word, or without.
+    let closed = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+    assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    let refusal = refused(&cluster, Some(&AUTHORITY.tls(CLUSTER, ServerId(9))), 9).await;
+    assert_eq!(problem(&refusal), Some(&CertificateProblem::OtherAuthority), "{refusal}");
+}
+
 fn problem(error: &TransportError) -> Option<&CertificateProblem> {
     match error {
         TransportError::Certificate(problem) => Some(problem),
@@ -80,10 +99,8 @@ fn problem(error: &TransportError) -> Option<&CertificateProblem> {
     }
 }
 
-/// Connects to the first server as some server, with a certificate or without, waits until the
-/// connection is closed, and gives the server's reason.
-async fn refused(cluster: &Cluster, tls: Option<&Tls>, from: u64) -> Arc<TransportError> {
-    let before = cluster.status(ServerId(1)).await.refused_connections;
+/// Connects to the first server with a certificate or without.
+async fn connected(cluster: &Cluster, tls: Option<&Tls>) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     for authority in [&AUTHORITY, &OTHER_AUTHORITY] {
         roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
@@ -103,7 +120,14 @@ async fn refused(cluster: &Cluster, tls: Option<&Tls>, from: u64) -> Arc<Transpo
     config.alpn_protocols = vec![b"kontiki-peer".to_vec()];
     let socket = TcpStream::connect(cluster.addresses[&ServerId(1)]).await.unwrap();
     let name = ServerName::try_from(certificate_name(CLUSTER, ServerId(1))).unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
+}
+
+/// Connects to the first server as some server, waits until the connection is closed, and gives the first
+/// server's reason.
+async fn refused(cluster: &Cluster, tls: Option<&Tls>, from: u64) -> Arc<TransportError> {
+    let before = cluster.status(ServerId(1)).await.refused_connections;
+    let mut stream = connected(cluster, tls).await;
     // The server may have refused the certificate already.
     drop(stream.write_all(&hello(1, from)).await);
     drop(stream.read_to_end(&mut Vec::new()).await);

@@ -1,0 +1,186 @@
+//! How another server is called: what all connections to it have in common.
+
+use super::connection::{self, Connection};
+use super::exchange::{Answer, Question};
+use super::incoming::{read_frame, write_frame};
+use super::outgoing::PeerStatus;
+use super::{Lane, Settings, failed, handshake, locked, socket};
+use crate::codec;
+use crate::error::TransportError;
+use crate::members::Members;
+use crate::security::Protection;
+use kontiki::{Message, ServerId};
+use kontiki_store::Identity;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// After a failure the first wait, which doubles each time up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Calls another server.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) server: ServerId,
+    pub(super) members: Arc<Members>,
+    pub(super) settings: Settings,
+    pub(super) status: Arc<Mutex<PeerStatus>>,
+}
+
+impl Caller {
+    /// Makes a connection. What comes with it tells when it has to be made anew.
+    pub(super) async fn connect(
+        &self,
+        lane: Lane,
+    ) -> Result<(Connection, watch::Receiver<Protection>), TransportError> {
+        let mut protection = self.settings.protection.clone();
+        let present = protection.borrow_and_update().clone();
+        let mut failure = TransportError::NoAddress { server: self.server };
+        // The server may be at any of its addresses.
+        for address in self.members.addresses(self.server) {
+            locked(&self.status).address.clone_from(&address);
+            let call = Call {
+                server: self.server,
+                lane,
+                settings: &self.settings,
+                members: &self.members,
+                protection: &present,
+            };
+            match call.at(&address).await {
+                Ok(connection) => return Ok((connection, protection)),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Keeps why a connection was closed or not made.
+    pub(super) fn note(&self, error: TransportError) {
+        tracing::debug!(peer = self.server.0, %error, "no connection");
+        locked(&self.status).last_error = Some(Arc::new(error));
+    }
+
+    /// Writes the frame of a message. One that is too long is dropped.
+    pub(super) fn frame(&self, message: &Message, buffer: &mut Vec<u8>) {
+        let start = buffer.len();
+        buffer.extend_from_slice(&[0; 4]);
+        codec::encode(self.settings.identity.group, message, buffer);
+        let most = self.settings.frame_bytes;
+        let bytes = buffer.len() - start - 4;
+        match u32::try_from(bytes).ok().filter(|_| bytes <= most) {
+            Some(bytes) => buffer[start..start + 4].copy_from_slice(&bytes.to_be_bytes()),
+            None => {
+                buffer.truncate(start);
+                let mut status = locked(&self.status);
+                status.dropped = status.dropped.saturating_add(1);
+                status.last_error = Some(Arc::new(TransportError::FrameTooLong { most }));
+            }
+        }
+    }
+}
+
+/// How a server is reached.
+struct Call<'a> {
+    server: ServerId,
+    lane: Lane,
+    settings: &'a Settings,
+    members: &'a Arc<Members>,
+    protection: &'a Protection,
+}
+
+impl Call<'_> {
+    /// Connects at one address.
+    async fn at(&self, address: &str) -> Result<Connection, TransportError> {
+        let Call { settings, protection, .. } = self;
+        let finding = async {
+            let found = tokio::net::lookup_host(address).await;
+            found.map(Vec::from_iter).map_err(failed("look up the address"))
+        };
+        let addresses = settings.soon("look up the address", finding).await?;
+        if let Some(address) = addresses.iter().find(|address| !protection.allows(**address)) {
+            return Err(TransportError::PlaintextBeyondLoopback { address: *address });
+        }
+        let connecting =
+            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
+        let socket = settings.soon("connect", connecting).await?;
+        socket::set_up(&socket, settings.patience)?;
+        let wanted = Identity { server: self.server, ..settings.identity };
+        let introducing = async {
+            let mut connection = connection::call(socket, wanted, protection).await?;
+            handshake::introduce(&mut connection, self.lane, wanted, self.members).await?;
+            Ok(connection)
+        };
+        settings.soon("be welcomed by the other side", introducing).await
+    }
+
+    /// Asks at one address.
+    async fn ask(&self, address: &str, joins: bool) -> Result<Answer, TransportError> {
+        let Connection { mut stream, .. } = self.at(address).await?;
+        let question = Question { joins, entries: self.members.book().entries };
+        let asking = async {
+            write_frame(&mut stream, &question.encode()).await?;
+            Ok(Answer::decode(&read_frame(&mut stream).await?)?)
+        };
+        self.settings.soon("be answered by the other side", asking).await
+    }
+}
+
+/// Asks a server, at each address at which it may be until it answers.
+pub(crate) async fn ask(
+    server: ServerId,
+    joins: bool,
+    settings: Settings,
+    members: Arc<Members>,
+) -> Result<Answer, TransportError> {
+    let protection = settings.protection.borrow().clone();
+    let (settings, members) = (&settings, &members);
+    let (lane, protection) = (Lane::Question, &protection);
+    let call = Call { server, lane, settings, members, protection };
+    let mut failure = TransportError::NoAddress { server };
+    for address in members.addresses(server) {
+        match call.ask(&address, joins).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// How long to wait until another connection is tried.
+pub(super) struct Backoff {
+    wait: Duration,
+    connected: Option<Instant>,
+}
+
+impl Backoff {
+    pub(super) fn new() -> Backoff {
+        Backoff { wait: FIRST_WAIT, connected: None }
+    }
+
+    /// A connection stands from now on.
+    pub(super) fn connected(&mut self) {
+        self.connected = Some(Instant::now());
+    }
+
+    /// There is no connection any more, or none was made.
+    pub(super) async fn wait(&mut self) {
+        if self.connected.take().is_some_and(|start| start.elapsed() >= LONGEST_WAIT) {
+            self.wait = FIRST_WAIT;
+        }
+        tokio::time::sleep(self.wait).await;
+        self.wait = self.wait.saturating_mul(2).min(LONGEST_WAIT);
+    }
+}
+
+/// The other side has closed a connection, or has said what it never says.
+pub(super) fn closed(read: io::Result<usize>) -> TransportError {
+    match read {
+        Ok(0) => TransportError::Refused("it has closed the connection"),
+        Ok(_) => TransportError::NotKontiki,
+        Err(source) => failed("keep the connection")(source),
+    }
+}
