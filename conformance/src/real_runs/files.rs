@@ -44,7 +44,7 @@ fn in_name(path: &Path) -> Option<(ServerId, u64)> {
     Some((ServerId(server.parse().ok()?), number.parse().ok()?))
 }
 
-/// All files of recordings in a directory, or the file itself.
+/// All files of recordings in a directory and in those within it, or the file itself.
 ///
 /// # Errors
 /// If the directory cannot be read.
@@ -54,8 +54,11 @@ pub fn find_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
-        let path = entry?.path();
-        if in_name(&path).is_some() {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            files.extend(find_files(&path)?);
+        } else if in_name(&path).is_some() {
             files.push(path);
         }
     }

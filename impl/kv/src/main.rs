@@ -6,8 +6,8 @@ use kontiki_kv::admin;
 use kontiki_kv::config::{Config, FirstStart};
 use kontiki_kv::demo::{self, DemoOptions};
 use kontiki_kv::http::{Http, Metrics};
-use kontiki_kv::server::Server;
-use kontiki_node::{Standing, recovery};
+use kontiki_kv::server::{Server, ServerError};
+use kontiki_node::{Standing, StartError, recovery};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -185,7 +185,13 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let metrics = Metrics::install()?;
     let server = Server::start(config.listen(start)?).await;
-    let server = server.map_err(|error| anyhow!("server {id} does not start: {error}"))?;
+    let server = server.map_err(|error| {
+        let new = match error {
+            ServerError::Node(StartError::MissingDisk { .. }) => ": see `init` and `join`",
+            _ => "",
+        };
+        anyhow!("server {id} does not start: {error}{new}")
+    })?;
     tracing::info!(server = id, address = %server.address(), "serves clients");
     let http =
         match config.http()? {

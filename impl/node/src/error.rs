@@ -58,8 +58,8 @@ pub enum StartError {
     /// The server has been in a cluster, or is said to have been, and its directory is empty.
     #[error(
         "{directory} holds no server. If its disk is not mounted, mount it. If its disk is lost, take the \
-         server's id out of the cluster, and let a server join under a new id (Start::Join). A new server \
-         is started by Start::Bootstrap or Start::Join"
+         server's id out of the cluster, and let a server join under a new id. A new server forms a cluster \
+         or joins one"
     )]
     MissingDisk {
         /// The directory.
