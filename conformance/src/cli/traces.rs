@@ -1,6 +1,6 @@
 //! `record`, `replay`, `validate` and `tell`.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use kontiki_conformance::atlas::Atlas;
 use kontiki_conformance::implementation::Memory;
@@ -90,7 +90,12 @@ fn validate_recordings(paths: &[PathBuf]) -> anyhow::Result<Outcome> {
     let mut files = Vec::new();
     for path in paths {
         let cannot = || format!("cannot read {}", path.display());
-        files.extend(find_files(path).with_context(cannot)?);
+        let found = find_files(path).with_context(cannot)?;
+        if found.is_empty() {
+            let shown = path.display();
+            bail!("{shown} has no recording: a server writes one where NodeConfig::record says");
+        }
+        files.extend(found);
     }
     let begun = Instant::now();
     match follow(&files) {
