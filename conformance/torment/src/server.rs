@@ -2,10 +2,9 @@
 
 use crate::machine::{Lists, Mistake, Query, SOMETIMES};
 use anyhow::Context;
-use kontiki_node::kontiki::core::Config;
 use kontiki_node::kontiki::driver::{Consistency, Timings};
 use kontiki_node::kontiki::{LogIndex, MembershipChange, RoleKind, ServerId};
-use kontiki_node::{Handle, Node, NodeConfig, RecordTo, RequestError, Security};
+use kontiki_node::{Handle, Node, NodeConfig, RecordTo, RequestError, Security, Start};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -60,14 +59,16 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
     let id = ServerId(options.id);
     let mut config =
         NodeConfig::new(7, id, addresses, &options.disk, listener, Security::Plaintext);
-    let mut raft = match options.id <= options.voters {
-        true => Config::new(id, (1..=options.voters).map(ServerId)),
-        false => Config::joining(id),
+    config.start = match options.id <= options.voters {
+        true => Start::Bootstrap { voters: (1..=options.voters).map(ServerId).collect() },
+        false => Start::Join,
     };
+    // Each link goes through a proxy of its own.
+    config.fixed_addresses = true;
+    let raft = &mut config.driver.raft;
     raft.leases = true;
     raft.kept_entries = 30;
     raft.snapshot_bytes = 16 << 10;
-    config.driver.raft = raft;
     config.driver.timings = Timings::for_election_timeout(Duration::from_millis(600));
     config.driver.timings.request_timeout = Duration::from_secs(2);
     config.limits.chunk_bytes = 2 << 10;

@@ -37,6 +37,9 @@ pub struct NodeConfig {
     /// where all of them are, and keep that on disk. Then these here are tried where the others fail. An
     /// entry for this server is where the others reach it; without one that is the listener's address.
     pub addresses: BTreeMap<ServerId, String>,
+    /// Whether those addresses are used whatever other servers say: for servers that reach each other by
+    /// different addresses, as through a proxy. Off unless changed.
+    pub fixed_addresses: bool,
     /// How connections between servers are protected.
     pub security: Security,
     /// How much may wait.
@@ -112,6 +115,7 @@ impl NodeConfig {
             listener,
             start,
             addresses,
+            fixed_addresses: false,
             security,
             limits: NodeLimits::default(),
             record: None,

@@ -19,6 +19,8 @@ pub(crate) struct Members {
     directory: Arc<RealDirectory>,
     /// Addresses that were configured. They are tried where the ones in the book fail.
     configured: BTreeMap<ServerId, String>,
+    /// Whether those are used whatever others say.
+    fixed: bool,
     book: Mutex<Book>,
     /// Held while the book changes, so that the file never goes back.
     writing: Mutex<()>,
@@ -89,7 +91,7 @@ impl Members {
         own: ServerId,
         directory: Arc<RealDirectory>,
         book: Book,
-        mut configured: BTreeMap<ServerId, String>,
+        (mut configured, fixed): (BTreeMap<ServerId, String>, bool),
         advertised: &str,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Members, StartError> {
@@ -97,7 +99,7 @@ impl Members {
         let (told, _) = watch::channel(entries_frame(&book.entries));
         let (book, writing) = (Mutex::new(book), Mutex::new(()));
         let changed = Box::new(changed);
-        let members = Members { own, directory, configured, book, writing, told, changed };
+        let members = Members { own, directory, configured, fixed, book, writing, told, changed };
         let failed = |source| StartError::Members {
             file: members.directory.describe(crate::book::FILE),
             source,
@@ -127,6 +129,11 @@ impl Members {
 
     /// Where a server may be reached: what is known, and then what was configured.
     pub(crate) fn addresses(&self, server: ServerId) -> Vec<String> {
+        if self.fixed
+            && let Some(configured) = self.configured.get(&server)
+        {
+            return vec![configured.clone()];
+        }
         let known = locked(&self.book).entries.get(&server).map(|entry| entry.address.clone());
         let mut addresses: Vec<String> = known.into_iter().collect();
         addresses.extend(self.configured.get(&server).cloned());

@@ -202,7 +202,7 @@ fn start<M: StateMachine>(
         protection: guard.watch(),
     };
     let NodeConfig { mut driver, directory, store, listener, start, addresses, .. } = config;
-    let (limits, record) = (config.limits, config.record);
+    let (limits, record, fixed) = (config.limits, config.record, config.fixed_addresses);
     driver.check().map_err(kontiki::driver::DriverStartError::from)?;
     let (own, address) =
         (driver.raft.id, listener.local_addr().map_err(failed("look at the listener"))?);
@@ -233,7 +233,7 @@ fn start<M: StateMachine>(
         let advertised = advertised.unwrap_or_else(|| address.to_string());
         // If the driver is gone, so is the node.
         let changed = move || drop(inbox.send(Signal::BookChanged));
-        Arc::new(Members::new(own, directory, book, addresses, &advertised, changed)?)
+        Arc::new(Members::new(own, directory, book, (addresses, fixed), &advertised, changed)?)
     };
     let (writes, write_jobs) = mpsc::channel();
     let (machine_jobs, machine_waits) = mpsc::channel();

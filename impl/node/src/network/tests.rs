@@ -49,7 +49,10 @@ fn members(directory: &TempDir, server: u64, address: &str) -> Arc<Members> {
     let directory = Arc::new(RealDirectory::at(directory).unwrap());
     let book = Book::new(Stage::Joining, BTreeSet::new());
     let configured = BTreeMap::from([(ServerId(1), address.to_owned())]);
-    Arc::new(Members::new(ServerId(server), directory, book, configured, address, || ()).unwrap())
+    Arc::new(
+        Members::new(ServerId(server), directory, book, (configured, false), address, || ())
+            .unwrap(),
+    )
 }
 
 /// Waits until something has come about.
