@@ -4,10 +4,11 @@ use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,10 +31,19 @@ pub struct Cluster {
     mistake: Option<Mistake>,
 }
 
-/// The port of a listener that is not there any more.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no port is free")?;
-    Ok(listener.local_addr()?.port())
+/// Ports that the system gives to nobody by itself: neither a link nor a connection takes one of them before the
+/// server listens there.
+const PORTS: Range<u16> = 10_000..32_000;
+
+/// A port that is free, and is none of these.
+fn free_port(taken: &mut BTreeSet<u16>) -> anyhow::Result<u16> {
+    for _ in 0..1000 {
+        let port = rand::random_range(PORTS);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && taken.insert(port) {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port is free from {} to {}", PORTS.start, PORTS.end)
 }
 
 impl Cluster {
@@ -43,9 +53,9 @@ impl Cluster {
         directory: &Path,
         mistake: Option<Mistake>,
     ) -> anyhow::Result<Cluster> {
-        let mut processes = BTreeMap::new();
+        let (mut processes, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for id in 1..=voters + 1 {
-            let (port, client_port) = (free_port()?, free_port()?);
+            let (port, client_port) = (free_port(&mut taken)?, free_port(&mut taken)?);
             processes.insert(id, Process { child: None, port, client_port });
         }
         let mut links = BTreeMap::new();

@@ -93,7 +93,10 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);
     let mut cluster = Cluster::start(options.servers, directory, options.mistake)?;
-    cluster.leader(Duration::from_secs(60)).context("nobody leads at the beginning")?;
+    if cluster.leader(Duration::from_secs(60)).is_none() {
+        let ended: Vec<u64> = cluster.ids().into_iter().filter(|id| !cluster.runs(*id)).collect();
+        anyhow::bail!("nobody leads at the beginning; these servers have ended: {ended:?}");
+    }
     let begun = Instant::now();
     let clients = Clients::start(options.clients, options.seed, &cluster.client_ports(), begun);
     let mut schedule = fs::File::create(directory.join("schedule.txt"))?;
