@@ -27,7 +27,7 @@ pub(crate) async fn measure(system: &System, directory: &Path, times: usize) -> 
     took.sort();
     if let (Some(median), Some(most)) = (took.get(took.len() / 2), took.last()) {
         println!(
-            "{}: {times} leaders killed, served again after {median:.0?}, at most {most:.0?}",
+            "{}: {times} leaders killed, served again after {median:.2?}, at most {most:.2?}",
             system.name()
         );
     }
