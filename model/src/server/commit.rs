@@ -24,9 +24,7 @@ impl Step<'_> {
 
     fn committed_up_to(&mut self, index: LogIndex) {
         self.state.commit_index = index;
-        if self.server.mutation.is_some() {
-            self.take_newest_configuration(); // Nothing new, unless M2 is broken.
-        }
+        self.take_newest_configuration(); // Nothing new, unless M2 is broken.
     }
 
     /// The servers that hold the leader's log up to an index on disk, as far as it knows. L9: the

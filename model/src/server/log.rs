@@ -29,7 +29,15 @@ pub struct Log {
     /// All entries, those that a snapshot stands for included. If the first is not that of index 1, it
     /// stands for those before it, too.
     entries: Arc<Vec<Entry>>,
+    /// Which of these are configurations: in a long log, to look for one takes long.
+    configurations: Arc<Vec<LogIndex>>,
     base: LogIndex,
+}
+
+/// Which of these entries are configurations.
+fn configurations(entries: &[Entry]) -> impl Iterator<Item = LogIndex> + '_ {
+    let ones = entries.iter().filter(|entry| matches!(entry.payload, Payload::Configuration(_)));
+    ones.map(|entry| entry.index)
 }
 
 impl Log {
@@ -40,7 +48,8 @@ impl Log {
 
     /// A log that begins behind `base`; the entries up to there are what a snapshot stands for.
     pub fn behind(base: LogIndex, entries: Vec<Entry>) -> Self {
-        let log = Log { entries: Arc::new(entries), base };
+        let configurations = Arc::new(configurations(&entries).collect());
+        let log = Log { entries: Arc::new(entries), configurations, base };
         let first = log.forgotten() + 1;
         debug_assert!(log.entries.iter().zip(first..).all(|(entry, index)| entry.index.0 == index));
         debug_assert!(first <= base.0.max(1) && base <= log.last_index());
@@ -63,6 +72,11 @@ impl Log {
         let before = self.count_up_to(self.base.previous());
         if before > 0 {
             Arc::make_mut(&mut self.entries).drain(..before);
+            let forgotten = self.forgotten();
+            let before = self.configurations.partition_point(|index| index.0 <= forgotten);
+            if before > 0 {
+                Arc::make_mut(&mut self.configurations).drain(..before);
+            }
         }
     }
 
@@ -134,13 +148,12 @@ impl Log {
 
     /// The last configuration at or before an index, and where it stands.
     pub fn newest_configuration(&self, last: LogIndex) -> Option<(LogIndex, Arc<Configuration>)> {
-        let kept = self.kept().iter().rev().filter(|entry| entry.index <= last);
-        kept.into_iter().find_map(|entry| match &entry.payload {
-            Payload::Configuration(configuration) => {
-                Some((entry.index, Arc::new(configuration.clone())))
-            }
+        let before = self.configurations.partition_point(|index| *index <= last);
+        let index = *self.configurations[..before].last()?;
+        match &self.get(index)?.payload {
+            Payload::Configuration(configuration) => Some((index, Arc::new(configuration.clone()))),
             _ => None,
-        })
+        }
     }
 
     /// The entries from an index on, as far as they are behind the base.
@@ -151,7 +164,7 @@ impl Log {
     /// Appends an entry of this term; its index is the next one.
     pub fn append(&mut self, term: Term, payload: Payload) -> LogPosition {
         let index = self.last_index().next();
-        Arc::make_mut(&mut self.entries).push(Entry { term, index, payload });
+        self.push(&[Entry { term, index, payload }]);
         LogPosition { index, term }
     }
 
@@ -159,13 +172,26 @@ impl Log {
     pub fn truncate_from(&mut self, first: LogIndex) {
         let kept = self.count_up_to(first.previous().max(self.base));
         Arc::make_mut(&mut self.entries).truncate(kept);
+        let last = self.last_index();
+        let kept = self.configurations.partition_point(|index| *index <= last);
+        if kept < self.configurations.len() {
+            Arc::make_mut(&mut self.configurations).truncate(kept);
+        }
+    }
+
+    fn push(&mut self, entries: &[Entry]) {
+        Arc::make_mut(&mut self.entries).extend_from_slice(entries);
+        let mut new = configurations(entries).peekable();
+        if new.peek().is_some() {
+            Arc::make_mut(&mut self.configurations).extend(new);
+        }
     }
 
     /// Drops what stands from `first` on and puts `entries` there; none of them stands before the
     /// base.
     pub fn replace_from(&mut self, first: LogIndex, entries: &[Entry]) {
         self.truncate_from(first);
-        let behind = entries.iter().filter(|entry| entry.index > self.base);
-        Arc::make_mut(&mut self.entries).extend(behind.cloned());
+        let behind = entries.iter().position(|entry| entry.index > self.base);
+        self.push(&entries[behind.unwrap_or(entries.len())..]);
     }
 }

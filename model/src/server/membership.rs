@@ -4,8 +4,8 @@ use super::change::changed;
 use super::step::Step;
 use super::{Mutation, Role};
 use kontiki_specs::{
-    Configuration, Entry, FollowerProgress, Input, LogIndex, LogPosition, MembershipChange,
-    Message, Output, Payload, Refusal, ReplicationMode, ServerId,
+    Configuration, FollowerProgress, Input, LogIndex, LogPosition, MembershipChange, Message,
+    Output, Payload, Refusal, ReplicationMode, ServerId,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,18 +27,6 @@ impl Step<'_> {
 
     fn configuration_before(&self) -> Arc<Configuration> {
         self.configuration_as_of(self.state.configuration_index.previous()).1
-    }
-
-    /// M2: the log has changed from an index on. The same configuration is in force unless one was
-    /// truncated or appended. In a long log, to look for the newest takes long.
-    pub(super) fn configuration_may_have_changed(&mut self, first: LogIndex) {
-        let brings_one = |entry: &Entry| matches!(entry.payload, Payload::Configuration(_));
-        let loses_one = first <= self.state.configuration_index;
-        // Where a rule is broken, another than the newest may have been in force.
-        let is_broken = self.server.mutation.is_some();
-        if loses_one || is_broken || self.state.log.from(first).iter().any(brings_one) {
-            self.take_newest_configuration();
-        }
     }
 
     /// M2: the last configuration in the log is in force from the moment it is appended, on every

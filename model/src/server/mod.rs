@@ -108,7 +108,12 @@ impl RaftServer {
     /// What the server does when `input` happens to it. Any input is possible in any state; one
     /// that does not apply changes nothing.
     pub fn step(&self, state: &ServerState, input: &Input) -> (ServerState, Vec<Output>) {
-        self.go_on(state, state.clone(), input)
+        let stepped = self.go_on(state, state.clone(), input);
+        debug_assert!(
+            self.advance(state.clone(), input) == stepped,
+            "a rule looks at the logs before"
+        );
+        stepped
     }
 
     /// As [`RaftServer::step`], for whoever does not need the state any more: nobody shares its logs, so

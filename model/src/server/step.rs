@@ -75,7 +75,7 @@ impl<'a> Step<'a> {
     fn log_changed(&mut self, first: LogIndex) {
         self.changed_from = Some(self.changed_from.map_or(first, |earlier| earlier.min(first)));
         self.state.durable_index = self.state.durable_index.min(first.previous());
-        self.configuration_may_have_changed(first);
+        self.take_newest_configuration();
     }
 
     /// Issues the writes that the step has made necessary, term and vote before entries, so that
