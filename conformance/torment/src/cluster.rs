@@ -22,7 +22,7 @@ struct Process {
     client_port: u16,
 }
 
-/// All servers, those that wait to be taken in included.
+/// All servers, those that are no members included.
 pub struct Cluster {
     processes: BTreeMap<u64, Process>,
     links: BTreeMap<(u64, u64), Link>,
@@ -47,7 +47,7 @@ fn free_port(taken: &mut BTreeSet<u16>) -> anyhow::Result<u16> {
 }
 
 impl Cluster {
-    /// Starts so many servers, and has one more wait to be taken in.
+    /// Starts so many servers, which form the cluster, and one more, which joins it.
     pub fn start(
         voters: u64,
         directory: &Path,
