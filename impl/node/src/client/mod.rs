@@ -80,11 +80,9 @@ impl<S: Servers> Client<S> {
         consistency: Consistency,
         query: S::Query,
     ) -> Result<S::Reply, RequestError> {
-        let worth = |error: &RequestError| {
-            is_worth_another_try(error) || !error.is_certainly_not_done() // A read changes nothing.
-        };
         let servers = &self.shared.servers;
-        self.try_again(worth, |at| servers.read(at, consistency, query.clone())).await
+        // A read changes nothing.
+        self.try_again(may_be_repeated, |at| servers.read(at, consistency, query.clone())).await
     }
 
     /// Reads what this client has written and read before, at least (requirement C6).
@@ -98,7 +96,7 @@ impl<S: Servers> Client<S> {
     /// Asks one server after another.
     async fn try_again<T, F: Future<Output = Result<Seen<T>, RequestError>>>(
         &self,
-        worth: impl Fn(&RequestError) -> bool,
+        mut worth: impl FnMut(&RequestError) -> bool,
         mut ask: impl FnMut(ServerId) -> F,
     ) -> Result<T, RequestError> {
         let mut tries = Tries::begin(self.shared.patience);
@@ -155,4 +153,9 @@ fn is_worth_another_try(error: &RequestError) -> bool {
             )
     );
     error.is_certainly_not_done() && !never
+}
+
+/// As [`is_worth_another_try`], for what does no harm when it is done twice.
+fn may_be_repeated(error: &RequestError) -> bool {
+    is_worth_another_try(error) || !error.is_certainly_not_done()
 }

@@ -1,7 +1,6 @@
 //! Commands that are executed once (rule C2).
 
-use super::patience::Tries;
-use super::{Client, Servers, is_worth_another_try};
+use super::{Client, Servers, may_be_repeated};
 use crate::error::RequestError;
 use crate::network::locked;
 use kontiki::bytes::Bytes;
@@ -102,9 +101,8 @@ where
     /// Sends a command until a server answers.
     async fn write_at_least_once(&self, command: &Bytes) -> Result<Outcome<A>, SessionError> {
         let servers = &self.shared.servers;
-        let worth =
-            |error: &RequestError| is_worth_another_try(error) || !error.is_certainly_not_done();
-        let written = self.try_again(worth, |at| servers.write(at, command.clone())).await;
+        let written =
+            self.try_again(may_be_repeated, |at| servers.write(at, command.clone())).await;
         written.map_err(SessionError::Unknown)
     }
 }
@@ -128,29 +126,21 @@ where
     pub async fn write(&self, command: impl Into<Bytes>) -> Result<A, SessionError> {
         let command = command.into();
         let awaited = self.begin().await;
-        let mut tries = Tries::begin(self.client.shared.patience);
         let mut in_doubt = false;
-        loop {
-            let Some(at) = self.client.whom_to_ask() else {
-                return Err(SessionError::NotDone(RequestError::NoServers));
-            };
-            let sent = locked(&self.numbers).command(awaited.sequence, command.clone()).encode();
-            let error = match self.client.shared.servers.write(at, sent).await {
-                Ok(seen) => {
-                    self.client.remember(at, seen.index);
-                    return conclude(seen.value, in_doubt);
-                }
-                Err(error) => error,
-            };
+        let worth = |error: &RequestError| {
             in_doubt |= !error.is_certainly_not_done();
-            let redirected = self.client.learn(at, &error);
-            let goes_on = is_worth_another_try(&error) || !error.is_certainly_not_done();
-            if !goes_on || !tries.go_on(redirected).await {
-                return Err(match in_doubt {
-                    true => SessionError::Unknown(error),
-                    false => SessionError::NotDone(error),
-                });
-            }
+            may_be_repeated(error)
+        };
+        let servers = &self.client.shared.servers;
+        let send = |at| {
+            // Each copy says anew which answers are waited for.
+            let numbers = locked(&self.numbers);
+            servers.write(at, numbers.command(awaited.sequence, command.clone()).encode())
+        };
+        match self.client.try_again(worth, send).await {
+            Ok(outcome) => conclude(outcome, in_doubt),
+            Err(error) if in_doubt => Err(SessionError::Unknown(error)),
+            Err(error) => Err(SessionError::NotDone(error)),
         }
     }
 
