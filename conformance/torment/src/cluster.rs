@@ -1,5 +1,6 @@
 //! The processes of a cluster, and the links between them.
 
+use crate::disk::{Disk, Loss, Trouble};
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
 use anyhow::Context;
@@ -20,6 +21,8 @@ struct Process {
     child: Option<Child>,
     port: u16,
     client_port: u16,
+    /// The disk that it has its directory on, if that one can fail.
+    disk: Option<Disk>,
 }
 
 /// All servers, those that are no members included.
@@ -47,16 +50,23 @@ fn free_port(taken: &mut BTreeSet<u16>) -> anyhow::Result<u16> {
 }
 
 impl Cluster {
-    /// Starts so many servers, which form the cluster, and one more, which joins it.
+    /// Starts so many servers, which form the cluster, and one more, which joins it. Their disks can fail, in ways that
+    /// a seed decides, if there is one.
     pub fn start(
         voters: u64,
         directory: &Path,
         mistake: Option<Mistake>,
+        disks: Option<u64>,
     ) -> anyhow::Result<Cluster> {
         let (mut processes, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for id in 1..=voters + 1 {
             let (port, client_port) = (free_port(&mut taken)?, free_port(&mut taken)?);
-            processes.insert(id, Process { child: None, port, client_port });
+            let mount = |seed: u64| {
+                let path = directory.join(format!("mounted-{id}"));
+                Disk::mount(path, directory.join(format!("disk-{id}")), seed ^ (id << 48))
+            };
+            let disk = disks.map(mount).transpose()?;
+            processes.insert(id, Process { child: None, port, client_port, disk });
         }
         let mut links = BTreeMap::new();
         for (to, process) in &processes {
@@ -104,6 +114,13 @@ impl Cluster {
         if process.child.is_some() {
             return Ok(());
         }
+        let path = match &process.disk {
+            Some(disk) => {
+                disk.set(Trouble::Nothing);
+                disk.path().to_path_buf()
+            }
+            None => self.directory.join(format!("disk-{id}")),
+        };
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("server")
@@ -112,7 +129,7 @@ impl Cluster {
             .arg(format!("--port={}", process.port))
             .arg(format!("--client-port={}", process.client_port))
             .arg("--disk")
-            .arg(self.directory.join(format!("disk-{id}")))
+            .arg(path)
             .arg("--record")
             .arg(recordings)
             .args(peers);
@@ -134,9 +151,40 @@ impl Cluster {
         let process = self.processes.get_mut(&id).context("no such server")?;
         let Some(mut child) = process.child.take() else { return Ok(()) };
         child.kill().with_context(|| format!("server {id} cannot be killed"))?;
+        if let Some(disk) = &process.disk {
+            // It does not end before its disk has answered.
+            disk.turn_off();
+        }
         let status = child.wait()?;
         anyhow::ensure!(status.signal() == Some(9), "server {id} ended by itself: {status}");
         Ok(())
+    }
+
+    /// The disk of a server.
+    ///
+    /// # Errors
+    /// If it is none that can fail.
+    pub fn disk(&self, id: u64) -> anyhow::Result<&Disk> {
+        let process = self.processes.get(&id).context("no such server")?;
+        process.disk.as_ref().context("this run has no disks that fail")
+    }
+
+    /// Kills processes; then their disks lose what was not synced, `everything` or as luck has it.
+    ///
+    /// # Errors
+    /// As [`Cluster::kill`].
+    pub fn lose_power(&mut self, which: &[u64], everything: bool) -> anyhow::Result<Loss> {
+        for id in which {
+            self.kill(*id)?;
+        }
+        let mut lost = Loss::default();
+        for id in which {
+            let Loss { sectors, kept, names } = self.disk(*id)?.lose_power(everything)?;
+            lost.sectors += sectors;
+            lost.kept += kept;
+            lost.names += names;
+        }
+        Ok(lost)
     }
 
     /// Whether the process of a server runs, or is stopped by a signal.
@@ -188,6 +236,9 @@ impl Cluster {
     pub fn heal(&mut self) -> anyhow::Result<()> {
         self.set_links(|_, _| Some(Mode::Pass));
         for id in self.ids() {
+            if let Ok(disk) = self.disk(id) {
+                disk.set(Trouble::Nothing);
+            }
             self.spawn(id)?;
         }
         Ok(())
@@ -246,6 +297,9 @@ impl Drop for Cluster {
             if let Some(child) = &mut process.child {
                 // One that is gone needs no end.
                 drop(child.kill());
+                if let Some(disk) = &process.disk {
+                    disk.turn_off();
+                }
                 drop(child.wait());
             }
         }

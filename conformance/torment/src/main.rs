@@ -2,6 +2,8 @@
 
 mod clients;
 mod cluster;
+mod disk;
+mod disk_faults;
 mod history;
 mod machine;
 mod nemesis;

@@ -2,11 +2,13 @@
 
 use crate::clients::Clients;
 use crate::cluster::Cluster;
+use crate::disk;
 use crate::history::{Did, Operation, Wrong, judge};
 use crate::machine::{self, Mistake};
 use crate::nemesis::{Fault, inflict};
 use crate::tell;
 use anyhow::Context;
+use clap::ValueEnum;
 use kontiki_conformance::real_runs::{Agreement, Followed, find_files, follow};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -39,9 +41,57 @@ pub struct Options {
     /// A mistake that the servers make, to see that it is found.
     #[arg(long)]
     mistake: Option<Mistake>,
+    /// Only these things go wrong, instead of all.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Fault>,
+    /// Servers have plain directories, and their disks do not fail. For machines where this process may mount nothing.
+    #[arg(long, conflicts_with = "lying_disks")]
+    without_disk_faults: bool,
+    /// Disks say that they have synced, and have not: a mistake, to see that it is found.
+    #[arg(long)]
+    lying_disks: bool,
     /// Keep the directory of a run in which nothing is wrong.
     #[arg(long)]
     keep: bool,
+}
+
+impl Options {
+    /// What goes wrong.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = match self.only.is_empty() {
+            true => Fault::ALL.to_vec(),
+            false => self.only.clone(),
+        };
+        faults.retain(|fault| !(self.without_disk_faults && fault.is_of_disks()));
+        faults
+    }
+
+    /// The command that makes as nearly the same run again as possible.
+    fn again(&self) -> String {
+        let Options { seed, seconds, servers, clients, .. } = self;
+        let mut again = format!(
+            "kontiki-torment run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
+        );
+        if !self.only.is_empty() {
+            let only: Vec<String> = self.only.iter().map(|fault| name(*fault)).collect();
+            again += &format!(" --only {}", only.join(","));
+        }
+        if self.without_disk_faults {
+            again += " --without-disk-faults";
+        }
+        if self.lying_disks {
+            again += " --lying-disks";
+        }
+        if let Some(mistake) = self.mistake {
+            again += &format!(" --mistake {}", name(mistake));
+        }
+        again
+    }
+}
+
+/// As it is written on the command line.
+fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
 }
 
 /// What is wrong in a run, by who has found it.
@@ -54,11 +104,17 @@ impl Findings {
     }
 }
 
+/// So many findings of each judge are told. A file has all of them.
+const TOLD: usize = 10;
+
 /// Runs, and judges. Whether nothing is wrong.
 ///
 /// # Errors
 /// If the run cannot be made, or a fault was not in effect.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
+    if !options.without_disk_faults {
+        disk::enter().context(NO_DISKS)?;
+    }
     let directory = options.out.join(format!("torment-{}-{}", options.seed, std::process::id()));
     fs::create_dir_all(&directory).context("cannot make the directory of the run")?;
     let directory = directory.canonicalize()?;
@@ -74,13 +130,16 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         }
         return Ok(true);
     }
-    for (judge, how) in &findings.0 {
-        tell(&format!("{judge}: {how}"));
+    for judge in ["the suite", "the servers", "the history", "the oracle", "the model"] {
+        let found: Vec<_> = findings.0.iter().filter(|(by, _)| *by == judge).collect();
+        for (_, how) in found.iter().take(TOLD) {
+            tell(&format!("{judge}: {how}"));
+        }
+        if found.len() > TOLD {
+            tell(&format!("{judge}: in all {} findings; see findings.txt", found.len()));
+        }
     }
-    let Options { seed, seconds, servers, clients, .. } = options;
-    let again = format!(
-        "kontiki-torment run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
-    );
+    let again = options.again();
     fs::write(directory.join("command.txt"), format!("{again}\n"))?;
     let found: Vec<String> =
         findings.0.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
@@ -90,9 +149,16 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(false)
 }
 
+/// What can be done where disks that fail cannot be had.
+const NO_DISKS: &str = "disks cannot be made to fail here; --without-disk-faults runs without that";
+
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);
-    let mut cluster = Cluster::start(options.servers, directory, options.mistake)?;
+    let mut cluster = {
+        let disks = (!options.without_disk_faults).then_some(options.seed);
+        let start = Cluster::start(options.servers, directory, options.mistake, disks);
+        start.context("the cluster does not start")?
+    };
     if cluster.leader(Duration::from_secs(60)).is_none() {
         let ended: Vec<u64> = cluster.ids().into_iter().filter(|id| !cluster.runs(*id)).collect();
         anyhow::bail!("nobody leads at the beginning; these servers have ended: {ended:?}");
@@ -101,18 +167,20 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     let clients = Clients::start(options.clients, options.seed, &cluster.client_ports(), begun);
     let mut schedule = fs::File::create(directory.join("schedule.txt"))?;
     let mut counts: BTreeMap<Fault, u64> = BTreeMap::new();
+    let faults = options.faults();
+    anyhow::ensure!(!faults.is_empty(), "nothing is left that goes wrong");
     let mut todo = Vec::new();
     let tormented = loop {
         if begun.elapsed() >= Duration::from_secs(options.seconds) {
             break Ok(());
         }
         let fault = todo.pop().unwrap_or_else(|| {
-            todo = Fault::ALL.to_vec();
+            todo = faults.clone();
             todo.shuffle(&mut random);
             todo.pop().unwrap_or(Fault::KillLeader)
         });
         let at = begun.elapsed().as_millis();
-        match inflict(fault, &mut cluster, &mut random) {
+        match inflict(fault, &mut cluster, options.lying_disks, &mut random) {
             Ok(how) => {
                 writeln!(schedule, "{at} ms: {fault:?}: {how}")?;
                 *counts.entry(fault).or_default() += 1;
@@ -128,11 +196,14 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     write_history(directory, &history)?;
     let lists = tormented.and_then(|()| conclude(&mut cluster, &history, findings));
     drop(cluster);
-    let lists = lists?;
     let counts: Vec<String> =
         counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
     tell(&format!("went wrong: {}", counts.join(", ")));
-    judge_history(&history, &lists, findings);
+    match lists {
+        Ok(lists) => judge_history(&history, &lists, findings),
+        // Why a cluster does not come back may be seen in what it has recorded.
+        Err(error) => findings.add("the suite", format!("{error:#}")),
+    }
     judge_recordings(directory, findings)
 }
 
