@@ -4,11 +4,13 @@ mod batch;
 mod cluster;
 mod connection;
 mod failure;
+mod introduce;
 mod report;
 mod sessions;
 mod slots;
 
-pub use report::{FollowerReport, KnownServer, PeerReport, RequestCounts, ServerReport};
+pub use crate::machine::KnownServer;
+pub use report::{FollowerReport, PeerReport, RequestCounts, ServerReport};
 
 use crate::machine::{Machine, Outside, Replicated};
 use crate::operation::MOST_VALUE_BYTES;
@@ -16,6 +18,7 @@ use crate::resp::RequestLimits;
 use batch::Batches;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::{Handle, Node, NodeConfig, StartError};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -43,7 +46,8 @@ pub struct ServerConfig {
     pub node: NodeConfig,
     /// Where clients connect to.
     pub listener: TcpListener,
-    /// The servers that clients are told of, in the order of their numbers.
+    /// The servers that clients are told of until those servers tell otherwise. What this server tells of itself
+    /// is among them.
     pub servers: Vec<KnownServer>,
     /// The most clients that are connected at the same time.
     pub most_clients: usize,
@@ -86,7 +90,7 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     pub(crate) port: u16,
     batches: Arc<Batches>,
-    pub(crate) servers: Vec<KnownServer>,
+    configured: BTreeMap<u64, KnownServer>,
     long_requests: Arc<Semaphore>,
 }
 
@@ -102,9 +106,18 @@ pub(crate) struct Counts {
 
 impl Shared {
     /// Where clients reach a server, if that is known.
-    pub(crate) fn clients_of(&self, server: ServerId) -> Option<&str> {
-        let known = self.servers.iter().find(|known| known.id == server.0);
-        known.map(|known| known.clients.as_str())
+    pub(crate) fn clients_of(&self, server: ServerId) -> Option<String> {
+        let introduced = self.machine.servers();
+        let known = introduced.get(&server.0).or_else(|| self.configured.get(&server.0));
+        known.map(|known| known.clients.clone())
+    }
+
+    /// All servers that are known, in the order of their numbers. What a server has told itself counts more than
+    /// what is configured.
+    pub(crate) fn servers(&self) -> Vec<KnownServer> {
+        let mut servers = self.configured.clone();
+        servers.extend(self.machine.servers().iter().map(|(id, known)| (*id, known.clone())));
+        servers.into_values().collect()
     }
 }
 
@@ -133,12 +146,13 @@ impl Server {
             started: Instant::now(),
             port: address.port(),
             batches: Arc::clone(&batches),
-            servers,
+            configured: servers.into_iter().map(|known| (known.id, known)).collect(),
             long_requests: Arc::new(Semaphore::new(LONG_REQUESTS)),
         });
         let tasks = Tasks(vec![
             tokio::spawn(async move { batches.run().await }),
             tokio::spawn(batch::expire(handle, outside)),
+            tokio::spawn(introduce::introduce(Arc::clone(&shared))),
             tokio::spawn(accept(listener, Arc::clone(&shared), most_clients)),
         ]);
         Ok(Server { node, shared, address, tasks })

@@ -12,5 +12,6 @@ mod commands;
 mod demo;
 mod faults;
 mod operators;
+mod programs;
 mod protocol;
 mod sessions;
