@@ -1,5 +1,6 @@
 //! The processes of a cluster, and the links between them.
 
+use crate::certificates;
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
 use anyhow::Context;
@@ -20,6 +21,11 @@ struct Process {
     child: Option<Child>,
     port: u16,
     client_port: u16,
+}
+
+/// Where the certificates of a run are.
+fn certificates_in(directory: &Path) -> PathBuf {
+    directory.join("certificates")
 }
 
 /// All servers, those that are no members included.
@@ -64,6 +70,8 @@ impl Cluster {
                 links.insert((*from, *to), Link::open(process.port)?);
             }
         }
+        certificates::make(&certificates_in(directory), processes.keys().copied())
+            .context("cannot make certificates")?;
         let directory = directory.to_path_buf();
         let mut cluster = Cluster { processes, links, voters, directory, mistake };
         for id in cluster.ids() {
@@ -115,6 +123,8 @@ impl Cluster {
             .arg(self.directory.join(format!("disk-{id}")))
             .arg("--record")
             .arg(recordings)
+            .arg("--certificates")
+            .arg(certificates_in(&self.directory))
             .args(peers);
         if let Some(mistake) = mistake {
             use clap::ValueEnum;
@@ -182,6 +192,11 @@ impl Cluster {
     pub fn affected(&self, of: impl Fn(u64, u64) -> bool) -> u64 {
         let links = self.links.iter().filter(|((from, to), _)| of(*from, *to));
         links.map(|(_, link)| link.affected()).sum()
+    }
+
+    /// How many connections between servers did not begin as TLS does.
+    pub fn without_tls(&self) -> u64 {
+        self.links.values().map(Link::without_tls).sum()
     }
 
     /// Everything runs and passes again.

@@ -1,5 +1,6 @@
 //! Processes of Kontiki servers under faults. README.md says what is done and who judges.
 
+mod certificates;
 mod clients;
 mod cluster;
 mod history;

@@ -127,6 +127,10 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     let history = clients.finish()?;
     write_history(directory, &history)?;
     let lists = tormented.and_then(|()| conclude(&mut cluster, &history, findings));
+    let without_tls = cluster.without_tls();
+    if without_tls > 0 {
+        findings.add("the suite", format!("{without_tls} connections did not begin as TLS does"));
+    }
     drop(cluster);
     let lists = lists?;
     let counts: Vec<String> =

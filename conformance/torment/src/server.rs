@@ -1,5 +1,6 @@
 //! One server: a process with a node, and a port for clients that speak lines of text.
 
+use crate::certificates::{self, CLUSTER};
 use crate::machine::{Lists, Mistake, Query, SOMETIMES};
 use anyhow::Context;
 use kontiki_node::kontiki::driver::{Consistency, Timings};
@@ -28,6 +29,9 @@ pub struct ServerOptions {
     /// Where it records what it does.
     #[arg(long)]
     pub record: PathBuf,
+    /// Where its certificate and the authority's are.
+    #[arg(long)]
+    pub certificates: PathBuf,
     /// The port that servers connect to.
     #[arg(long)]
     pub port: u16,
@@ -57,8 +61,8 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
     }
     let listener = TcpListener::bind(("127.0.0.1", options.port)).context("cannot listen")?;
     let id = ServerId(options.id);
-    let mut config =
-        NodeConfig::new(7, id, addresses, &options.disk, listener, Security::Plaintext);
+    let security = Security::Tls(certificates::of(&options.certificates, id));
+    let mut config = NodeConfig::new(CLUSTER, id, addresses, &options.disk, listener, security);
     config.start = match options.id <= options.voters {
         true => Start::Bootstrap { voters: (1..=options.voters).map(ServerId).collect() },
         false => Start::Join,
