@@ -3,6 +3,7 @@
 use crate::certificates;
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
+use crate::run::name;
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,9 +128,7 @@ impl Cluster {
             .arg(certificates_in(&self.directory))
             .args(peers);
         if let Some(mistake) = mistake {
-            use clap::ValueEnum;
-            let name = mistake.to_possible_value().context("no such mistake")?;
-            command.arg(format!("--mistake={}", name.get_name()));
+            command.arg(format!("--mistake={}", name(&mistake)));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         process.child = Some(command.spawn().context("cannot start a process")?);
@@ -294,9 +293,14 @@ impl Connection {
         Some(Connection { read: BufReader::new(stream.try_clone().ok()?), write: stream })
     }
 
+    /// Asks, and waits for no answer.
+    pub fn send(&mut self, line: &str) -> Option<()> {
+        self.write.write_all(format!("{line}\n").as_bytes()).ok()
+    }
+
     /// Asks, and waits for the answer. Nothing if none comes: then the connection is of no use any more.
     pub fn ask(&mut self, line: &str) -> Option<String> {
-        self.write.write_all(format!("{line}\n").as_bytes()).ok()?;
+        self.send(line)?;
         let mut answer = String::new();
         self.read.read_line(&mut answer).ok()?;
         answer.strip_suffix('\n').map(str::to_string)

@@ -1,12 +1,13 @@
 //! A run: a cluster, its clients, what goes wrong, and the judges.
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Done, Tries};
 use crate::cluster::Cluster;
 use crate::history::{Did, Operation, Wrong, judge};
 use crate::machine::{self, Mistake};
 use crate::nemesis::{Fault, inflict};
 use crate::tell;
 use anyhow::Context;
+use clap::ValueEnum;
 use kontiki_conformance::real_runs::{Agreement, Followed, find_files, follow};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -39,6 +40,9 @@ pub struct Options {
     /// A mistake that the servers make, to see that it is found.
     #[arg(long)]
     mistake: Option<Mistake>,
+    /// What goes wrong: all of it unless some is named.
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<Fault>,
     /// Keep the directory of a run in which nothing is wrong.
     #[arg(long)]
     keep: bool,
@@ -77,10 +81,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     for (judge, how) in &findings.0 {
         tell(&format!("{judge}: {how}"));
     }
-    let Options { seed, seconds, servers, clients, .. } = options;
-    let again = format!(
-        "kontiki-torment run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
-    );
+    let again = format!("kontiki-torment {}", again(options));
     fs::write(directory.join("command.txt"), format!("{again}\n"))?;
     let found: Vec<String> =
         findings.0.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
@@ -88,6 +89,25 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     tell(&format!("all of it is in {}", directory.display()));
     tell(&format!("as nearly the same again as possible: {again}"));
     Ok(false)
+}
+
+/// The arguments of a run.
+fn again(options: &Options) -> String {
+    let Options { seed, seconds, servers, clients, out: _, mistake, faults, keep: _ } = options;
+    let mut again =
+        format!("run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}");
+    if !faults.is_empty() {
+        again += &format!(" --faults {}", faults.iter().map(name).collect::<Vec<_>>().join(","));
+    }
+    if let Some(mistake) = mistake {
+        again += &format!(" --mistake {}", name(mistake));
+    }
+    again
+}
+
+/// A value, as the command line names it.
+pub fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
 }
 
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
@@ -107,7 +127,10 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
             break Ok(());
         }
         let fault = todo.pop().unwrap_or_else(|| {
-            todo = Fault::ALL.to_vec();
+            todo = match options.faults.is_empty() {
+                true => Fault::ALL.to_vec(),
+                false => options.faults.clone(),
+            };
             todo.shuffle(&mut random);
             todo.pop().unwrap_or(Fault::KillLeader)
         });
@@ -124,7 +147,7 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
         }
         thread::sleep(Duration::from_millis(500));
     };
-    let history = clients.finish()?;
+    let Done { history, tries } = clients.finish()?;
     write_history(directory, &history)?;
     let lists = tormented.and_then(|()| conclude(&mut cluster, &history, findings));
     let without_tls = cluster.without_tls();
@@ -133,11 +156,13 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     }
     drop(cluster);
     let lists = lists?;
-    let counts: Vec<String> =
+    let wrong: Vec<String> =
         counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
-    tell(&format!("went wrong: {}", counts.join(", ")));
+    tell(&format!("went wrong: {}", wrong.join(", ")));
     judge_history(&history, &lists, findings);
-    judge_recordings(directory, findings)
+    judge_tries(tries, findings);
+    let is_left_behind = counts.contains_key(&Fault::LeftBehind);
+    judge_recordings(directory, is_left_behind, findings)
 }
 
 fn write_history(directory: &Path, history: &[Operation]) -> anyhow::Result<()> {
@@ -213,6 +238,7 @@ fn judge_history(
     for wrong in judge(history, lists) {
         let (judge, how) = match wrong {
             Wrong::Lost(how) | Wrong::Twice(how) => ("the oracle", how),
+            Wrong::OtherAnswer(how) | Wrong::Forgotten(how) => ("the sessions", how),
             Wrong::NotAPrefix(how) | Wrong::NotLinearizable(how) | Wrong::WentBack(how) => {
                 ("the history", how)
             }
@@ -224,13 +250,28 @@ fn judge_history(
     }
 }
 
+fn judge_tries(tries: Tries, findings: &mut Findings) {
+    let Tries { without_answer, after_answer, longest, unresolved } = tries;
+    tell(&format!(
+        "sessions: {without_answer} writes asked for again without an answer, {after_answer} after their \
+         answer, up to {} s later",
+        longest / 1_000_000
+    ));
+    if without_answer < 10 || after_answer < 10 {
+        findings.add("the suite", "hardly anything was asked for again: this shows nothing");
+    }
+    if unresolved > 0 {
+        findings.add("the suite", format!("{unresolved} writes of sessions got no answer"));
+    }
+}
+
 /// Numbers stand in a list in the order of the indices that were acknowledged for them.
 fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec<String> {
     let mut indices: BTreeMap<u64, u64> = BTreeMap::new();
     let mut numbers: BTreeMap<u64, u64> = BTreeMap::new();
     let mut wrong = Vec::new();
     for operation in history {
-        if let Did::Append { number, index: Some(index) } = operation.did {
+        if let Did::Append { number, index: Some(index), .. } = operation.did {
             indices.insert(number, index);
             if let Some(other) = numbers.insert(index, number) {
                 wrong.push(format!("{number} and {other} were both acknowledged at index {index}"));
@@ -247,7 +288,11 @@ fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec
     wrong
 }
 
-fn judge_recordings(directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+fn judge_recordings(
+    directory: &Path,
+    is_left_behind: bool,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     let files = find_files(&directory.join("recordings"))?;
     match follow(&files) {
         Ok(Agreement { servers, judged }) => {
@@ -270,6 +315,9 @@ fn judge_recordings(directory: &Path, findings: &mut Findings) -> anyhow::Result
             ));
             if sum(|one| one.snapshots_taken) == 0 {
                 findings.add("the suite", "no server has taken a snapshot");
+            }
+            if is_left_behind && sum(|one| one.snapshots_installed) == 0 {
+                findings.add("the suite", "a server was left behind, and was sent no snapshot");
             }
         }
         Err(fault) => findings.add("the model", fault.to_string()),

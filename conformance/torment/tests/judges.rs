@@ -33,7 +33,12 @@ fn nothing_is_wrong_with_servers_that_make_no_mistake() {
 }
 
 fn finds(mistake: &str, judge: &str) {
-    let output = run(&["--seed", "3", "--seconds", "8", "--mistake", mistake]);
+    finds_among("kill-all,transfer,left-behind", mistake, judge);
+}
+
+fn finds_among(faults: &str, mistake: &str, judge: &str) {
+    let arguments = ["--seed", "3", "--seconds", "5", "--faults", faults, "--mistake", mistake];
+    let output = run(&arguments);
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let found = told(&output);
     assert!(found.lines().any(|line| line.starts_with(judge)), "{mistake}: {found}");
@@ -58,4 +63,14 @@ fn a_command_that_is_executed_twice_is_found() {
 #[test]
 fn a_state_machine_that_differs_is_found() {
     finds("different-machine", "the oracle: state machines differ");
+}
+
+#[test]
+fn a_session_that_is_forgotten_is_found() {
+    finds_among("kill-all", "forgotten-session", "the sessions: ");
+}
+
+#[test]
+fn an_answer_that_is_forgotten_is_found() {
+    finds("forgotten-answer", "the sessions: ");
 }
