@@ -4,6 +4,7 @@ mod certificates;
 mod clients;
 mod cluster;
 mod history;
+mod linearizable;
 mod machine;
 mod nemesis;
 mod proxy;

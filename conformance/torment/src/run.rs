@@ -3,6 +3,7 @@
 use crate::clients::{Clients, Done, Tries};
 use crate::cluster::Cluster;
 use crate::history::{Did, Operation, Wrong, judge};
+use crate::linearizable::{self, Verdict};
 use crate::machine::{self, Mistake};
 use crate::nemesis::{Fault, inflict};
 use crate::tell;
@@ -244,6 +245,15 @@ fn judge_history(
             }
         };
         findings.add(judge, how);
+    }
+    match linearizable::check(history, lists) {
+        Ok(judged) => tell(&format!("the checker: {judged} operations are linearizable")),
+        Err(Verdict::NotLinearizable(key)) => {
+            findings.add("the checker", format!("what was told of {key} is not linearizable"));
+        }
+        Err(Verdict::Undecided(key)) => {
+            findings.add("the suite", format!("the checker comes to no end with {key}"));
+        }
     }
     for wrong in other_order(history, lists) {
         findings.add("the oracle", wrong);
