@@ -1,8 +1,10 @@
 //! The processes of a cluster, and the links between them.
 
+use crate::certificates;
 use crate::disk::{Disk, Loss, Trouble};
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
+use crate::run::name;
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +25,11 @@ struct Process {
     client_port: u16,
     /// The disk that it has its directory on, if that one can fail.
     disk: Option<Disk>,
+}
+
+/// Where the certificates of a run are.
+fn certificates_in(directory: &Path) -> PathBuf {
+    directory.join("certificates")
 }
 
 /// All servers, those that are no members included.
@@ -74,6 +81,8 @@ impl Cluster {
                 links.insert((*from, *to), Link::open(process.port)?);
             }
         }
+        certificates::make(&certificates_in(directory), processes.keys().copied())
+            .context("cannot make certificates")?;
         let directory = directory.to_path_buf();
         let mut cluster = Cluster { processes, links, voters, directory, mistake };
         for id in cluster.ids() {
@@ -132,11 +141,11 @@ impl Cluster {
             .arg(path)
             .arg("--record")
             .arg(recordings)
+            .arg("--certificates")
+            .arg(certificates_in(&self.directory))
             .args(peers);
         if let Some(mistake) = mistake {
-            use clap::ValueEnum;
-            let name = mistake.to_possible_value().context("no such mistake")?;
-            command.arg(format!("--mistake={}", name.get_name()));
+            command.arg(format!("--mistake={}", name(&mistake)));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         process.child = Some(command.spawn().context("cannot start a process")?);
@@ -230,6 +239,11 @@ impl Cluster {
     pub fn affected(&self, of: impl Fn(u64, u64) -> bool) -> u64 {
         let links = self.links.iter().filter(|((from, to), _)| of(*from, *to));
         links.map(|(_, link)| link.affected()).sum()
+    }
+
+    /// How many connections between servers did not begin as TLS does.
+    pub fn without_tls(&self) -> u64 {
+        self.links.values().map(Link::without_tls).sum()
     }
 
     /// Everything runs and passes again.
@@ -333,9 +347,14 @@ impl Connection {
         Some(Connection { read: BufReader::new(stream.try_clone().ok()?), write: stream })
     }
 
+    /// Asks, and waits for no answer.
+    pub fn send(&mut self, line: &str) -> Option<()> {
+        self.write.write_all(format!("{line}\n").as_bytes()).ok()
+    }
+
     /// Asks, and waits for the answer. Nothing if none comes: then the connection is of no use any more.
     pub fn ask(&mut self, line: &str) -> Option<String> {
-        self.write.write_all(format!("{line}\n").as_bytes()).ok()?;
+        self.send(line)?;
         let mut answer = String::new();
         self.read.read_line(&mut answer).ok()?;
         answer.strip_suffix('\n').map(str::to_string)

@@ -3,13 +3,14 @@
 use crate::cluster::Cluster;
 use crate::disk_faults;
 use crate::proxy::Mode;
+use crate::server::KEPT_ENTRIES;
 use anyhow::{Context, ensure};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use std::collections::BTreeSet;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Kinds of faults, and of what operators do meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -161,7 +162,9 @@ pub fn inflict(
         }
         Fault::LeftBehind => {
             let apart = move |from: u64, to: u64| from == other || to == other;
-            links(cluster, apart, Mode::Cut, while_ * 2)?
+            let told = links(cluster, apart, Mode::Cut, while_)?;
+            wait_until_left_behind(cluster, leader, other)?;
+            told
         }
         Fault::Transfer => {
             let answer = cluster.ask_leader(&format!("transfer {other}"), RECOVERS);
@@ -241,11 +244,35 @@ fn links(
     Ok(format!("{affected} times on links: {mode:?}"))
 }
 
+/// Waits until a server that is cut off has to be sent a snapshot: until the leader keeps nothing of what it
+/// needs.
+fn wait_until_left_behind(cluster: &Cluster, leader: u64, other: u64) -> anyhow::Result<()> {
+    let number = |id, name| cluster.status(id, name)?.parse::<u64>().ok();
+    let begun = Instant::now();
+    while begun.elapsed() < RECOVERS {
+        if let (Some(snapshot), Some(last)) = (number(leader, "snapshot"), number(other, "last"))
+            && snapshot > last + KEPT_ENTRIES
+        {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    anyhow::bail!("server {other} was cut off, and server {leader} does not leave it behind")
+}
+
+fn is_learner(cluster: &Cluster, id: u64) -> bool {
+    let leader = cluster.leader(RECOVERS);
+    let learners = leader.and_then(|leader| cluster.status(leader, "learners"));
+    learners.is_some_and(|learners| learners.split(',').any(|learner| learner == id.to_string()))
+}
+
 /// The server that waits is taken in, or whoever was taken in is taken out.
 fn membership(cluster: &Cluster, voters: &[u64]) -> anyhow::Result<String> {
     let new = cluster.ids().into_iter().max().context("there is no server")?;
     let (lines, is_in) = match voters.contains(&new) {
         true => (vec![format!("remove {new}")], false),
+        // A server that joins is taken in as learner by itself.
+        false if is_learner(cluster, new) => (vec![format!("add {new}")], true),
         false => (vec![format!("learn {new}"), format!("add {new}")], true),
     };
     for line in &lines {

@@ -1,9 +1,10 @@
 //! A run: a cluster, its clients, what goes wrong, and the judges.
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Done, Tries};
 use crate::cluster::Cluster;
 use crate::disk;
 use crate::history::{Did, Operation, Wrong, judge};
+use crate::linearizable::{self, Verdict};
 use crate::machine::{self, Mistake};
 use crate::nemesis::{Fault, inflict};
 use crate::tell;
@@ -41,9 +42,9 @@ pub struct Options {
     /// A mistake that the servers make, to see that it is found.
     #[arg(long)]
     mistake: Option<Mistake>,
-    /// Only these things go wrong, instead of all.
+    /// What goes wrong: all of it unless some is named.
     #[arg(long, value_delimiter = ',')]
-    only: Vec<Fault>,
+    faults: Vec<Fault>,
     /// Servers have plain directories, and their disks do not fail. For machines where this process may mount nothing.
     #[arg(long, conflicts_with = "lying_disks")]
     without_disk_faults: bool,
@@ -58,9 +59,9 @@ pub struct Options {
 impl Options {
     /// What goes wrong.
     fn faults(&self) -> Vec<Fault> {
-        let mut faults = match self.only.is_empty() {
+        let mut faults = match self.faults.is_empty() {
             true => Fault::ALL.to_vec(),
-            false => self.only.clone(),
+            false => self.faults.clone(),
         };
         faults.retain(|fault| !(self.without_disk_faults && fault.is_of_disks()));
         faults
@@ -70,11 +71,11 @@ impl Options {
     fn again(&self) -> String {
         let Options { seed, seconds, servers, clients, .. } = self;
         let mut again = format!(
-            "kontiki-torment run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
+            "run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
         );
-        if !self.only.is_empty() {
-            let only: Vec<String> = self.only.iter().map(|fault| name(*fault)).collect();
-            again += &format!(" --only {}", only.join(","));
+        if !self.faults.is_empty() {
+            let faults: Vec<String> = self.faults.iter().map(name).collect();
+            again += &format!(" --faults {}", faults.join(","));
         }
         if self.without_disk_faults {
             again += " --without-disk-faults";
@@ -83,15 +84,10 @@ impl Options {
             again += " --lying-disks";
         }
         if let Some(mistake) = self.mistake {
-            again += &format!(" --mistake {}", name(mistake));
+            again += &format!(" --mistake {}", name(&mistake));
         }
         again
     }
-}
-
-/// As it is written on the command line.
-fn name(value: impl ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
 }
 
 /// What is wrong in a run, by who has found it.
@@ -130,7 +126,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         }
         return Ok(true);
     }
-    for judge in ["the suite", "the servers", "the history", "the oracle", "the model"] {
+    let judges: BTreeSet<&str> = findings.0.iter().map(|(judge, _)| *judge).collect();
+    for judge in judges {
         let found: Vec<_> = findings.0.iter().filter(|(by, _)| *by == judge).collect();
         for (_, how) in found.iter().take(TOLD) {
             tell(&format!("{judge}: {how}"));
@@ -139,7 +136,7 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
             tell(&format!("{judge}: in all {} findings; see findings.txt", found.len()));
         }
     }
-    let again = options.again();
+    let again = format!("kontiki-torment {}", options.again());
     fs::write(directory.join("command.txt"), format!("{again}\n"))?;
     let found: Vec<String> =
         findings.0.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
@@ -151,6 +148,11 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
 
 /// What can be done where disks that fail cannot be had.
 const NO_DISKS: &str = "disks cannot be made to fail here; --without-disk-faults runs without that";
+
+/// A value, as the command line names it.
+pub fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+}
 
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);
@@ -192,19 +194,25 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
         }
         thread::sleep(Duration::from_millis(500));
     };
-    let history = clients.finish()?;
+    let Done { history, tries } = clients.finish()?;
     write_history(directory, &history)?;
     let lists = tormented.and_then(|()| conclude(&mut cluster, &history, findings));
+    let without_tls = cluster.without_tls();
+    if without_tls > 0 {
+        findings.add("the suite", format!("{without_tls} connections did not begin as TLS does"));
+    }
     drop(cluster);
-    let counts: Vec<String> =
+    let wrong: Vec<String> =
         counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
-    tell(&format!("went wrong: {}", counts.join(", ")));
+    tell(&format!("went wrong: {}", wrong.join(", ")));
     match lists {
         Ok(lists) => judge_history(&history, &lists, findings),
         // Why a cluster does not come back may be seen in what it has recorded.
         Err(error) => findings.add("the suite", format!("{error:#}")),
     }
-    judge_recordings(directory, findings)
+    judge_tries(tries, findings);
+    let is_left_behind = counts.contains_key(&Fault::LeftBehind);
+    judge_recordings(directory, is_left_behind, findings)
 }
 
 fn write_history(directory: &Path, history: &[Operation]) -> anyhow::Result<()> {
@@ -280,14 +288,39 @@ fn judge_history(
     for wrong in judge(history, lists) {
         let (judge, how) = match wrong {
             Wrong::Lost(how) | Wrong::Twice(how) => ("the oracle", how),
+            Wrong::OtherAnswer(how) | Wrong::Forgotten(how) => ("the sessions", how),
             Wrong::NotAPrefix(how) | Wrong::NotLinearizable(how) | Wrong::WentBack(how) => {
                 ("the history", how)
             }
         };
         findings.add(judge, how);
     }
+    match linearizable::check(history, lists) {
+        Ok(judged) => tell(&format!("the checker: {judged} operations are linearizable")),
+        Err(Verdict::NotLinearizable(key)) => {
+            findings.add("the checker", format!("what was told of {key} is not linearizable"));
+        }
+        Err(Verdict::Undecided(key)) => {
+            findings.add("the suite", format!("the checker comes to no end with {key}"));
+        }
+    }
     for wrong in other_order(history, lists) {
         findings.add("the oracle", wrong);
+    }
+}
+
+fn judge_tries(tries: Tries, findings: &mut Findings) {
+    let Tries { without_answer, after_answer, longest, unresolved } = tries;
+    tell(&format!(
+        "sessions: {without_answer} writes asked for again without an answer, {after_answer} after their \
+         answer, up to {} s later",
+        longest / 1_000_000
+    ));
+    if without_answer < 10 || after_answer < 10 {
+        findings.add("the suite", "hardly anything was asked for again: this shows nothing");
+    }
+    if unresolved > 0 {
+        findings.add("the suite", format!("{unresolved} writes of sessions got no answer"));
     }
 }
 
@@ -297,7 +330,7 @@ fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec
     let mut numbers: BTreeMap<u64, u64> = BTreeMap::new();
     let mut wrong = Vec::new();
     for operation in history {
-        if let Did::Append { number, index: Some(index) } = operation.did {
+        if let Did::Append { number, index: Some(index), .. } = operation.did {
             indices.insert(number, index);
             if let Some(other) = numbers.insert(index, number) {
                 wrong.push(format!("{number} and {other} were both acknowledged at index {index}"));
@@ -314,7 +347,11 @@ fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec
     wrong
 }
 
-fn judge_recordings(directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+fn judge_recordings(
+    directory: &Path,
+    is_left_behind: bool,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     let files = find_files(&directory.join("recordings"))?;
     match follow(&files) {
         Ok(Agreement { servers, judged }) => {
@@ -337,6 +374,9 @@ fn judge_recordings(directory: &Path, findings: &mut Findings) -> anyhow::Result
             ));
             if sum(|one| one.snapshots_taken) == 0 {
                 findings.add("the suite", "no server has taken a snapshot");
+            }
+            if is_left_behind && sum(|one| one.snapshots_installed) == 0 {
+                findings.add("the suite", "a server was left behind, and was sent no snapshot");
             }
         }
         Err(fault) => findings.add("the model", fault.to_string()),

@@ -50,39 +50,59 @@ fn nothing_is_wrong_with_servers_that_make_no_mistake() {
     assert!(told(&output).contains("nothing is wrong"));
 }
 
-fn finds(mistake: &str, judge: &str) {
-    let output = run(&["--seed", "3", "--seconds", "8", "--mistake", mistake]);
+/// Each of these judges finds it.
+fn finds(mistake: &str, judges: &[&str]) {
+    finds_among("kill-all,transfer,left-behind", 5, mistake, judges);
+}
+
+fn finds_among(faults: &str, seconds: u64, mistake: &str, judges: &[&str]) {
+    let seconds = seconds.to_string();
+    let arguments =
+        ["--seed", "3", "--seconds", &seconds, "--faults", faults, "--mistake", mistake];
+    let output = run(&arguments);
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let found = told(&output);
-    assert!(found.lines().any(|line| line.starts_with(judge)), "{mistake}: {found}");
+    for judge in judges {
+        assert!(found.lines().any(|line| line.starts_with(judge)), "{judge}: {mistake}: {found}");
+    }
     assert!(!found.contains("the suite:"), "{found}");
 }
 
 #[test]
 fn a_lost_acknowledged_write_is_found() {
-    finds("lost-write", "the oracle: ");
+    finds("lost-write", &["the oracle: ", "the checker: what"]);
 }
 
 #[test]
 fn a_stale_read_is_found() {
-    finds("stale-read", "the history: ");
+    finds("stale-read", &["the history: ", "the checker: what"]);
 }
 
 #[test]
 fn a_command_that_is_executed_twice_is_found() {
-    finds("double-apply", "the oracle: ");
+    finds("double-apply", &["the oracle: ", "the checker: what"]);
 }
 
 #[test]
 fn a_state_machine_that_differs_is_found() {
-    finds("different-machine", "the oracle: state machines differ");
+    finds("different-machine", &["the oracle: state machines differ"]);
+}
+
+#[test]
+fn a_session_that_is_forgotten_is_found() {
+    finds_among("kill-all", 5, "forgotten-session", &["the sessions: "]);
+}
+
+#[test]
+fn an_answer_that_is_forgotten_is_found() {
+    finds("forgotten-answer", &["the sessions: ", "the oracle: "]);
 }
 
 const OF_DISKS: &str = "power-loss-one,power-loss-majority,power-loss-all,kill-in-write,disk-fails,disk-full,disk-hangs";
 
 #[test]
 fn nothing_is_wrong_with_servers_whose_disks_fail() {
-    let output = run_with_disks(&["--seed", "5", "--seconds", "20", "--only", OF_DISKS]);
+    let output = run_with_disks(&["--seed", "5", "--seconds", "20", "--faults", OF_DISKS]);
     let Some(output) = output else { return };
     assert!(output.status.success(), "{}", told(&output));
     assert!(told(&output).contains("PowerLoss"), "{}", told(&output));
@@ -91,7 +111,7 @@ fn nothing_is_wrong_with_servers_whose_disks_fail() {
 /// All servers come back as they were a second before.
 #[test]
 fn disks_that_lie_are_found() {
-    let only = ["--lying-disks", "--only", "power-loss-all"];
+    let only = ["--lying-disks", "--faults", "power-loss-all"];
     let output = run_with_disks(&[&["--seed", "3", "--seconds", "4"], &only[..]].concat());
     let Some(output) = output else { return };
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
