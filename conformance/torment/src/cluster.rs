@@ -4,7 +4,10 @@ use crate::certificates;
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
 use crate::run::name;
+use crate::server::DRIFT_PPM;
 use anyhow::Context;
+use rand::Rng;
+use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -22,6 +25,8 @@ struct Process {
     child: Option<Child>,
     port: u16,
     client_port: u16,
+    /// How fast its clock runs, in millionths of the machine's.
+    clock: u32,
 }
 
 /// Where the certificates of a run are.
@@ -36,6 +41,19 @@ pub struct Cluster {
     voters: u64,
     directory: PathBuf,
     mistake: Option<Mistake>,
+}
+
+const MILLION: u32 = 1_000_000;
+
+/// The clock of server 1 is as slow, and that of server 2 as fast as the timings of the cluster allow for. The
+/// others are between them.
+fn clock_rate(id: u64, random: &mut StdRng, mistake: Option<Mistake>) -> u32 {
+    match id {
+        1 if mistake == Some(Mistake::SlowClock) => MILLION / 4,
+        1 => MILLION,
+        2 => MILLION + DRIFT_PPM,
+        _ => MILLION + random.random_range(0..=DRIFT_PPM),
+    }
 }
 
 /// Ports that the system gives to nobody by itself: neither a link nor a connection takes one of them before the
@@ -59,11 +77,13 @@ impl Cluster {
         voters: u64,
         directory: &Path,
         mistake: Option<Mistake>,
+        random: &mut StdRng,
     ) -> anyhow::Result<Cluster> {
         let (mut processes, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for id in 1..=voters + 1 {
             let (port, client_port) = (free_port(&mut taken)?, free_port(&mut taken)?);
-            processes.insert(id, Process { child: None, port, client_port });
+            let clock = clock_rate(id, random, mistake);
+            processes.insert(id, Process { child: None, port, client_port, clock });
         }
         let mut links = BTreeMap::new();
         for (to, process) in &processes {
@@ -120,6 +140,7 @@ impl Cluster {
             .arg(format!("--voters={}", self.voters))
             .arg(format!("--port={}", process.port))
             .arg(format!("--client-port={}", process.client_port))
+            .arg(format!("--clock={}", process.clock))
             .arg("--disk")
             .arg(self.directory.join(format!("disk-{id}")))
             .arg("--record")

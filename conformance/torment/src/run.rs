@@ -113,7 +113,7 @@ pub fn name(value: &impl ValueEnum) -> String {
 
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);
-    let mut cluster = Cluster::start(options.servers, directory, options.mistake)?;
+    let mut cluster = Cluster::start(options.servers, directory, options.mistake, &mut random)?;
     if cluster.leader(Duration::from_secs(60)).is_none() {
         let ended: Vec<u64> = cluster.ids().into_iter().filter(|id| !cluster.runs(*id)).collect();
         anyhow::bail!("nobody leads at the beginning; these servers have ended: {ended:?}");
