@@ -19,8 +19,11 @@ use std::time::{Duration, Instant};
 const CLIENTS_OF_A_KEY: u64 = 3;
 /// How long a key is used. Then come fresh ones, so that lists stay short.
 const KEY_LASTS: Duration = Duration::from_secs(2);
-/// How long a client waits for an answer.
+/// How long a client waits for an answer: longer than a server does.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an impatient client does: shorter than a lease. So it finds a new leader while an old one may
+/// believe that it leads.
+const IMPATIENCE: Duration = Duration::from_millis(250);
 
 /// What a client did.
 #[derive(Default)]
@@ -44,6 +47,7 @@ impl Clients {
         let start = |id: u64| {
             let client = Client {
                 id,
+                patience: if id.is_multiple_of(2) { IMPATIENCE } else { PATIENCE },
                 random: StdRng::seed_from_u64(seed ^ (id << 32)),
                 ports: ports.clone(),
                 connections: BTreeMap::new(),
@@ -77,6 +81,7 @@ impl Clients {
 
 struct Client {
     id: u64,
+    patience: Duration,
     random: StdRng,
     ports: BTreeMap<u64, u16>,
     connections: BTreeMap<u64, Connection>,
@@ -120,7 +125,7 @@ impl Client {
     /// Nothing if no server was asked; nothing within if it gave no answer.
     fn ask(&mut self, server: u64, line: &str) -> Option<Option<String>> {
         if !self.connections.contains_key(&server) {
-            let connection = Connection::open(*self.ports.get(&server)?, PATIENCE)?;
+            let connection = Connection::open(*self.ports.get(&server)?, self.patience)?;
             self.connections.insert(server, connection);
         }
         let answer = self.connections.get_mut(&server)?.ask(line);

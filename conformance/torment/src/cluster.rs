@@ -5,7 +5,10 @@ use crate::disk::{Disk, Loss, Trouble};
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
 use crate::run::name;
+use crate::server::DRIFT_PPM;
 use anyhow::Context;
+use rand::Rng;
+use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +28,8 @@ struct Process {
     client_port: u16,
     /// The disk that it has its directory on, if that one can fail.
     disk: Option<Disk>,
+    /// How fast its clock runs, in millionths of the machine's.
+    clock: u32,
 }
 
 /// Where the certificates of a run are.
@@ -39,6 +44,19 @@ pub struct Cluster {
     voters: u64,
     directory: PathBuf,
     mistake: Option<Mistake>,
+}
+
+const MILLION: u32 = 1_000_000;
+
+/// The clock of server 1 is as slow, and that of server 2 as fast as the timings of the cluster allow for. The
+/// others are between them.
+fn clock_rate(id: u64, random: &mut StdRng, mistake: Option<Mistake>) -> u32 {
+    match id {
+        1 if mistake == Some(Mistake::SlowClock) => MILLION / 4,
+        1 => MILLION,
+        2 => MILLION + DRIFT_PPM,
+        _ => MILLION + random.random_range(0..=DRIFT_PPM),
+    }
 }
 
 /// Ports that the system gives to nobody by itself: neither a link nor a connection takes one of them before the
@@ -64,6 +82,7 @@ impl Cluster {
         directory: &Path,
         mistake: Option<Mistake>,
         disks: Option<u64>,
+        random: &mut StdRng,
     ) -> anyhow::Result<Cluster> {
         let (mut processes, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for id in 1..=voters + 1 {
@@ -73,7 +92,8 @@ impl Cluster {
                 Disk::mount(path, directory.join(format!("disk-{id}")), seed ^ (id << 48))
             };
             let disk = disks.map(mount).transpose()?;
-            processes.insert(id, Process { child: None, port, client_port, disk });
+            let clock = clock_rate(id, random, mistake);
+            processes.insert(id, Process { child: None, port, client_port, disk, clock });
         }
         let mut links = BTreeMap::new();
         for (to, process) in &processes {
@@ -137,6 +157,7 @@ impl Cluster {
             .arg(format!("--voters={}", self.voters))
             .arg(format!("--port={}", process.port))
             .arg(format!("--client-port={}", process.client_port))
+            .arg(format!("--clock={}", process.clock))
             .arg("--disk")
             .arg(path)
             .arg("--record")

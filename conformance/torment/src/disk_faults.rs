@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long it may take until a server asks its disk for something.
-const COMES_ALONG: Duration = Duration::from_secs(20);
+const COMES_ALONG: Duration = RECOVERS;
 /// How long disks lie before power is lost.
 const LIES: Duration = Duration::from_secs(1);
 

@@ -25,6 +25,8 @@ pub enum Mistake {
     ForgottenSession,
     /// A command of a session is executed each time that it comes.
     ForgottenAnswer,
+    /// The clock of server 1 is slower than the timings of the cluster allow for.
+    SlowClock,
 }
 
 /// Every how many commands a mistake is made.

@@ -158,7 +158,7 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     let mut random = StdRng::seed_from_u64(options.seed);
     let mut cluster = {
         let disks = (!options.without_disk_faults).then_some(options.seed);
-        let start = Cluster::start(options.servers, directory, options.mistake, disks);
+        let start = Cluster::start(options.servers, directory, options.mistake, disks, &mut random);
         start.context("the cluster does not start")?
     };
     if cluster.leader(Duration::from_secs(60)).is_none() {

@@ -22,6 +22,9 @@ use tokio::net::TcpStream;
 /// How many entries that a snapshot covers stay in the log.
 pub const KEPT_ENTRIES: u64 = 30;
 
+/// By how much clocks may differ: almost the most that a driver takes.
+pub const DRIFT_PPM: u32 = 90_000;
+
 /// A server process.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServerOptions {
@@ -46,6 +49,9 @@ pub struct ServerOptions {
     /// The port that clients connect to.
     #[arg(long)]
     pub client_port: u16,
+    /// How fast its clock runs, in millionths of the machine's.
+    #[arg(long)]
+    pub clock: u32,
     /// The port at which each other server is reached, as `2=4001`.
     #[arg(long)]
     pub peer: Vec<String>,
@@ -86,6 +92,8 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
     // So small that some are finished, and others begun, while things go wrong.
     config.store.segment_bytes = 64 << 10;
     config.driver.timings = Timings::for_election_timeout(Duration::from_millis(600));
+    config.driver.timings.drift_ppm = DRIFT_PPM;
+    config.clock_rate_ppm = options.clock;
     config.driver.timings.request_timeout = Duration::from_secs(2);
     config.limits.chunk_bytes = 2 << 10;
     let record = RecordTo::directory(&options.record);

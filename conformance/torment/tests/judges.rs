@@ -52,13 +52,13 @@ fn nothing_is_wrong_with_servers_that_make_no_mistake() {
 
 /// Each of these judges finds it.
 fn finds(mistake: &str, judges: &[&str]) {
-    finds_among("kill-all,transfer,left-behind", 5, mistake, judges);
+    finds_among("3", 5, "kill-all,transfer,left-behind", mistake, judges);
 }
 
-fn finds_among(faults: &str, seconds: u64, mistake: &str, judges: &[&str]) {
+fn finds_among(seed: &str, seconds: u64, faults: &str, mistake: &str, judges: &[&str]) {
     let seconds = seconds.to_string();
     let arguments =
-        ["--seed", "3", "--seconds", &seconds, "--faults", faults, "--mistake", mistake];
+        ["--seed", seed, "--seconds", &seconds, "--faults", faults, "--mistake", mistake];
     let output = run(&arguments);
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let found = told(&output);
@@ -90,7 +90,8 @@ fn a_state_machine_that_differs_is_found() {
 
 #[test]
 fn a_session_that_is_forgotten_is_found() {
-    finds_among("kill-all", 5, "forgotten-session", &["the sessions: "]);
+    // Long enough for snapshots, and for starts from them.
+    finds_among("3", 12, "kill-all", "forgotten-session", &["the sessions: "]);
 }
 
 #[test]
@@ -157,4 +158,17 @@ fn nothing_is_left_of_a_run_that_is_killed() {
         std::thread::sleep(Duration::from_millis(50));
     }
     std::fs::remove_dir_all(&out).unwrap();
+}
+
+/// Leases of a leader with such a clock outlast the promises of the others.
+#[test]
+fn a_stale_read_by_lease_is_found() {
+    // Server 1 is to lead first, and is cut off then.
+    finds_among(
+        "4",
+        5,
+        "transfer,partition",
+        "slow-clock",
+        &["the history: ", "the checker: what"],
+    );
 }

@@ -188,7 +188,7 @@ impl Client {
     /// Asks, and goes away.
     fn hang_up(&mut self, line: &str) {
         let port = self.ports.get(&self.leader).copied();
-        let connection = port.and_then(|port| Connection::open(port, super::PATIENCE));
+        let connection = port.and_then(|port| Connection::open(port, self.patience));
         if let Some(mut connection) = connection {
             // Whether it arrives is of no interest.
             let _ = connection.send(line);
