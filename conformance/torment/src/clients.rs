@@ -1,8 +1,12 @@
 //! Clients, which write and read while things go wrong, and note what they are told.
 
+mod in_session;
+
 use crate::cluster::Connection;
 use crate::history::{Did, Operation, ReadMode};
 use crate::machine;
+use in_session::Sessions;
+pub use in_session::Tries;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -15,13 +19,25 @@ use std::time::{Duration, Instant};
 const CLIENTS_OF_A_KEY: u64 = 3;
 /// How long a key is used. Then come fresh ones, so that lists stay short.
 const KEY_LASTS: Duration = Duration::from_secs(2);
-/// How long a client waits for an answer.
+/// How long a client waits for an answer: longer than a server does.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an impatient client does: shorter than a lease. So it finds a new leader while an old one may
+/// believe that it leads.
+const IMPATIENCE: Duration = Duration::from_millis(250);
+
+/// What a client did.
+#[derive(Default)]
+pub struct Done {
+    /// All that was asked for, in the order of time.
+    pub history: Vec<Operation>,
+    /// What came of asking again.
+    pub tries: Tries,
+}
 
 /// Clients at work.
 pub struct Clients {
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Vec<Operation>>>,
+    threads: Vec<JoinHandle<Done>>,
 }
 
 impl Clients {
@@ -31,6 +47,7 @@ impl Clients {
         let start = |id: u64| {
             let client = Client {
                 id,
+                patience: if id.is_multiple_of(2) { IMPATIENCE } else { PATIENCE },
                 random: StdRng::seed_from_u64(seed ^ (id << 32)),
                 ports: ports.clone(),
                 connections: BTreeMap::new(),
@@ -38,30 +55,33 @@ impl Clients {
                 next: 0,
                 seen: BTreeMap::new(),
                 begun,
-                history: Vec::new(),
+                stop: Arc::clone(&stop),
+                sessions: Sessions::default(),
+                done: Done::default(),
             };
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || client.work(&stop))
+            thread::spawn(move || client.work())
         };
         let threads = (1..=count).map(start).collect();
         Clients { stop, threads }
     }
 
     /// They end their work. What they did.
-    pub fn finish(self) -> anyhow::Result<Vec<Operation>> {
+    pub fn finish(self) -> anyhow::Result<Done> {
         self.stop.store(true, Ordering::SeqCst);
-        let mut history = Vec::new();
+        let mut all = Done::default();
         for thread in self.threads {
             let done = thread.join().map_err(|_| anyhow::anyhow!("a client has panicked"))?;
-            history.extend(done);
+            all.history.extend(done.history);
+            all.tries.add(&done.tries);
         }
-        history.sort_by_key(|operation| operation.start);
-        Ok(history)
+        all.history.sort_by_key(|operation| operation.start);
+        Ok(all)
     }
 }
 
 struct Client {
     id: u64,
+    patience: Duration,
     random: StdRng,
     ports: BTreeMap<u64, u16>,
     connections: BTreeMap<u64, Connection>,
@@ -70,16 +90,19 @@ struct Client {
     /// The highest index that it has seen of each key.
     seen: BTreeMap<String, u64>,
     begun: Instant,
-    history: Vec<Operation>,
+    stop: Arc<AtomicBool>,
+    sessions: Sessions,
+    done: Done,
 }
 
 impl Client {
-    fn work(mut self, stop: &AtomicBool) -> Vec<Operation> {
-        while !stop.load(Ordering::SeqCst) {
+    fn work(mut self) -> Done {
+        while !self.is_stopped() {
             let epoch = self.begun.elapsed().as_millis() / KEY_LASTS.as_millis();
             let key = format!("k{epoch}-{}", self.id / CLIENTS_OF_A_KEY);
             let done = match self.random.random_range(0..10) {
-                0..5 => self.append(&key),
+                0..2 => self.append(&key),
+                2..5 => self.append_in_session(&key),
                 5..8 => self.read(&key, ReadMode::Linearizable),
                 8 => self.read(&key, ReadMode::AtLeast),
                 _ => self.read(&key, ReadMode::Stale),
@@ -87,7 +110,12 @@ impl Client {
             let pause = if done { self.random.random_range(0..4) } else { 30 };
             thread::sleep(Duration::from_millis(pause));
         }
-        self.history
+        self.repeat_all();
+        self.done
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
     }
 
     fn now(&self) -> u64 {
@@ -97,7 +125,7 @@ impl Client {
     /// Nothing if no server was asked; nothing within if it gave no answer.
     fn ask(&mut self, server: u64, line: &str) -> Option<Option<String>> {
         if !self.connections.contains_key(&server) {
-            let connection = Connection::open(*self.ports.get(&server)?, PATIENCE)?;
+            let connection = Connection::open(*self.ports.get(&server)?, self.patience)?;
             self.connections.insert(server, connection);
         }
         let answer = self.connections.get_mut(&server)?.ask(line);
@@ -112,9 +140,20 @@ impl Client {
         ids[self.random.random_range(0..ids.len())]
     }
 
-    fn append(&mut self, key: &str) -> bool {
+    /// Asks this server next, if it is one.
+    fn follow(&mut self, leader: &str) {
+        let leader = leader.parse().ok().filter(|leader| self.ports.contains_key(leader));
+        self.leader = leader.unwrap_or_else(|| self.anybody());
+    }
+
+    /// A number that nobody else appends.
+    fn number(&mut self) -> u64 {
         self.next += 1;
-        let number = self.id * 1_000_000_000 + self.next;
+        self.id * 1_000_000_000 + self.next
+    }
+
+    fn append(&mut self, key: &str) -> bool {
+        let number = self.number();
         let (start, server) = (self.now(), self.leader);
         let Some(answer) = self.ask(server, &format!("append {key} {number}")) else {
             self.leader = self.anybody();
@@ -125,8 +164,7 @@ impl Client {
             Some(["ok", index]) => index.parse().ok(),
             Some(["leader", leader]) => {
                 // Certainly not done.
-                let leader = leader.parse().ok().filter(|leader| self.ports.contains_key(leader));
-                self.leader = leader.unwrap_or_else(|| self.anybody());
+                self.follow(leader);
                 return false;
             }
             Some(["no", ..]) => return false,
@@ -136,11 +174,16 @@ impl Client {
             }
         };
         if let Some(index) = index {
-            let seen = self.seen.entry(key.to_string()).or_default();
-            *seen = (*seen).max(index);
+            self.has_seen(key, index);
         }
-        self.note(key, start, index.map(|_| end), Did::Append { number, index });
+        let did = Did::Append { number, index, session: None };
+        self.note(key, start, index.map(|_| end), did);
         true
+    }
+
+    fn has_seen(&mut self, key: &str, index: u64) {
+        let seen = self.seen.entry(key.to_string()).or_default();
+        *seen = (*seen).max(index);
     }
 
     fn read(&mut self, key: &str, mode: ReadMode) -> bool {
@@ -164,9 +207,7 @@ impl Client {
         };
         let Some(list) = machine::read(list) else { return false };
         if mode != ReadMode::Stale {
-            let index = index.parse().unwrap_or_default();
-            let seen = self.seen.entry(key.to_string()).or_default();
-            *seen = (*seen).max(index);
+            self.has_seen(key, index.parse().unwrap_or_default());
         }
         self.note(key, start, Some(end), Did::Read { mode, list });
         true
@@ -174,7 +215,7 @@ impl Client {
 
     fn note(&mut self, key: &str, start: u64, end: Option<u64>, did: Did) {
         let (client, key) = (self.id, key.to_string());
-        self.history.push(Operation { client, key, start, end, did });
+        self.done.history.push(Operation { client, key, start, end, did });
     }
 }
 

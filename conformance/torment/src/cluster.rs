@@ -1,8 +1,14 @@
 //! The processes of a cluster, and the links between them.
 
+use crate::certificates;
+use crate::disk::{Disk, Loss, Trouble};
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
+use crate::run::name;
+use crate::server::DRIFT_PPM;
 use anyhow::Context;
+use rand::Rng;
+use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -20,6 +26,15 @@ struct Process {
     child: Option<Child>,
     port: u16,
     client_port: u16,
+    /// The disk that it has its directory on, if that one can fail.
+    disk: Option<Disk>,
+    /// How fast its clock runs, in millionths of the machine's.
+    clock: u32,
+}
+
+/// Where the certificates of a run are.
+fn certificates_in(directory: &Path) -> PathBuf {
+    directory.join("certificates")
 }
 
 /// All servers, those that are no members included.
@@ -29,6 +44,19 @@ pub struct Cluster {
     voters: u64,
     directory: PathBuf,
     mistake: Option<Mistake>,
+}
+
+const MILLION: u32 = 1_000_000;
+
+/// The clock of server 1 is as slow, and that of server 2 as fast as the timings of the cluster allow for. The
+/// others are between them.
+fn clock_rate(id: u64, random: &mut StdRng, mistake: Option<Mistake>) -> u32 {
+    match id {
+        1 if mistake == Some(Mistake::SlowClock) => MILLION / 4,
+        1 => MILLION,
+        2 => MILLION + DRIFT_PPM,
+        _ => MILLION + random.random_range(0..=DRIFT_PPM),
+    }
 }
 
 /// Ports that the system gives to nobody by itself: neither a link nor a connection takes one of them before the
@@ -47,16 +75,25 @@ fn free_port(taken: &mut BTreeSet<u16>) -> anyhow::Result<u16> {
 }
 
 impl Cluster {
-    /// Starts so many servers, which form the cluster, and one more, which joins it.
+    /// Starts so many servers, which form the cluster, and one more, which joins it. Their disks can fail, in ways that
+    /// a seed decides, if there is one.
     pub fn start(
         voters: u64,
         directory: &Path,
         mistake: Option<Mistake>,
+        disks: Option<u64>,
+        random: &mut StdRng,
     ) -> anyhow::Result<Cluster> {
         let (mut processes, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for id in 1..=voters + 1 {
             let (port, client_port) = (free_port(&mut taken)?, free_port(&mut taken)?);
-            processes.insert(id, Process { child: None, port, client_port });
+            let mount = |seed: u64| {
+                let path = directory.join(format!("mounted-{id}"));
+                Disk::mount(path, directory.join(format!("disk-{id}")), seed ^ (id << 48))
+            };
+            let disk = disks.map(mount).transpose()?;
+            let clock = clock_rate(id, random, mistake);
+            processes.insert(id, Process { child: None, port, client_port, disk, clock });
         }
         let mut links = BTreeMap::new();
         for (to, process) in &processes {
@@ -64,6 +101,8 @@ impl Cluster {
                 links.insert((*from, *to), Link::open(process.port)?);
             }
         }
+        certificates::make(&certificates_in(directory), processes.keys().copied())
+            .context("cannot make certificates")?;
         let directory = directory.to_path_buf();
         let mut cluster = Cluster { processes, links, voters, directory, mistake };
         for id in cluster.ids() {
@@ -104,6 +143,13 @@ impl Cluster {
         if process.child.is_some() {
             return Ok(());
         }
+        let path = match &process.disk {
+            Some(disk) => {
+                disk.set(Trouble::Nothing);
+                disk.path().to_path_buf()
+            }
+            None => self.directory.join(format!("disk-{id}")),
+        };
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("server")
@@ -111,15 +157,16 @@ impl Cluster {
             .arg(format!("--voters={}", self.voters))
             .arg(format!("--port={}", process.port))
             .arg(format!("--client-port={}", process.client_port))
+            .arg(format!("--clock={}", process.clock))
             .arg("--disk")
-            .arg(self.directory.join(format!("disk-{id}")))
+            .arg(path)
             .arg("--record")
             .arg(recordings)
+            .arg("--certificates")
+            .arg(certificates_in(&self.directory))
             .args(peers);
         if let Some(mistake) = mistake {
-            use clap::ValueEnum;
-            let name = mistake.to_possible_value().context("no such mistake")?;
-            command.arg(format!("--mistake={}", name.get_name()));
+            command.arg(format!("--mistake={}", name(&mistake)));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         process.child = Some(command.spawn().context("cannot start a process")?);
@@ -134,9 +181,40 @@ impl Cluster {
         let process = self.processes.get_mut(&id).context("no such server")?;
         let Some(mut child) = process.child.take() else { return Ok(()) };
         child.kill().with_context(|| format!("server {id} cannot be killed"))?;
+        if let Some(disk) = &process.disk {
+            // It does not end before its disk has answered.
+            disk.turn_off();
+        }
         let status = child.wait()?;
         anyhow::ensure!(status.signal() == Some(9), "server {id} ended by itself: {status}");
         Ok(())
+    }
+
+    /// The disk of a server.
+    ///
+    /// # Errors
+    /// If it is none that can fail.
+    pub fn disk(&self, id: u64) -> anyhow::Result<&Disk> {
+        let process = self.processes.get(&id).context("no such server")?;
+        process.disk.as_ref().context("this run has no disks that fail")
+    }
+
+    /// Kills processes; then their disks lose what was not synced, `everything` or as luck has it.
+    ///
+    /// # Errors
+    /// As [`Cluster::kill`].
+    pub fn lose_power(&mut self, which: &[u64], everything: bool) -> anyhow::Result<Loss> {
+        for id in which {
+            self.kill(*id)?;
+        }
+        let mut lost = Loss::default();
+        for id in which {
+            let Loss { sectors, kept, names } = self.disk(*id)?.lose_power(everything)?;
+            lost.sectors += sectors;
+            lost.kept += kept;
+            lost.names += names;
+        }
+        Ok(lost)
     }
 
     /// Whether the process of a server runs, or is stopped by a signal.
@@ -184,10 +262,18 @@ impl Cluster {
         links.map(|(_, link)| link.affected()).sum()
     }
 
+    /// How many connections between servers did not begin as TLS does.
+    pub fn without_tls(&self) -> u64 {
+        self.links.values().map(Link::without_tls).sum()
+    }
+
     /// Everything runs and passes again.
     pub fn heal(&mut self) -> anyhow::Result<()> {
         self.set_links(|_, _| Some(Mode::Pass));
         for id in self.ids() {
+            if let Ok(disk) = self.disk(id) {
+                disk.set(Trouble::Nothing);
+            }
             self.spawn(id)?;
         }
         Ok(())
@@ -246,6 +332,9 @@ impl Drop for Cluster {
             if let Some(child) = &mut process.child {
                 // One that is gone needs no end.
                 drop(child.kill());
+                if let Some(disk) = &process.disk {
+                    disk.turn_off();
+                }
                 drop(child.wait());
             }
         }
@@ -279,9 +368,14 @@ impl Connection {
         Some(Connection { read: BufReader::new(stream.try_clone().ok()?), write: stream })
     }
 
+    /// Asks, and waits for no answer.
+    pub fn send(&mut self, line: &str) -> Option<()> {
+        self.write.write_all(format!("{line}\n").as_bytes()).ok()
+    }
+
     /// Asks, and waits for the answer. Nothing if none comes: then the connection is of no use any more.
     pub fn ask(&mut self, line: &str) -> Option<String> {
-        self.write.write_all(format!("{line}\n").as_bytes()).ok()?;
+        self.send(line)?;
         let mut answer = String::new();
         self.read.read_line(&mut answer).ok()?;
         answer.strip_suffix('\n').map(str::to_string)

@@ -13,6 +13,22 @@ pub enum Did {
         number: u64,
         /// The index of the command; nothing if the outcome is unknown.
         index: Option<u64>,
+        /// The session, if it was asked for through one, and until there was an answer.
+        session: Option<u64>,
+    },
+    /// It asked once more for an append of a session that it has the answer to.
+    Repeat {
+        /// The number that was appended.
+        number: u64,
+        /// The index that it was told.
+        index: u64,
+    },
+    /// It was told that its session is not open, or does not remember an answer. It should have been.
+    Gone {
+        /// The number that it asked for.
+        number: u64,
+        /// The server's word.
+        how: String,
     },
     /// It read a list.
     Read {
@@ -63,6 +79,10 @@ pub enum Wrong {
     NotLinearizable(String),
     /// A client saw less than it had seen.
     WentBack(String),
+    /// What was asked for again was answered otherwise.
+    OtherAnswer(String),
+    /// A session was not remembered.
+    Forgotten(String),
 }
 
 /// Judges a history, given every list as it is in the end.
@@ -76,10 +96,34 @@ pub fn judge(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec<W
         by_key.entry(&operation.key).or_default().push(operation);
     }
     let empty = Vec::new();
+    let by_key = by_key.into_iter();
     by_key
-        .into_iter()
         .flat_map(|(key, operations)| judge_key(key, &operations, lists.get(key).unwrap_or(&empty)))
+        .chain(judge_sessions(history))
         .collect()
+}
+
+/// Sessions are remembered, and so are their answers.
+fn judge_sessions(history: &[Operation]) -> Vec<Wrong> {
+    let answers: HashMap<u64, u64> = history
+        .iter()
+        .filter_map(|operation| match operation.did {
+            Did::Append { number, index, .. } => Some((number, index?)),
+            _ => None,
+        })
+        .collect();
+    let wrong = |operation: &Operation| match &operation.did {
+        Did::Repeat { number, index } => {
+            let answer = answers.get(number);
+            let how = format!("{number} was appended at {answer:?}, and later at {index}");
+            (answer != Some(index)).then_some(Wrong::OtherAnswer(how))
+        }
+        Did::Gone { number, how } => {
+            Some(Wrong::Forgotten(format!("{number} of client {}: {how}", operation.client)))
+        }
+        _ => None,
+    };
+    history.iter().filter_map(wrong).collect()
 }
 
 fn judge_key(key: &str, operations: &[&Operation], list: &[u64]) -> Vec<Wrong> {
@@ -100,7 +144,7 @@ fn judge_key(key: &str, operations: &[&Operation], list: &[u64]) -> Vec<Wrong> {
         let Operation { client, did, end, .. } = operation;
         let at_least = seen.entry(*client).or_default();
         match did {
-            Did::Append { number, index } => match places.get(number) {
+            Did::Append { number, index, .. } => match places.get(number) {
                 Some(place) => {
                     placed.push((operation, 2 * (place + 1)));
                     if end.is_some() {
@@ -114,6 +158,7 @@ fn judge_key(key: &str, operations: &[&Operation], list: &[u64]) -> Vec<Wrong> {
                 }
                 None => {}
             },
+            Did::Repeat { .. } | Did::Gone { .. } => {}
             Did::Read { mode, list: read } => {
                 if !list.starts_with(read) {
                     let how = format!("{key} was read as {read:?}, and is {list:?} in the end");
@@ -170,11 +215,16 @@ mod tests {
     }
 
     fn append(client: u64, start: u64, end: u64, number: u64) -> Operation {
-        operation(client, start, Some(end), Did::Append { number, index: Some(number) })
+        operation(
+            client,
+            start,
+            Some(end),
+            Did::Append { number, index: Some(number), session: None },
+        )
     }
 
     fn unknown(client: u64, start: u64, number: u64) -> Operation {
-        operation(client, start, None, Did::Append { number, index: None })
+        operation(client, start, None, Did::Append { number, index: None, session: None })
     }
 
     fn read(client: u64, start: u64, end: u64, mode: ReadMode, list: &[u64]) -> Operation {
@@ -220,5 +270,10 @@ mod tests {
         is(&back, &[1], Wrong::NotLinearizable);
         let own = [append(1, 0, 10, 1), read(1, 11, 12, AtLeast, &[])];
         is(&own, &[1], Wrong::WentBack);
+        let again = |index| operation(1, 11, Some(12), Did::Repeat { number: 1, index });
+        assert_eq!(judged(&[append(1, 0, 10, 1), again(1)], &[1]), []);
+        is(&[append(1, 0, 10, 1), again(2)], &[1], Wrong::OtherAnswer);
+        let gone = operation(1, 11, None, Did::Gone { number: 1, how: String::new() });
+        is(&[append(1, 0, 10, 1), gone], &[1], Wrong::Forgotten);
     }
 }

@@ -1,9 +1,11 @@
-//! What the servers replicate: lists by key. A command appends a number to a list, so that whoever reads a
-//! list sees what was executed, how often, and in what order.
+//! What the servers replicate: lists by key, with sessions (rule C2). A command appends a number to a list, so
+//! that whoever reads a list sees what was executed, how often, and in what order. Its answer is the index at
+//! which it was executed.
 
-use kontiki_node::kontiki::LogIndex;
 use kontiki_node::kontiki::bytes::Bytes;
-use kontiki_node::{SnapshotImage, StateMachine};
+use kontiki_node::kontiki::sessions::Outcome;
+use kontiki_node::kontiki::{LogIndex, SessionCommand};
+use kontiki_node::{SnapshotImage, StateMachine, WithSessions};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -19,18 +21,16 @@ pub enum Mistake {
     DoubleApply,
     /// The state machine of one server leaves some commands out.
     DifferentMachine,
+    /// A server that gets its state from a snapshot has no sessions, as if snapshots were without them.
+    ForgottenSession,
+    /// A command of a session is executed each time that it comes.
+    ForgottenAnswer,
+    /// The clock of server 1 is slower than the timings of the cluster allow for.
+    SlowClock,
 }
 
 /// Every how many commands a mistake is made.
 pub const SOMETIMES: u64 = 40;
-
-/// Lists of numbers by key.
-pub struct Lists {
-    lists: BTreeMap<String, Vec<u64>>,
-    /// The last command that was executed.
-    last: LogIndex,
-    mistake: Option<Mistake>,
-}
 
 /// What can be asked.
 pub enum Query {
@@ -40,10 +40,81 @@ pub enum Query {
     Digest,
 }
 
+/// The state machine of a server: lists, and the sessions of clients.
+pub struct Machine {
+    within: WithSessions<Lists>,
+    /// The last command, whether it was executed or not.
+    last: LogIndex,
+    mistake: Option<Mistake>,
+}
+
+impl Machine {
+    /// Without any list or session.
+    pub fn new(mistake: Option<Mistake>) -> Machine {
+        Machine { within: WithSessions::new(Lists::new(mistake)), last: LogIndex(0), mistake }
+    }
+}
+
+impl StateMachine for Machine {
+    type Answer = Outcome<LogIndex>;
+    type Query = Query;
+    type Reply = String;
+
+    fn apply(&mut self, index: LogIndex, command: &Bytes) -> Outcome<LogIndex> {
+        self.last = index;
+        match SessionCommand::decode(command) {
+            Ok(SessionCommand::InSession { command, .. })
+                if self.mistake == Some(Mistake::ForgottenAnswer) =>
+            {
+                self.within.apply(index, &SessionCommand::Outside { command }.encode())
+            }
+            _ => self.within.apply(index, command),
+        }
+    }
+
+    fn query(&self, query: Query) -> String {
+        match query {
+            Query::List(key) => self.within.query(key),
+            Query::Digest => {
+                let mut hasher = DefaultHasher::new();
+                self.within.machine().lists.hash(&mut hasher);
+                self.within.sessions().to_bytes().hash(&mut hasher);
+                format!("{} {:016x}", self.last, hasher.finish())
+            }
+        }
+    }
+
+    /// The index of the last command, and what is within.
+    fn snapshot(&self) -> SnapshotImage {
+        let (last, within) = (self.last.0.to_le_bytes(), self.within.snapshot());
+        Box::new(move |to: &mut dyn Write| {
+            to.write_all(&last)?;
+            within(to)
+        })
+    }
+
+    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        let mut last = [0; 8];
+        from.read_exact(&mut last)?;
+        self.within.restore(from)?;
+        self.last = LogIndex(u64::from_le_bytes(last));
+        if self.mistake == Some(Mistake::ForgottenSession) {
+            self.within = WithSessions::new(self.within.machine().clone());
+        }
+        Ok(())
+    }
+}
+
+/// Lists of numbers by key.
+#[derive(Clone)]
+struct Lists {
+    lists: BTreeMap<String, Vec<u64>>,
+    mistake: Option<Mistake>,
+}
+
 impl Lists {
-    /// Without any list.
-    pub fn new(mistake: Option<Mistake>) -> Lists {
-        Lists { lists: BTreeMap::new(), last: LogIndex(0), mistake }
+    fn new(mistake: Option<Mistake>) -> Lists {
+        Lists { lists: BTreeMap::new(), mistake }
     }
 
     fn times(&self, index: LogIndex) -> usize {
@@ -57,34 +128,29 @@ impl Lists {
 }
 
 impl StateMachine for Lists {
-    type Answer = ();
-    type Query = Query;
+    type Answer = LogIndex;
+    type Query = String;
     type Reply = String;
 
     /// A command is a key and a number. Anything else does nothing.
-    fn apply(&mut self, index: LogIndex, command: &Bytes) {
-        self.last = index;
+    fn apply(&mut self, index: LogIndex, command: &Bytes) -> LogIndex {
         let text = std::str::from_utf8(command).unwrap_or_default();
-        let Some((key, number)) = text.split_once(' ') else { return };
-        let Ok(number) = number.parse() else { return };
-        for _ in 0..self.times(index) {
-            self.lists.entry(key.to_string()).or_default().push(number);
-        }
-    }
-
-    fn query(&self, query: Query) -> String {
-        match query {
-            Query::List(key) => written(self.lists.get(&key).map_or(&[], Vec::as_slice)),
-            Query::Digest => {
-                let mut hasher = DefaultHasher::new();
-                self.lists.hash(&mut hasher);
-                format!("{} {:016x}", self.last, hasher.finish())
+        if let Some((key, number)) = text.split_once(' ')
+            && let Ok(number) = number.parse()
+        {
+            for _ in 0..self.times(index) {
+                self.lists.entry(key.to_string()).or_default().push(number);
             }
         }
+        index
+    }
+
+    fn query(&self, key: String) -> String {
+        written(self.lists.get(&key).map_or(&[], Vec::as_slice))
     }
 
     fn snapshot(&self) -> SnapshotImage {
-        let mut text = format!("{}\n", self.last.0);
+        let mut text = String::new();
         for (key, list) in &self.lists {
             text += &format!("{key} {}\n", written(list));
         }
@@ -95,14 +161,12 @@ impl StateMachine for Lists {
         let mut text = String::new();
         from.read_to_string(&mut text)?;
         let wrong = || io::Error::new(io::ErrorKind::InvalidData, "no lists");
-        let mut lines = text.lines();
-        let last = lines.next().and_then(|last| last.parse().ok()).ok_or_else(wrong)?;
         let mut lists = BTreeMap::new();
-        for line in lines {
+        for line in text.lines() {
             let (key, list) = line.split_once(' ').ok_or_else(wrong)?;
             lists.insert(key.to_string(), read(list).ok_or_else(wrong)?);
         }
-        (self.last, self.lists) = (LogIndex(last), lists);
+        self.lists = lists;
         Ok(())
     }
 }

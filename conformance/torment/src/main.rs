@@ -1,8 +1,12 @@
 //! Processes of Kontiki servers under faults. README.md says what is done and who judges.
 
+mod certificates;
 mod clients;
 mod cluster;
+mod disk;
+mod disk_faults;
 mod history;
+mod linearizable;
 mod machine;
 mod nemesis;
 mod proxy;

@@ -26,12 +26,16 @@ const CUT: u64 = 2;
 /// Beyond this it is a delay.
 const DELAY: u64 = 3;
 
+/// What the first record of a TLS connection begins with: the content type of a handshake (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
 /// From one server to another. Each server has a connection of its own to every other, so a link is one
 /// way, but for what a handshake answers.
 #[derive(Clone)]
 pub struct Link {
     mode: Arc<AtomicU64>,
     affected: Arc<AtomicU64>,
+    without_tls: Arc<AtomicU64>,
     /// Where the sender finds the receiver.
     pub port: u16,
 }
@@ -46,6 +50,7 @@ impl Link {
         let link = Link {
             mode: Arc::default(),
             affected: Arc::default(),
+            without_tls: Arc::default(),
             port: listener.local_addr()?.port(),
         };
         let accepting = link.clone();
@@ -77,8 +82,17 @@ impl Link {
         self.affected.load(Ordering::SeqCst)
     }
 
+    /// How many connections did not begin with a handshake of TLS.
+    pub fn without_tls(&self) -> u64 {
+        self.without_tls.load(Ordering::SeqCst)
+    }
+
     fn connect(&self, from: TcpStream, to: u16) -> io::Result<()> {
         let to = TcpStream::connect(("127.0.0.1", to))?;
+        let mut first = [0];
+        if from.peek(&mut first)? == 1 && first != [TLS_HANDSHAKE] {
+            self.without_tls.fetch_add(1, Ordering::SeqCst);
+        }
         let (answers, asker) = (to.try_clone()?, from.try_clone()?);
         let link = self.clone();
         thread::spawn(move || link.pass_on(answers, asker));

@@ -1,12 +1,15 @@
 //! A run: a cluster, its clients, what goes wrong, and the judges.
 
-use crate::clients::Clients;
+use crate::clients::{Clients, Done, Tries};
 use crate::cluster::Cluster;
+use crate::disk;
 use crate::history::{Did, Operation, Wrong, judge};
+use crate::linearizable::{self, Verdict};
 use crate::machine::{self, Mistake};
 use crate::nemesis::{Fault, inflict};
 use crate::tell;
 use anyhow::Context;
+use clap::ValueEnum;
 use kontiki_conformance::real_runs::{Agreement, Followed, find_files, follow};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -39,9 +42,52 @@ pub struct Options {
     /// A mistake that the servers make, to see that it is found.
     #[arg(long)]
     mistake: Option<Mistake>,
+    /// What goes wrong: all of it unless some is named.
+    #[arg(long, value_delimiter = ',')]
+    faults: Vec<Fault>,
+    /// Servers have plain directories, and their disks do not fail. For machines where this process may mount nothing.
+    #[arg(long, conflicts_with = "lying_disks")]
+    without_disk_faults: bool,
+    /// Disks say that they have synced, and have not: a mistake, to see that it is found.
+    #[arg(long)]
+    lying_disks: bool,
     /// Keep the directory of a run in which nothing is wrong.
     #[arg(long)]
     keep: bool,
+}
+
+impl Options {
+    /// What goes wrong.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = match self.faults.is_empty() {
+            true => Fault::ALL.to_vec(),
+            false => self.faults.clone(),
+        };
+        faults.retain(|fault| !(self.without_disk_faults && fault.is_of_disks()));
+        faults
+    }
+
+    /// The command that makes as nearly the same run again as possible.
+    fn again(&self) -> String {
+        let Options { seed, seconds, servers, clients, .. } = self;
+        let mut again = format!(
+            "run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
+        );
+        if !self.faults.is_empty() {
+            let faults: Vec<String> = self.faults.iter().map(name).collect();
+            again += &format!(" --faults {}", faults.join(","));
+        }
+        if self.without_disk_faults {
+            again += " --without-disk-faults";
+        }
+        if self.lying_disks {
+            again += " --lying-disks";
+        }
+        if let Some(mistake) = self.mistake {
+            again += &format!(" --mistake {}", name(&mistake));
+        }
+        again
+    }
 }
 
 /// What is wrong in a run, by who has found it.
@@ -54,11 +100,17 @@ impl Findings {
     }
 }
 
+/// So many findings of each judge are told. A file has all of them.
+const TOLD: usize = 10;
+
 /// Runs, and judges. Whether nothing is wrong.
 ///
 /// # Errors
 /// If the run cannot be made, or a fault was not in effect.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
+    if !options.without_disk_faults {
+        disk::enter().context(NO_DISKS)?;
+    }
     let directory = options.out.join(format!("torment-{}-{}", options.seed, std::process::id()));
     fs::create_dir_all(&directory).context("cannot make the directory of the run")?;
     let directory = directory.canonicalize()?;
@@ -74,13 +126,17 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         }
         return Ok(true);
     }
-    for (judge, how) in &findings.0 {
-        tell(&format!("{judge}: {how}"));
+    let judges: BTreeSet<&str> = findings.0.iter().map(|(judge, _)| *judge).collect();
+    for judge in judges {
+        let found: Vec<_> = findings.0.iter().filter(|(by, _)| *by == judge).collect();
+        for (_, how) in found.iter().take(TOLD) {
+            tell(&format!("{judge}: {how}"));
+        }
+        if found.len() > TOLD {
+            tell(&format!("{judge}: in all {} findings; see findings.txt", found.len()));
+        }
     }
-    let Options { seed, seconds, servers, clients, .. } = options;
-    let again = format!(
-        "kontiki-torment run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
-    );
+    let again = format!("kontiki-torment {}", options.again());
     fs::write(directory.join("command.txt"), format!("{again}\n"))?;
     let found: Vec<String> =
         findings.0.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
@@ -90,9 +146,21 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(false)
 }
 
+/// What can be done where disks that fail cannot be had.
+const NO_DISKS: &str = "disks cannot be made to fail here; --without-disk-faults runs without that";
+
+/// A value, as the command line names it.
+pub fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+}
+
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);
-    let mut cluster = Cluster::start(options.servers, directory, options.mistake)?;
+    let mut cluster = {
+        let disks = (!options.without_disk_faults).then_some(options.seed);
+        let start = Cluster::start(options.servers, directory, options.mistake, disks, &mut random);
+        start.context("the cluster does not start")?
+    };
     if cluster.leader(Duration::from_secs(60)).is_none() {
         let ended: Vec<u64> = cluster.ids().into_iter().filter(|id| !cluster.runs(*id)).collect();
         anyhow::bail!("nobody leads at the beginning; these servers have ended: {ended:?}");
@@ -101,18 +169,20 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     let clients = Clients::start(options.clients, options.seed, &cluster.client_ports(), begun);
     let mut schedule = fs::File::create(directory.join("schedule.txt"))?;
     let mut counts: BTreeMap<Fault, u64> = BTreeMap::new();
+    let faults = options.faults();
+    anyhow::ensure!(!faults.is_empty(), "nothing is left that goes wrong");
     let mut todo = Vec::new();
     let tormented = loop {
         if begun.elapsed() >= Duration::from_secs(options.seconds) {
             break Ok(());
         }
         let fault = todo.pop().unwrap_or_else(|| {
-            todo = Fault::ALL.to_vec();
+            todo = faults.clone();
             todo.shuffle(&mut random);
             todo.pop().unwrap_or(Fault::KillLeader)
         });
         let at = begun.elapsed().as_millis();
-        match inflict(fault, &mut cluster, &mut random) {
+        match inflict(fault, &mut cluster, options.lying_disks, &mut random) {
             Ok(how) => {
                 writeln!(schedule, "{at} ms: {fault:?}: {how}")?;
                 *counts.entry(fault).or_default() += 1;
@@ -124,16 +194,25 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
         }
         thread::sleep(Duration::from_millis(500));
     };
-    let history = clients.finish()?;
+    let Done { history, tries } = clients.finish()?;
     write_history(directory, &history)?;
     let lists = tormented.and_then(|()| conclude(&mut cluster, &history, findings));
+    let without_tls = cluster.without_tls();
+    if without_tls > 0 {
+        findings.add("the suite", format!("{without_tls} connections did not begin as TLS does"));
+    }
     drop(cluster);
-    let lists = lists?;
-    let counts: Vec<String> =
+    let wrong: Vec<String> =
         counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
-    tell(&format!("went wrong: {}", counts.join(", ")));
-    judge_history(&history, &lists, findings);
-    judge_recordings(directory, findings)
+    tell(&format!("went wrong: {}", wrong.join(", ")));
+    match lists {
+        Ok(lists) => judge_history(&history, &lists, findings),
+        // Why a cluster does not come back may be seen in what it has recorded.
+        Err(error) => findings.add("the suite", format!("{error:#}")),
+    }
+    judge_tries(tries, findings);
+    let is_left_behind = counts.contains_key(&Fault::LeftBehind);
+    judge_recordings(directory, is_left_behind, findings)
 }
 
 fn write_history(directory: &Path, history: &[Operation]) -> anyhow::Result<()> {
@@ -209,14 +288,39 @@ fn judge_history(
     for wrong in judge(history, lists) {
         let (judge, how) = match wrong {
             Wrong::Lost(how) | Wrong::Twice(how) => ("the oracle", how),
+            Wrong::OtherAnswer(how) | Wrong::Forgotten(how) => ("the sessions", how),
             Wrong::NotAPrefix(how) | Wrong::NotLinearizable(how) | Wrong::WentBack(how) => {
                 ("the history", how)
             }
         };
         findings.add(judge, how);
     }
+    match linearizable::check(history, lists) {
+        Ok(judged) => tell(&format!("the checker: {judged} operations are linearizable")),
+        Err(Verdict::NotLinearizable(key)) => {
+            findings.add("the checker", format!("what was told of {key} is not linearizable"));
+        }
+        Err(Verdict::Undecided(key)) => {
+            findings.add("the suite", format!("the checker comes to no end with {key}"));
+        }
+    }
     for wrong in other_order(history, lists) {
         findings.add("the oracle", wrong);
+    }
+}
+
+fn judge_tries(tries: Tries, findings: &mut Findings) {
+    let Tries { without_answer, after_answer, longest, unresolved } = tries;
+    tell(&format!(
+        "sessions: {without_answer} writes asked for again without an answer, {after_answer} after their \
+         answer, up to {} s later",
+        longest / 1_000_000
+    ));
+    if without_answer < 10 || after_answer < 10 {
+        findings.add("the suite", "hardly anything was asked for again: this shows nothing");
+    }
+    if unresolved > 0 {
+        findings.add("the suite", format!("{unresolved} writes of sessions got no answer"));
     }
 }
 
@@ -226,7 +330,7 @@ fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec
     let mut numbers: BTreeMap<u64, u64> = BTreeMap::new();
     let mut wrong = Vec::new();
     for operation in history {
-        if let Did::Append { number, index: Some(index) } = operation.did {
+        if let Did::Append { number, index: Some(index), .. } = operation.did {
             indices.insert(number, index);
             if let Some(other) = numbers.insert(index, number) {
                 wrong.push(format!("{number} and {other} were both acknowledged at index {index}"));
@@ -243,7 +347,11 @@ fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec
     wrong
 }
 
-fn judge_recordings(directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+fn judge_recordings(
+    directory: &Path,
+    is_left_behind: bool,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
     let files = find_files(&directory.join("recordings"))?;
     match follow(&files) {
         Ok(Agreement { servers, judged }) => {
@@ -266,6 +374,9 @@ fn judge_recordings(directory: &Path, findings: &mut Findings) -> anyhow::Result
             ));
             if sum(|one| one.snapshots_taken) == 0 {
                 findings.add("the suite", "no server has taken a snapshot");
+            }
+            if is_left_behind && sum(|one| one.snapshots_installed) == 0 {
+                findings.add("the suite", "a server was left behind, and was sent no snapshot");
             }
         }
         Err(fault) => findings.add("the model", fault.to_string()),

@@ -1,17 +1,29 @@
 //! One server: a process with a node, and a port for clients that speak lines of text.
 
-use crate::machine::{Lists, Mistake, Query, SOMETIMES};
+use crate::certificates::{self, CLUSTER};
+use crate::machine::{Machine, Mistake, Query, SOMETIMES};
 use anyhow::Context;
 use kontiki_node::kontiki::driver::{Consistency, Timings};
-use kontiki_node::kontiki::{LogIndex, MembershipChange, RoleKind, ServerId};
+use kontiki_node::kontiki::sessions::{Outcome, SessionClient};
+use kontiki_node::kontiki::{
+    LogIndex, MembershipChange, RoleKind, ServerId, SessionCommand, SessionId,
+};
 use kontiki_node::{Handle, Node, NodeConfig, RecordTo, RequestError, Security, Start};
-use std::collections::BTreeMap;
+use rustix::process::{Signal, set_parent_process_death_signal};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+/// How many entries that a snapshot covers stay in the log.
+pub const KEPT_ENTRIES: u64 = 30;
+
+/// By how much clocks may differ: almost the most that a driver takes.
+pub const DRIFT_PPM: u32 = 90_000;
 
 /// A server process.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,12 +40,18 @@ pub struct ServerOptions {
     /// Where it records what it does.
     #[arg(long)]
     pub record: PathBuf,
+    /// Where its certificate and the authority's are.
+    #[arg(long)]
+    pub certificates: PathBuf,
     /// The port that servers connect to.
     #[arg(long)]
     pub port: u16,
     /// The port that clients connect to.
     #[arg(long)]
     pub client_port: u16,
+    /// How fast its clock runs, in millionths of the machine's.
+    #[arg(long)]
+    pub clock: u32,
     /// The port at which each other server is reached, as `2=4001`.
     #[arg(long)]
     pub peer: Vec<String>,
@@ -44,6 +62,8 @@ pub struct ServerOptions {
 
 /// Runs the server until the process is killed.
 pub fn run(options: &ServerOptions) -> anyhow::Result<()> {
+    // Whoever ends the run ends its servers.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the run")?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().worker_threads(2).build().context("cannot start threads")?;
     runtime.block_on(serve(options.clone()))
@@ -57,8 +77,8 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
     }
     let listener = TcpListener::bind(("127.0.0.1", options.port)).context("cannot listen")?;
     let id = ServerId(options.id);
-    let mut config =
-        NodeConfig::new(7, id, addresses, &options.disk, listener, Security::Plaintext);
+    let security = Security::Tls(certificates::of(&options.certificates, id));
+    let mut config = NodeConfig::new(CLUSTER, id, addresses, &options.disk, listener, security);
     config.start = match options.id <= options.voters {
         true => Start::Bootstrap { voters: (1..=options.voters).map(ServerId).collect() },
         false => Start::Join,
@@ -67,9 +87,13 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
     config.fixed_addresses = true;
     let raft = &mut config.driver.raft;
     raft.leases = true;
-    raft.kept_entries = 30;
+    raft.kept_entries = KEPT_ENTRIES;
     raft.snapshot_bytes = 16 << 10;
+    // So small that some are finished, and others begun, while things go wrong.
+    config.store.segment_bytes = 64 << 10;
     config.driver.timings = Timings::for_election_timeout(Duration::from_millis(600));
+    config.driver.timings.drift_ppm = DRIFT_PPM;
+    config.clock_rate_ppm = options.clock;
     config.driver.timings.request_timeout = Duration::from_secs(2);
     config.limits.chunk_bytes = 2 << 10;
     let record = RecordTo::directory(&options.record);
@@ -79,7 +103,7 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
 
 async fn serve(options: ServerOptions) -> anyhow::Result<()> {
     let clients = tokio::net::TcpListener::bind(("127.0.0.1", options.client_port)).await?;
-    let node = Node::start(config(&options)?, Lists::new(options.mistake)).await?;
+    let node = Node::start(config(&options)?, Machine::new(options.mistake)).await?;
     let writes: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(1)));
     loop {
         let (stream, _) = clients.accept().await?;
@@ -93,7 +117,7 @@ async fn serve(options: ServerOptions) -> anyhow::Result<()> {
 
 async fn converse(
     stream: TcpStream,
-    handle: Handle<Lists>,
+    handle: Handle<Machine>,
     mistake: Option<Mistake>,
     writes: &AtomicU64,
 ) -> std::io::Result<()> {
@@ -107,22 +131,35 @@ async fn converse(
     Ok(())
 }
 
-/// What a line is answered: `ok ...`, `leader ID` (or 0 if nobody is known), `no WHY`, or `unknown WHY`.
+/// How many sessions may be open. The clients of a run never come near.
+const MOST_SESSIONS: NonZeroU64 = NonZeroU64::new(10_000).unwrap();
+/// How many answers of a session are remembered.
+pub const MOST_ANSWERS: NonZeroU64 = NonZeroU64::new(64).unwrap();
+
+/// What a line is answered: `ok ...`, `leader ID` (or 0 if nobody is known), `no WHY`, `unknown WHY`, or
+/// `gone WHY` if a session is not what its client takes it for.
 async fn answer(
     line: &str,
-    handle: &Handle<Lists>,
+    handle: &Handle<Machine>,
     mistake: Option<Mistake>,
     writes: &AtomicU64,
 ) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let answered = match words.as_slice() {
-        ["append", key, number] => {
+        ["append" | "open" | "in", ..] => {
+            let Some(command) = command(&words) else { return "no such request".to_string() };
             let lost = mistake == Some(Mistake::LostWrite)
+                && !matches!(command, SessionCommand::Open { .. })
                 && writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(SOMETIMES);
             if lost {
                 return "ok 0".to_string();
             }
-            handle.write_seen(format!("{key} {number}")).await.map(|seen| seen.index.to_string())
+            match handle.write(command.encode()).await {
+                Ok(Outcome::Executed(index) | Outcome::Repeated(index)) => Ok(index.to_string()),
+                Ok(Outcome::Opened(session)) => Ok(session.0.to_string()),
+                Ok(other) => return format!("gone {other:?}"),
+                Err(error) => Err(error),
+            }
         }
         ["read", mode, key] => {
             let consistency = match (*mode, mode.parse()) {
@@ -164,24 +201,48 @@ async fn answer(
     }
 }
 
-async fn change(handle: &Handle<Lists>, change: MembershipChange) -> Result<String, RequestError> {
+/// What is written: `append KEY NUMBER`, `open`, or `in SESSION SEQUENCE ANSWERED-BELOW KEY NUMBER`.
+fn command(words: &[&str]) -> Option<SessionCommand> {
+    let append = |key: &str, number: &str| format!("{key} {number}").into();
+    match words {
+        ["append", key, number] => Some(SessionCommand::Outside { command: append(key, number) }),
+        ["open"] => Some(SessionClient::open(MOST_SESSIONS, MOST_ANSWERS)),
+        ["in", session, sequence, answered_below, key, number] => Some(SessionCommand::InSession {
+            session: SessionId(LogIndex(session.parse().ok()?)),
+            sequence: sequence.parse().ok()?,
+            answered_below: answered_below.parse().ok()?,
+            command: append(key, number),
+        }),
+        _ => None,
+    }
+}
+
+async fn change(
+    handle: &Handle<Machine>,
+    change: MembershipChange,
+) -> Result<String, RequestError> {
     handle.change_membership(change, None).await.map(|position| position.to_string())
 }
 
-/// As `ok leads=1 term=3 executed=17 voters=1,2,3 failed=-`.
-async fn status(handle: &Handle<Lists>) -> String {
+/// As `ok leads=1 term=3 executed=17 last=20 snapshot=15 voters=1,2,3 learners=4 failed=-`.
+async fn status(handle: &Handle<Machine>) -> String {
     let Ok(known) = handle.status().await else { return "no status".to_string() };
     let server = &known.server;
-    let voters: Vec<String> =
-        server.configuration.voters.iter().map(|voter| voter.0.to_string()).collect();
+    let ids = |servers: &BTreeSet<ServerId>| {
+        let ids: Vec<String> = servers.iter().map(|server| server.0.to_string()).collect();
+        ids.join(",")
+    };
     let stopped = known.stopped.map(|cause| format!("{cause:?}"));
     let failed = stopped.or(known.record_failure).unwrap_or_else(|| "-".to_string());
     format!(
-        "ok leads={} term={} executed={} voters={} failed={}",
+        "ok leads={} term={} executed={} last={} snapshot={} voters={} learners={} failed={}",
         u64::from(server.role == RoleKind::Leader),
         server.term,
         server.executed_index,
-        voters.join(","),
+        server.last_index,
+        server.snapshot.map_or(LogIndex::ZERO, |snapshot| snapshot.last.index),
+        ids(&server.configuration.voters),
+        ids(&server.configuration.learners),
         failed.replace(' ', "_")
     )
 }

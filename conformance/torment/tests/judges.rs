@@ -3,22 +3,40 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
 
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// One cluster at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn run(arguments: &[&str]) -> Output {
-    let _alone = ALONE.lock();
+fn command(arguments: &[&str]) -> (Command, PathBuf) {
     let out = std::env::temp_dir().join(format!("kontiki-torment-tests-{}", std::process::id()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_kontiki-torment"));
     command.arg("run").arg("--out").arg(&out).args(arguments);
+    (command, out)
+}
+
+/// Nothing if disks cannot be made to fail on this machine.
+fn run_with_disks(arguments: &[&str]) -> Option<Output> {
+    let _alone = ALONE.lock();
+    let (mut command, out) = command(arguments);
     let output = command.output().unwrap();
-    if output.status.success() || arguments.contains(&"--mistake") {
+    if told(&output).contains("disks cannot be made to fail here") {
+        eprintln!("faults of disks are left out: {}", told(&output));
+        return None;
+    }
+    let is_planted = |argument: &&str| ["--mistake", "--lying-disks"].contains(argument);
+    if output.status.success() || arguments.iter().any(is_planted) {
         std::fs::remove_dir_all(&out).unwrap();
     }
-    output
+    Some(output)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let without = [arguments, &["--without-disk-faults"]].concat();
+    run_with_disks(arguments).or_else(|| run_with_disks(&without)).unwrap()
 }
 
 fn told(output: &Output) -> String {
@@ -32,30 +50,125 @@ fn nothing_is_wrong_with_servers_that_make_no_mistake() {
     assert!(told(&output).contains("nothing is wrong"));
 }
 
-fn finds(mistake: &str, judge: &str) {
-    let output = run(&["--seed", "3", "--seconds", "8", "--mistake", mistake]);
+/// Each of these judges finds it.
+fn finds(mistake: &str, judges: &[&str]) {
+    finds_among("3", 5, "kill-all,transfer,left-behind", mistake, judges);
+}
+
+fn finds_among(seed: &str, seconds: u64, faults: &str, mistake: &str, judges: &[&str]) {
+    let seconds = seconds.to_string();
+    let arguments =
+        ["--seed", seed, "--seconds", &seconds, "--faults", faults, "--mistake", mistake];
+    let output = run(&arguments);
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     let found = told(&output);
-    assert!(found.lines().any(|line| line.starts_with(judge)), "{mistake}: {found}");
+    for judge in judges {
+        assert!(found.lines().any(|line| line.starts_with(judge)), "{judge}: {mistake}: {found}");
+    }
     assert!(!found.contains("the suite:"), "{found}");
 }
 
 #[test]
 fn a_lost_acknowledged_write_is_found() {
-    finds("lost-write", "the oracle: ");
+    finds("lost-write", &["the oracle: ", "the checker: what"]);
 }
 
 #[test]
 fn a_stale_read_is_found() {
-    finds("stale-read", "the history: ");
+    finds("stale-read", &["the history: ", "the checker: what"]);
 }
 
 #[test]
 fn a_command_that_is_executed_twice_is_found() {
-    finds("double-apply", "the oracle: ");
+    finds("double-apply", &["the oracle: ", "the checker: what"]);
 }
 
 #[test]
 fn a_state_machine_that_differs_is_found() {
-    finds("different-machine", "the oracle: state machines differ");
+    finds("different-machine", &["the oracle: state machines differ"]);
+}
+
+#[test]
+fn a_session_that_is_forgotten_is_found() {
+    // Long enough for snapshots, and for starts from them.
+    finds_among("3", 12, "kill-all", "forgotten-session", &["the sessions: "]);
+}
+
+#[test]
+fn an_answer_that_is_forgotten_is_found() {
+    finds("forgotten-answer", &["the sessions: ", "the oracle: "]);
+}
+
+const OF_DISKS: &str = "power-loss-one,power-loss-majority,power-loss-all,kill-in-write,disk-fails,disk-full,disk-hangs";
+
+#[test]
+fn nothing_is_wrong_with_servers_whose_disks_fail() {
+    let output = run_with_disks(&["--seed", "5", "--seconds", "20", "--faults", OF_DISKS]);
+    let Some(output) = output else { return };
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("PowerLoss"), "{}", told(&output));
+}
+
+/// All servers come back as they were a second before.
+#[test]
+fn disks_that_lie_are_found() {
+    let only = ["--lying-disks", "--faults", "power-loss-all"];
+    let output = run_with_disks(&[&["--seed", "3", "--seconds", "4"], &only[..]].concat());
+    let Some(output) = output else { return };
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let found = told(&output);
+    let impossible = "it starts with what its disk cannot hold";
+    assert!(found.lines().any(|line| line.starts_with("the oracle: ")), "{found}");
+    assert!(found.contains(impossible), "{found}");
+}
+
+/// However a run ends, nothing of it stays mounted, and no server stays.
+#[test]
+fn nothing_is_left_of_a_run_that_is_killed() {
+    let _alone = ALONE.lock();
+    let (mut command, out) = command(&["--seconds", "60"]);
+    let mut run = command.stderr(Stdio::null()).spawn().unwrap();
+    let mounts = |process: &str| std::fs::read_to_string(format!("/proc/{process}/mountinfo"));
+    let out_name = out.to_str().unwrap();
+    let id = run.id().to_string();
+    let begun = Instant::now();
+    while !mounts(&id).unwrap_or_default().contains(out_name) {
+        if run.try_wait().unwrap().is_some() {
+            eprintln!("faults of disks are left out");
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing is mounted");
+    }
+    assert!(!mounts("self").unwrap().contains(out_name), "others see it");
+    std::thread::sleep(Duration::from_secs(2));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let is_left = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter(|process| {
+                let mounts = std::fs::read_to_string(process.path().join("mountinfo"));
+                mounts.unwrap_or_default().contains(out_name)
+            })
+            .count()
+            > 0
+    };
+    while is_left() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "servers are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::fs::remove_dir_all(&out).unwrap();
+}
+
+/// Leases of a leader with such a clock outlast the promises of the others.
+#[test]
+fn a_stale_read_by_lease_is_found() {
+    // Server 1 is to lead first, and is cut off then.
+    finds_among(
+        "4",
+        5,
+        "transfer,partition",
+        "slow-clock",
+        &["the history: ", "the checker: what"],
+    );
 }

@@ -9,20 +9,39 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Duration,
+    /// How fast it runs, in millionths of the machine's clock: more than 0.
+    rate_ppm: u32,
 }
 
 impl Clock {
     /// Whether the clock goes on while the machine sleeps.
     pub(crate) const GOES_ON_IN_SLEEP: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-    pub(crate) fn start() -> Clock {
-        Clock { origin: reading() }
+    pub(crate) fn start(rate_ppm: u32) -> Clock {
+        Clock { origin: reading(), rate_ppm }
     }
 
     /// The present moment.
     pub(crate) fn now(&self) -> Instant {
-        Instant::after_origin(reading().saturating_sub(self.origin))
+        let passed = reading().saturating_sub(self.origin);
+        Instant::after_origin(scaled(passed, self.rate_ppm, MILLION))
     }
+
+    /// How long it takes on the machine's clock until a moment comes.
+    pub(crate) fn until(&self, moment: Instant) -> Duration {
+        scaled(moment.since(self.now()), MILLION, self.rate_ppm)
+    }
+}
+
+const MILLION: u32 = 1_000_000;
+
+/// So many parts of a duration, rounded up: whoever waits so long does not wake too early.
+fn scaled(duration: Duration, parts: u32, of: u32) -> Duration {
+    if parts == of {
+        return duration;
+    }
+    let nanoseconds = duration.as_nanos().saturating_mul(parts.into()).div_ceil(of.max(1).into());
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -34,4 +53,29 @@ fn reading() -> Duration {
     let time = clock_gettime(CLOCK);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_may_run_at_another_rate() {
+        let half = Clock::start(MILLION / 2);
+        let later = half.now().plus(Duration::from_secs(10));
+        let wait = half.until(later);
+        assert!(wait > Duration::from_secs(19) && wait <= Duration::from_secs(20), "{wait:?}");
+        let fast = Clock::start(4 * MILLION);
+        let later = fast.now().plus(Duration::from_secs(40));
+        let wait = fast.until(later);
+        assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
+    }
+
+    #[test]
+    fn what_is_scaled_is_rounded_up() {
+        let nanoseconds = Duration::from_nanos;
+        assert_eq!(scaled(nanoseconds(3), 1, 1), nanoseconds(3));
+        assert_eq!(scaled(nanoseconds(3), 1, 2), nanoseconds(2));
+        assert_eq!(scaled(nanoseconds(3), 4, 1), nanoseconds(12));
+    }
 }

@@ -46,6 +46,10 @@ pub struct NodeConfig {
     pub limits: NodeLimits,
     /// Where the server records what it does, to be judged by the model. Nowhere unless changed.
     pub record: Option<RecordTo>,
+    /// How fast the server's clock runs, in millionths of the machine's. 1 000 000 unless changed. For tests
+    /// alone, of what clocks that differ do to leases (rule C4).
+    #[doc(hidden)]
+    pub clock_rate_ppm: u32,
 }
 
 /// How much may wait in a node, besides what the driver bounds.
@@ -119,6 +123,7 @@ impl NodeConfig {
             security,
             limits: NodeLimits::default(),
             record: None,
+            clock_rate_ppm: 1_000_000,
         }
     }
 
@@ -144,6 +149,7 @@ impl NodeConfig {
             ("connections", self.limits.connections as u64),
             ("unknown_connections", self.limits.unknown_connections as u64),
             ("patience in milliseconds", patience),
+            ("clock_rate_ppm", self.clock_rate_ppm.into()),
         ];
         let wrong = sizes.into_iter().find(|(_, value)| *value == 0 || *value > MOST_BYTES);
         if let Some((name, value)) = wrong {

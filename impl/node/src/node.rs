@@ -203,6 +203,7 @@ fn start<M: StateMachine>(
     };
     let NodeConfig { mut driver, directory, store, listener, start, addresses, .. } = config;
     let (limits, record, fixed) = (config.limits, config.record, config.fixed_addresses);
+    let clock = Clock::start(config.clock_rate_ppm);
     driver.check().map_err(kontiki::driver::DriverStartError::from)?;
     let (own, address) =
         (driver.raft.id, listener.local_addr().map_err(failed("look at the listener"))?);
@@ -221,7 +222,6 @@ fn start<M: StateMachine>(
     let silence = driver.timings.election_timeout.saturating_mul(2);
     let standing = standing_at(book.stage);
     restore(&store, &mut machine)?;
-    let clock = Clock::start();
     let mut driver = Driver::observed(driver, store.clone(), clock.now(), |_| None)?;
     if let Some(to) = record {
         *driver.observer_mut() = Some(begin_recording(driver.server(), to)?);

@@ -39,6 +39,9 @@ const ENTRY_BYTES: u64 = 2 << 20;
 /// So many connections may have a long request under way at the same time. Others wait.
 const LONG_REQUESTS: usize = 64;
 
+/// Files of the disk, the page, and connections that are being refused.
+const OTHER_FILES: u64 = 256;
+
 /// What a server is told when it starts.
 #[derive(Debug)]
 pub struct ServerConfig {
@@ -51,6 +54,18 @@ pub struct ServerConfig {
     pub servers: Vec<KnownServer>,
     /// The most clients that are connected at the same time.
     pub most_clients: usize,
+}
+
+impl ServerConfig {
+    /// How many files may be open in the process of this server, connections among them.
+    pub fn open_files(&self) -> u64 {
+        let limits = &self.node.limits;
+        // Two connections to each other server, and one to ask it something.
+        let to_others = 3 * self.servers.len();
+        let connections =
+            self.most_clients + limits.connections + limits.unknown_connections + to_others;
+        connections as u64 + OTHER_FILES
+    }
 }
 
 /// Why a server did not start.

@@ -171,7 +171,7 @@ impl<M: StateMachine> DriverLoop<M> {
         let timers = self.driver.next_deadline().filter(|_| self.keeps_time());
         let publish = (!self.is_published).then(|| self.published_at.plus(PUBLISHED));
         let deadline = timers.into_iter().chain(phase).chain(publish).min();
-        deadline.map_or(LONGEST, |deadline| deadline.since(self.clock.now()).min(LONGEST))
+        deadline.map_or(LONGEST, |deadline| self.clock.until(deadline).min(LONGEST))
     }
 
     pub(super) fn next_ticket(&mut self) -> Ticket {
