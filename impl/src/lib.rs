@@ -64,9 +64,9 @@ pub mod storage;
 pub use recorder::{Recorder, RecorderError, RecordingFiles};
 
 pub use kontiki_specs::{
-    AppendOutcome, CatchUp, Configuration, Entries, Entry, Envelope, FollowerProgress, Input,
-    Lease, LogIndex, LogPosition, MembershipChange, Message, NotAChange, Observation, Output,
-    Payload, ReadId, Receiving, Refusal, ReplicationMode, RoleKind, RoleObservation, ServerId,
-    SessionCommand, SessionCommandError, SessionId, Snapshot, SnapshotId, Term, WaitingRead,
-    WaitingReads,
+    AppendOutcome, CatchUp, CommandOutcome, Configuration, Entries, Entry, Envelope,
+    FollowerProgress, Input, Lease, LogIndex, LogPosition, MembershipChange, Message, NotAChange,
+    Observation, OpenSession, OpenSessions, Output, Payload, ReadId, Receiving, Refusal,
+    ReplicationMode, RoleKind, RoleObservation, ServerId, SessionCommand, SessionCommandError,
+    SessionId, Snapshot, SnapshotId, Term, WaitingRead, WaitingReads,
 };

@@ -369,6 +369,16 @@ fn a_membership_that_comes_by_snapshot_is_in_force() {
 
 /// E6.
 #[test]
+fn the_configuration_that_a_server_was_started_with_is_no_change_that_completes() {
+    let raft = &mut start(config());
+    step(raft, offer(0, b"abc"));
+    let outputs = step(raft, offer(3, b"de"));
+    is_installed(raft, &offered());
+    let completes = |output: &Output| matches!(output, Output::ChangeCompleted { .. });
+    assert!(!outputs.iter().any(completes), "{outputs:?}");
+}
+
+#[test]
 fn a_leaders_snapshot_is_its_word() {
     // From a later term it is followed, to an earlier one the later is said.
     let raft = &mut start(config());

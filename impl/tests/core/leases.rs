@@ -96,6 +96,23 @@ fn c4_a_round_whose_time_is_up_gives_no_lease() {
 }
 
 #[test]
+fn c4_a_round_whose_time_is_up_still_counts_for_the_reads_that_wait_for_it() {
+    let five = Config::new(S1, (1..=5).map(ServerId)).bootstrap;
+    let mut raft = start(Config { bootstrap: five, ..leases() });
+    step(&mut raft, Input::ElectionTimeout);
+    for follower in [S2, S3] {
+        step(&mut raft, deliver(follower, vote(1)));
+    }
+    for follower in [S2, S3] {
+        step(&mut raft, deliver(follower, matched(1, 1)));
+    }
+    assert_eq!(asked(&step(&mut raft, read(1))), Some(1));
+    assert_eq!(step(&mut raft, confirms(S2, 1)), []);
+    step(&mut raft, expires(1));
+    assert_eq!(step(&mut raft, confirms(S3, 1)), [ready(1, 1)]);
+}
+
+#[test]
 fn c4_a_heartbeat_repeats_the_question_until_it_is_answered_or_its_time_is_up() {
     let mut raft = leader(leases());
     assert_eq!(heartbeat(&mut raft), Some(1));
