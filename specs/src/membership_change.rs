@@ -40,7 +40,7 @@ impl FromStr for MembershipChange {
     type Err = NotAChange;
 
     fn from_str(text: &str) -> Result<Self, NotAChange> {
-        let wrong = || NotAChange(crate::scope::printable(text));
+        let wrong = || NotAChange(crate::spelling::printable(text));
         let mut words = text.split_whitespace();
         let verb = words.next().ok_or_else(wrong)?;
         let rest: Vec<&str> = words.collect();

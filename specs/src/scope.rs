@@ -20,7 +20,6 @@ mod error;
 mod limits;
 mod parse;
 
-pub(crate) use error::printable;
 pub use error::{ScopeError, ScopeFlaw};
 
 use crate::{Goal, MembershipChange, Property};

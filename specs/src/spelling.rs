@@ -1,4 +1,4 @@
-//! Names that were meant, where a name is not known.
+//! Words in error messages: names that were meant, and text of others.
 
 /// What to say after an unknown name: `: did you mean ...?`, or nothing if no known name is alike.
 pub fn suggestion(word: &str, known: &[&str]) -> String {
@@ -21,4 +21,18 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {
     scored.retain(|(score, _)| *score >= ALIKE && best - *score <= NEARLY);
     scored.truncate(3);
     scored.into_iter().map(|(_, word)| word).collect()
+}
+
+/// Foreign text made fit for an error message: on one line, short, no control characters.
+pub(crate) fn printable(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let mut shown = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == LONGEST {
+            shown.push('…');
+            break;
+        }
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
 }

@@ -1,6 +1,7 @@
 //! The processes of a cluster, and the links between them.
 
 use crate::certificates;
+use crate::disk::{Disk, Loss, Trouble};
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
 use crate::run::name;
@@ -25,6 +26,8 @@ struct Process {
     child: Option<Child>,
     port: u16,
     client_port: u16,
+    /// The disk that it has its directory on, if that one can fail.
+    disk: Option<Disk>,
     /// How fast its clock runs, in millionths of the machine's.
     clock: u32,
 }
@@ -72,18 +75,25 @@ fn free_port(taken: &mut BTreeSet<u16>) -> anyhow::Result<u16> {
 }
 
 impl Cluster {
-    /// Starts so many servers, which form the cluster, and one more, which joins it.
+    /// Starts so many servers, which form the cluster, and one more, which joins it. Their disks can fail, in ways that
+    /// a seed decides, if there is one.
     pub fn start(
         voters: u64,
         directory: &Path,
         mistake: Option<Mistake>,
+        disks: Option<u64>,
         random: &mut StdRng,
     ) -> anyhow::Result<Cluster> {
         let (mut processes, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for id in 1..=voters + 1 {
             let (port, client_port) = (free_port(&mut taken)?, free_port(&mut taken)?);
+            let mount = |seed: u64| {
+                let path = directory.join(format!("mounted-{id}"));
+                Disk::mount(path, directory.join(format!("disk-{id}")), seed ^ (id << 48))
+            };
+            let disk = disks.map(mount).transpose()?;
             let clock = clock_rate(id, random, mistake);
-            processes.insert(id, Process { child: None, port, client_port, clock });
+            processes.insert(id, Process { child: None, port, client_port, disk, clock });
         }
         let mut links = BTreeMap::new();
         for (to, process) in &processes {
@@ -133,6 +143,13 @@ impl Cluster {
         if process.child.is_some() {
             return Ok(());
         }
+        let path = match &process.disk {
+            Some(disk) => {
+                disk.set(Trouble::Nothing);
+                disk.path().to_path_buf()
+            }
+            None => self.directory.join(format!("disk-{id}")),
+        };
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("server")
@@ -142,7 +159,7 @@ impl Cluster {
             .arg(format!("--client-port={}", process.client_port))
             .arg(format!("--clock={}", process.clock))
             .arg("--disk")
-            .arg(self.directory.join(format!("disk-{id}")))
+            .arg(path)
             .arg("--record")
             .arg(recordings)
             .arg("--certificates")
@@ -164,9 +181,40 @@ impl Cluster {
         let process = self.processes.get_mut(&id).context("no such server")?;
         let Some(mut child) = process.child.take() else { return Ok(()) };
         child.kill().with_context(|| format!("server {id} cannot be killed"))?;
+        if let Some(disk) = &process.disk {
+            // It does not end before its disk has answered.
+            disk.turn_off();
+        }
         let status = child.wait()?;
         anyhow::ensure!(status.signal() == Some(9), "server {id} ended by itself: {status}");
         Ok(())
+    }
+
+    /// The disk of a server.
+    ///
+    /// # Errors
+    /// If it is none that can fail.
+    pub fn disk(&self, id: u64) -> anyhow::Result<&Disk> {
+        let process = self.processes.get(&id).context("no such server")?;
+        process.disk.as_ref().context("this run has no disks that fail")
+    }
+
+    /// Kills processes; then their disks lose what was not synced, `everything` or as luck has it.
+    ///
+    /// # Errors
+    /// As [`Cluster::kill`].
+    pub fn lose_power(&mut self, which: &[u64], everything: bool) -> anyhow::Result<Loss> {
+        for id in which {
+            self.kill(*id)?;
+        }
+        let mut lost = Loss::default();
+        for id in which {
+            let Loss { sectors, kept, names } = self.disk(*id)?.lose_power(everything)?;
+            lost.sectors += sectors;
+            lost.kept += kept;
+            lost.names += names;
+        }
+        Ok(lost)
     }
 
     /// Whether the process of a server runs, or is stopped by a signal.
@@ -223,6 +271,9 @@ impl Cluster {
     pub fn heal(&mut self) -> anyhow::Result<()> {
         self.set_links(|_, _| Some(Mode::Pass));
         for id in self.ids() {
+            if let Ok(disk) = self.disk(id) {
+                disk.set(Trouble::Nothing);
+            }
             self.spawn(id)?;
         }
         Ok(())
@@ -281,6 +332,9 @@ impl Drop for Cluster {
             if let Some(child) = &mut process.child {
                 // One that is gone needs no end.
                 drop(child.kill());
+                if let Some(disk) = &process.disk {
+                    disk.turn_off();
+                }
                 drop(child.wait());
             }
         }

@@ -3,6 +3,8 @@
 mod certificates;
 mod clients;
 mod cluster;
+mod disk;
+mod disk_faults;
 mod history;
 mod linearizable;
 mod machine;

@@ -1,12 +1,13 @@
 //! What goes wrong, and whether it did.
 
 use crate::cluster::Cluster;
+use crate::disk_faults;
 use crate::proxy::Mode;
 use crate::server::KEPT_ENTRIES;
 use anyhow::{Context, ensure};
 use rand::Rng;
 use rand::rngs::StdRng;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,11 +43,25 @@ pub enum Fault {
     Transfer,
     /// A server is taken in, or taken out again.
     Membership,
+    /// A process is killed, and what it had not synced is lost.
+    PowerLossOne,
+    /// The same of so many that no majority is left.
+    PowerLossMajority,
+    /// The same of all.
+    PowerLossAll,
+    /// A process is killed in the middle of a write.
+    KillInWrite,
+    /// A write or a sync fails.
+    DiskFails,
+    /// There is no room for a while.
+    DiskFull,
+    /// Syncs take seconds.
+    DiskHangs,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 14] = [
+    pub const ALL: [Fault; 21] = [
         Fault::KillLeader,
         Fault::Partition,
         Fault::LeftBehind,
@@ -61,18 +76,46 @@ impl Fault {
         Fault::Bridge,
         Fault::LossyLinks,
         Fault::KillOne,
+        Fault::PowerLossOne,
+        Fault::PowerLossMajority,
+        Fault::PowerLossAll,
+        Fault::KillInWrite,
+        Fault::DiskFails,
+        Fault::DiskFull,
+        Fault::DiskHangs,
     ];
+
+    /// Whether it takes a disk that can fail.
+    pub fn is_of_disks(self) -> bool {
+        matches!(
+            self,
+            Fault::PowerLossOne
+                | Fault::PowerLossMajority
+                | Fault::PowerLossAll
+                | Fault::KillInWrite
+                | Fault::DiskFails
+                | Fault::DiskFull
+                | Fault::DiskHangs
+        )
+    }
 }
 
 /// How long a leader may take to be there when nothing is wrong any more.
-const RECOVERS: Duration = Duration::from_secs(60);
+pub const RECOVERS: Duration = Duration::from_secs(60);
 
 /// Makes one thing go wrong for a while. An error if it did not, or if the cluster did not come back.
-pub fn inflict(fault: Fault, cluster: &mut Cluster, random: &mut StdRng) -> anyhow::Result<String> {
+/// Disks that lie say that they sync, and do not, before power is lost.
+pub fn inflict(
+    fault: Fault,
+    cluster: &mut Cluster,
+    lies: bool,
+    random: &mut StdRng,
+) -> anyhow::Result<String> {
     let leader = cluster.leader(RECOVERS).context("nobody leads, though nothing is wrong")?;
     let voters = voters(cluster, leader)?;
     let while_ = Duration::from_millis(random.random_range(1200..2500));
     let other = *{ voters.iter().find(|id| **id != leader) }.context("the leader is alone")?;
+    let any = *voters.choose(random).context("there is no voter")?;
     let told = match fault {
         Fault::KillLeader => kill(cluster, &[leader], while_)?,
         Fault::KillOne => kill(cluster, &[other], while_)?,
@@ -129,6 +172,19 @@ pub fn inflict(fault: Fault, cluster: &mut Cluster, random: &mut StdRng) -> anyh
             format!("server {other} was to lead")
         }
         Fault::Membership => membership(cluster, &voters)?,
+        Fault::PowerLossOne => disk_faults::lose_power(cluster, &[any], while_, lies, random)?,
+        Fault::PowerLossMajority => {
+            let most = some(&voters, random, voters.len() / 2 + 1);
+            disk_faults::lose_power(cluster, &most, while_, lies, random)?
+        }
+        Fault::PowerLossAll => {
+            let all = cluster.ids();
+            disk_faults::lose_power(cluster, &all, Duration::from_millis(100), lies, random)?
+        }
+        Fault::KillInWrite => disk_faults::kill_in_write(cluster, any, while_)?,
+        Fault::DiskFails => disk_faults::fail(cluster, any, random)?,
+        Fault::DiskFull => disk_faults::fill(cluster, any, while_)?,
+        Fault::DiskHangs => disk_faults::hang(cluster, any, while_)?,
     };
     cluster.heal()?;
     cluster.leader(RECOVERS).with_context(|| format!("nobody leads after this: {told}"))?;

@@ -2,6 +2,7 @@
 
 use crate::clients::{Clients, Done, Tries};
 use crate::cluster::Cluster;
+use crate::disk;
 use crate::history::{Did, Operation, ReadMode, Wrong, judge};
 use crate::linearizable::{self, Verdict};
 use crate::machine::{self, Mistake};
@@ -44,9 +45,49 @@ pub struct Options {
     /// What goes wrong: all of it unless some is named.
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Fault>,
+    /// Servers have plain directories, and their disks do not fail. For machines where this process may mount nothing.
+    #[arg(long, conflicts_with = "lying_disks")]
+    without_disk_faults: bool,
+    /// Disks say that they have synced, and have not: a mistake, to see that it is found.
+    #[arg(long)]
+    lying_disks: bool,
     /// Keep the directory of a run in which nothing is wrong.
     #[arg(long)]
     keep: bool,
+}
+
+impl Options {
+    /// What goes wrong.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = match self.faults.is_empty() {
+            true => Fault::ALL.to_vec(),
+            false => self.faults.clone(),
+        };
+        faults.retain(|fault| !(self.without_disk_faults && fault.is_of_disks()));
+        faults
+    }
+
+    /// The command that makes as nearly the same run again as possible.
+    fn again(&self) -> String {
+        let Options { seed, seconds, servers, clients, .. } = self;
+        let mut again = format!(
+            "run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}"
+        );
+        if !self.faults.is_empty() {
+            let faults: Vec<String> = self.faults.iter().map(name).collect();
+            again += &format!(" --faults {}", faults.join(","));
+        }
+        if self.without_disk_faults {
+            again += " --without-disk-faults";
+        }
+        if self.lying_disks {
+            again += " --lying-disks";
+        }
+        if let Some(mistake) = self.mistake {
+            again += &format!(" --mistake {}", name(&mistake));
+        }
+        again
+    }
 }
 
 /// What is wrong in a run, by who has found it.
@@ -59,11 +100,17 @@ impl Findings {
     }
 }
 
+/// So many findings of each judge are told. A file has all of them.
+const TOLD: usize = 10;
+
 /// Runs, and judges. Whether nothing is wrong.
 ///
 /// # Errors
 /// If the run cannot be made, or a fault was not in effect.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
+    if !options.without_disk_faults {
+        disk::enter().context(NO_DISKS)?;
+    }
     let directory = options.out.join(format!("torment-{}-{}", options.seed, std::process::id()));
     fs::create_dir_all(&directory).context("cannot make the directory of the run")?;
     let directory = directory.canonicalize()?;
@@ -79,10 +126,17 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
         }
         return Ok(true);
     }
-    for (judge, how) in &findings.0 {
-        tell(&format!("{judge}: {how}"));
+    let judges: BTreeSet<&str> = findings.0.iter().map(|(judge, _)| *judge).collect();
+    for judge in judges {
+        let found: Vec<_> = findings.0.iter().filter(|(by, _)| *by == judge).collect();
+        for (_, how) in found.iter().take(TOLD) {
+            tell(&format!("{judge}: {how}"));
+        }
+        if found.len() > TOLD {
+            tell(&format!("{judge}: in all {} findings; see findings.txt", found.len()));
+        }
     }
-    let again = format!("kontiki-torment {}", again(options));
+    let again = format!("kontiki-torment {}", options.again());
     fs::write(directory.join("command.txt"), format!("{again}\n"))?;
     let found: Vec<String> =
         findings.0.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
@@ -92,19 +146,8 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// The arguments of a run.
-fn again(options: &Options) -> String {
-    let Options { seed, seconds, servers, clients, out: _, mistake, faults, keep: _ } = options;
-    let mut again =
-        format!("run --seed {seed} --seconds {seconds} --servers {servers} --clients {clients}");
-    if !faults.is_empty() {
-        again += &format!(" --faults {}", faults.iter().map(name).collect::<Vec<_>>().join(","));
-    }
-    if let Some(mistake) = mistake {
-        again += &format!(" --mistake {}", name(mistake));
-    }
-    again
-}
+/// What can be done where disks that fail cannot be had.
+const NO_DISKS: &str = "disks cannot be made to fail here; --without-disk-faults runs without that";
 
 /// A value, as the command line names it.
 pub fn name(value: &impl ValueEnum) -> String {
@@ -113,7 +156,11 @@ pub fn name(value: &impl ValueEnum) -> String {
 
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);
-    let mut cluster = Cluster::start(options.servers, directory, options.mistake, &mut random)?;
+    let mut cluster = {
+        let disks = (!options.without_disk_faults).then_some(options.seed);
+        let start = Cluster::start(options.servers, directory, options.mistake, disks, &mut random);
+        start.context("the cluster does not start")?
+    };
     if cluster.leader(Duration::from_secs(60)).is_none() {
         let ended: Vec<u64> = cluster.ids().into_iter().filter(|id| !cluster.runs(*id)).collect();
         anyhow::bail!("nobody leads at the beginning; these servers have ended: {ended:?}");
@@ -122,21 +169,20 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     let clients = Clients::start(options.clients, options.seed, &cluster.client_ports(), begun);
     let mut schedule = fs::File::create(directory.join("schedule.txt"))?;
     let mut counts: BTreeMap<Fault, u64> = BTreeMap::new();
+    let faults = options.faults();
+    anyhow::ensure!(!faults.is_empty(), "nothing is left that goes wrong");
     let mut todo = Vec::new();
     let tormented = loop {
         if begun.elapsed() >= Duration::from_secs(options.seconds) {
             break Ok(());
         }
         let fault = todo.pop().unwrap_or_else(|| {
-            todo = match options.faults.is_empty() {
-                true => Fault::ALL.to_vec(),
-                false => options.faults.clone(),
-            };
+            todo = faults.clone();
             todo.shuffle(&mut random);
             todo.pop().unwrap_or(Fault::KillLeader)
         });
         let at = begun.elapsed().as_millis();
-        match inflict(fault, &mut cluster, &mut random) {
+        match inflict(fault, &mut cluster, options.lying_disks, &mut random) {
             Ok(how) => {
                 writeln!(schedule, "{at} ms: {fault:?}: {how}")?;
                 *counts.entry(fault).or_default() += 1;
@@ -156,11 +202,14 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
         findings.add("the suite", format!("{without_tls} connections did not begin as TLS does"));
     }
     drop(cluster);
-    let lists = lists?;
     let wrong: Vec<String> =
         counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
     tell(&format!("went wrong: {}", wrong.join(", ")));
-    judge_history(&history, &lists, findings);
+    match lists {
+        Ok(lists) => judge_history(&history, &lists, findings),
+        // Why a cluster does not come back may be seen in what it has recorded.
+        Err(error) => findings.add("the suite", format!("{error:#}")),
+    }
     judge_tries(tries, findings);
     let is_left_behind = counts.contains_key(&Fault::LeftBehind);
     judge_recordings(directory, is_left_behind, findings)

@@ -9,6 +9,7 @@ use kontiki_node::kontiki::{
     LogIndex, MembershipChange, RoleKind, ServerId, SessionCommand, SessionId,
 };
 use kontiki_node::{Handle, Node, NodeConfig, RecordTo, RequestError, Security, Start};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::num::NonZeroU64;
@@ -61,6 +62,8 @@ pub struct ServerOptions {
 
 /// Runs the server until the process is killed.
 pub fn run(options: &ServerOptions) -> anyhow::Result<()> {
+    // Whoever ends the run ends its servers.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the run")?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().worker_threads(2).build().context("cannot start threads")?;
     runtime.block_on(serve(options.clone()))
@@ -86,6 +89,8 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
     raft.leases = true;
     raft.kept_entries = KEPT_ENTRIES;
     raft.snapshot_bytes = 16 << 10;
+    // So small that some are finished, and others begun, while things go wrong.
+    config.store.segment_bytes = 64 << 10;
     config.driver.timings = Timings::for_election_timeout(Duration::from_millis(600));
     config.driver.timings.drift_ppm = DRIFT_PPM;
     config.clock_rate_ppm = options.clock;

@@ -3,22 +3,40 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails in a helper fails the test")]
 
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// One cluster at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn run(arguments: &[&str]) -> Output {
-    let _alone = ALONE.lock();
+fn command(arguments: &[&str]) -> (Command, PathBuf) {
     let out = std::env::temp_dir().join(format!("kontiki-torment-tests-{}", std::process::id()));
     let mut command = Command::new(env!("CARGO_BIN_EXE_kontiki-torment"));
     command.arg("run").arg("--out").arg(&out).args(arguments);
+    (command, out)
+}
+
+/// Nothing if disks cannot be made to fail on this machine.
+fn run_with_disks(arguments: &[&str]) -> Option<Output> {
+    let _alone = ALONE.lock();
+    let (mut command, out) = command(arguments);
     let output = command.output().unwrap();
-    if output.status.success() || arguments.contains(&"--mistake") {
+    if told(&output).contains("disks cannot be made to fail here") {
+        eprintln!("faults of disks are left out: {}", told(&output));
+        return None;
+    }
+    let is_planted = |argument: &&str| ["--mistake", "--lying-disks"].contains(argument);
+    if output.status.success() || arguments.iter().any(is_planted) {
         std::fs::remove_dir_all(&out).unwrap();
     }
-    output
+    Some(output)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let without = [arguments, &["--without-disk-faults"]].concat();
+    run_with_disks(arguments).or_else(|| run_with_disks(&without)).unwrap()
 }
 
 fn told(output: &Output) -> String {
@@ -79,6 +97,67 @@ fn a_session_that_is_forgotten_is_found() {
 #[test]
 fn an_answer_that_is_forgotten_is_found() {
     finds("forgotten-answer", &["the sessions: ", "the oracle: "]);
+}
+
+const OF_DISKS: &str = "power-loss-one,power-loss-majority,power-loss-all,kill-in-write,disk-fails,disk-full,disk-hangs";
+
+#[test]
+fn nothing_is_wrong_with_servers_whose_disks_fail() {
+    let output = run_with_disks(&["--seed", "5", "--seconds", "20", "--faults", OF_DISKS]);
+    let Some(output) = output else { return };
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(told(&output).contains("PowerLoss"), "{}", told(&output));
+}
+
+/// All servers come back as they were a second before.
+#[test]
+fn disks_that_lie_are_found() {
+    let only = ["--lying-disks", "--faults", "power-loss-all"];
+    let output = run_with_disks(&[&["--seed", "3", "--seconds", "4"], &only[..]].concat());
+    let Some(output) = output else { return };
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let found = told(&output);
+    let impossible = "it starts with what its disk cannot hold";
+    assert!(found.lines().any(|line| line.starts_with("the oracle: ")), "{found}");
+    assert!(found.contains(impossible), "{found}");
+}
+
+/// However a run ends, nothing of it stays mounted, and no server stays.
+#[test]
+fn nothing_is_left_of_a_run_that_is_killed() {
+    let _alone = ALONE.lock();
+    let (mut command, out) = command(&["--seconds", "60"]);
+    let mut run = command.stderr(Stdio::null()).spawn().unwrap();
+    let mounts = |process: &str| std::fs::read_to_string(format!("/proc/{process}/mountinfo"));
+    let out_name = out.to_str().unwrap();
+    let id = run.id().to_string();
+    let begun = Instant::now();
+    while !mounts(&id).unwrap_or_default().contains(out_name) {
+        if run.try_wait().unwrap().is_some() {
+            eprintln!("faults of disks are left out");
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "nothing is mounted");
+    }
+    assert!(!mounts("self").unwrap().contains(out_name), "others see it");
+    std::thread::sleep(Duration::from_secs(2));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let is_left = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter(|process| {
+                let mounts = std::fs::read_to_string(process.path().join("mountinfo"));
+                mounts.unwrap_or_default().contains(out_name)
+            })
+            .count()
+            > 0
+    };
+    while is_left() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "servers are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::fs::remove_dir_all(&out).unwrap();
 }
 
 /// Leases of a leader with such a clock outlast the promises of the others.

@@ -310,9 +310,11 @@ impl Config {
     }
 }
 
-fn is_address(address: &str) -> bool {
+/// Whether this is `host:port`, of 256 bytes at most.
+pub(crate) fn is_address(address: &str) -> bool {
     let parts = address.rsplit_once(':');
-    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    address.len() <= 256
+        && parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 fn listen(address: &str, beyond: bool, key: &str) -> Result<TcpListener, ConfigError> {

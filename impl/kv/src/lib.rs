@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod machine;
+pub mod open_files;
 pub mod operation;
 pub mod resp;
 pub mod server;

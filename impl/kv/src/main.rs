@@ -6,6 +6,7 @@ use kontiki_kv::admin;
 use kontiki_kv::config::{Config, FirstStart};
 use kontiki_kv::demo::{self, DemoOptions};
 use kontiki_kv::http::{Http, Metrics};
+use kontiki_kv::open_files;
 use kontiki_kv::server::{Server, ServerError};
 use kontiki_node::{Standing, StartError, recovery};
 use std::io::Read;
@@ -184,7 +185,10 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
     let id = config.id;
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let metrics = Metrics::install()?;
-    let server = Server::start(config.listen(start)?).await;
+    let listening = config.listen(start)?;
+    open_files::allow(listening.open_files())
+        .map_err(|error| anyhow!("server {id} does not start: {error}"))?;
+    let server = Server::start(listening).await;
     let server = server.map_err(|error| {
         let new = match error {
             ServerError::Node(StartError::MissingDisk { .. }) => ": see `init` and `join`",

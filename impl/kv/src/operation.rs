@@ -12,7 +12,7 @@ const FORMAT: u8 = 1;
 /// The most bytes that a value may have. A value that is appended to grows no further.
 pub const MOST_VALUE_BYTES: usize = 1 << 20;
 
-/// An operation on the keys.
+/// An operation of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation<'a> {
     /// Gives a key a value.
@@ -67,6 +67,15 @@ pub enum Operation<'a> {
         key: &'a [u8],
         /// How long it stays.
         expiry: Expiry,
+    },
+    /// Tells all servers where clients reach one of them.
+    Introduce {
+        /// The server.
+        server: u64,
+        /// Where clients connect to, as `host:port`.
+        clients: &'a str,
+        /// Where its page is, as `host:port`. Empty if it has none.
+        http: &'a str,
     },
     /// Reads a value.
     Get {
@@ -180,6 +189,7 @@ const ADD: u8 = 4;
 const APPEND: u8 = 5;
 const COMPARE_AND_SET: u8 = 6;
 const EXPIRE: u8 = 7;
+const INTRODUCE: u8 = 8;
 const GET: u8 = 32;
 const GET_MANY: u8 = 33;
 const EXISTS: u8 = 34;
@@ -234,7 +244,8 @@ impl Operation<'_> {
             | Operation::Add { .. }
             | Operation::Append { .. }
             | Operation::CompareAndSet { .. }
-            | Operation::Expire { .. } => true,
+            | Operation::Expire { .. }
+            | Operation::Introduce { .. } => true,
             Operation::Get { .. }
             | Operation::GetMany { .. }
             | Operation::Exists { .. }
@@ -259,7 +270,7 @@ impl Operation<'_> {
             | Operation::GetMany { keys }
             | Operation::Exists { keys } => keys.first().copied(),
             Operation::SetMany { pairs } => pairs.first().map(|(key, _)| *key),
-            Operation::Count => None,
+            Operation::Introduce { .. } | Operation::Count => None,
         }
     }
 
@@ -303,6 +314,12 @@ impl Operation<'_> {
                 into.push(EXPIRE);
                 put_expiry(into, *expiry);
                 put_bytes(into, key);
+            }
+            Operation::Introduce { server, clients, http } => {
+                into.push(INTRODUCE);
+                put_number(into, *server);
+                put_bytes(into, clients.as_bytes());
+                put_bytes(into, http.as_bytes());
             }
             Operation::Get { key } => {
                 into.push(GET);
@@ -394,6 +411,10 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
+    fn text(&mut self) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError)
+    }
+
     /// Things that take a byte each, at least.
     fn many<T>(
         &mut self,
@@ -445,6 +466,10 @@ impl<'a> Reader<'a> {
             EXPIRE => {
                 let expiry = self.expiry()?;
                 Operation::Expire { key: self.bytes()?, expiry }
+            }
+            INTRODUCE => {
+                let server = self.number()?;
+                Operation::Introduce { server, clients: self.text()?, http: self.text()? }
             }
             GET => Operation::Get { key: self.bytes()? },
             GET_MANY => Operation::GetMany { keys: self.many(Self::bytes)? },
@@ -501,6 +526,7 @@ mod tests {
                 Operation::Append { key, value },
                 Operation::CompareAndSet { key, old: value, new },
                 Operation::Expire { key, expiry },
+                Operation::Introduce { server: time, clients: "host:1", http: "" },
                 Operation::Get { key },
                 Operation::GetMany { keys: keys.clone() },
                 Operation::Exists { keys },

@@ -1,5 +1,5 @@
 //! Commands and changes of membership that somebody waits for, and what becomes of them (rule L1,
-//! requirement C8).
+//! rule C8).
 //!
 //! A command is known by its position, index and term. A leader appends one entry at an index in its
 //! term, and nobody else appends entries of that term. So a position names one entry for ever, in every

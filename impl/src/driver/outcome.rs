@@ -1,4 +1,4 @@
-//! What becomes of what is asked for (requirement C8): every ticket gets exactly one outcome.
+//! What becomes of what is asked for (rule C8): every ticket gets exactly one outcome.
 
 use crate::core::Rejection;
 use kontiki_specs::{LogIndex, LogPosition, Refusal, ServerId};

@@ -1,4 +1,4 @@
-//! What stands on a disk, given as any bytes: for the targets in `impl/node/fuzz`, and for tests. Not part of what
+//! What stands on a disk, given as any bytes: for the targets in `conformance/fuzz`, and for tests. Not part of what
 //! this package offers.
 
 use crate::encoding::Reader;

@@ -186,6 +186,9 @@ fn a_snapshot_is_due_after_so_many_bytes_and_that_is_said_once() {
     let raft = &mut counting(0);
     assert!(!is_due(&step(raft, propose(&[76]))));
     assert_eq!(raft.observe().unwrap().bytes_since_snapshot, 0);
+    // None is ever due, not even after one that was asked for.
+    let asked = step(raft, take(2));
+    assert!(!is_due(&taken(raft, &asked[0], b"two")));
 }
 
 #[test]

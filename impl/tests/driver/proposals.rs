@@ -1,4 +1,4 @@
-//! Commands: batches, back-pressure, and what becomes of each (rule L1, requirement C8).
+//! Commands: batches, back-pressure, and what becomes of each (rule L1, rule C8).
 
 use crate::support::{
     S2, S3, Server, TIMEOUT, answers, append, at, batches, config, follower, leader, matched,

@@ -1,4 +1,4 @@
-//! Reads: numbers, repetition, waiting for the state machine (rules C3, C5, requirements C6, C7).
+//! Reads: numbers, repetition, waiting for the state machine (rules C3, C5, C6, C7).
 
 use crate::support::{
     S2, S3, Server, answers, append, at, config, follower, leader, sent_to, start,

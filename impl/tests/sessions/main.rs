@@ -8,7 +8,7 @@ mod snapshots;
 
 use bytes::Bytes;
 use kontiki::sessions::{Outcome, Sessions};
-use kontiki::{LogIndex, SessionCommand, SessionCommandError, SessionId};
+use kontiki::{LogIndex, OpenSession, SessionCommand, SessionCommandError, SessionId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -117,6 +117,24 @@ fn a_lower_limit_ends_several() {
 fn commands_outside_of_sessions_are_executed_each_time() {
     let outside = SessionCommand::Outside { command: Bytes::from_static(b"a") };
     assert_eq!(outcomes(&[outside.clone(), outside]), [executed(1), executed(2)]);
+}
+
+#[test]
+fn what_is_open_can_be_asked() {
+    let id = |index| SessionId(LogIndex(index));
+    let mut sessions = Sessions::new();
+    assert!(sessions.is_empty() && !sessions.is_open(id(1)));
+    apply_all(&mut sessions, &encoded(&[open(9, 8), open(9, 8), command(1, 5, 3)]));
+    assert!(!sessions.is_empty() && sessions.len() == 2);
+    assert!(sessions.is_open(id(1)) && sessions.is_open(id(2)) && !sessions.is_open(id(3)));
+    let answers = BTreeMap::from([(5, LogIndex(3))]);
+    let first = OpenSession {
+        most_answers: positive(8),
+        answered_below: 3,
+        last_command: LogIndex(3),
+        answers,
+    };
+    assert_eq!(sessions.observe().get(&id(1)), Some(&first));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::writer::FORMAT;
 use super::{MAX_RECORDING_LINE_BYTES, RECORDING_VERSION};
-use crate::scope::printable;
+use crate::spelling::printable;
 use std::io;
 use std::path::Path;
 use thiserror::Error;

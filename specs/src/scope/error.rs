@@ -1,6 +1,6 @@
 //! What is wrong with a scope, told so that it can be put right.
 
-use crate::spelling::suggestion;
+use crate::spelling::{printable, suggestion};
 use std::io;
 use thiserror::Error;
 
@@ -108,18 +108,4 @@ impl ScopeError {
         flaw.help.push_str("\n  or the path of a scope file, as in my-scope.toml");
         ScopeError::NotFound { flaw }
     }
-}
-
-/// Foreign text made fit for an error message: on one line, short, no control characters.
-pub(crate) fn printable(text: &str) -> String {
-    const LONGEST: usize = 600;
-    let mut shown = String::new();
-    for (count, c) in text.chars().enumerate() {
-        if count == LONGEST {
-            shown.push('…');
-            break;
-        }
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }

@@ -4,7 +4,8 @@
 //! what would be right.
 
 use super::error::Element;
-use super::{Disk, Scope, ScopeError, ScopeFlaw, Suite, limits, printable};
+use super::{Disk, Scope, ScopeError, ScopeFlaw, Suite, limits};
+use crate::spelling::printable;
 use crate::{Goal, MembershipChange, NotAChange, Property};
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};

@@ -2,7 +2,8 @@
 
 use super::{FORMAT, MAX_LINE_BYTES, MAX_TRACE_BYTES, VERSION};
 use crate::ServerId;
-use crate::scope::{ScopeFlaw, printable};
+use crate::scope::ScopeFlaw;
+use crate::spelling::printable;
 use std::io;
 use std::path::Path;
 use thiserror::Error;

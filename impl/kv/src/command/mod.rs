@@ -17,7 +17,7 @@ use thiserror::Error;
 /// A request that makes sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// An operation on the keys.
+    /// An operation of the state machine.
     Keys(Operation<'a>),
     /// Opens a session (rule C2).
     OpenSession,
@@ -142,6 +142,9 @@ pub enum CommandError {
     /// Words that are no change of the membership.
     #[error("ERR {0}")]
     NotAChange(String),
+    /// A word that is no address.
+    #[error("ERR `{0}` is not host:port")]
+    NotAnAddress(String),
     /// A browser, tricked into talking to this server.
     #[error("ERR this is no HTTP server")]
     Http,

@@ -2,6 +2,8 @@
 
 use super::arguments::Arguments;
 use super::{ClusterQuestion, Command, CommandError, Describe};
+use crate::config::is_address;
+use crate::operation::Operation;
 use crate::resp::Version;
 use kontiki_node::kontiki::{MembershipChange, ServerId};
 
@@ -107,6 +109,20 @@ pub(super) fn members<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
     let words = arguments.all().into_iter().map(String::from_utf8_lossy).collect::<Vec<_>>();
     let change = words.join(" ").parse::<MembershipChange>();
     change.map(Command::ChangeMembers).map_err(|error| CommandError::NotAChange(error.to_string()))
+}
+
+/// A server's number, where clients reach it, and where its page is, if it has one.
+pub(super) fn server<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
+    let server = u64::try_from(arguments.integer()?).map_err(|_| CommandError::NotAnInteger)?;
+    let clients = address(arguments.next()?)?;
+    let http = arguments.take().map_or(Ok(""), address)?;
+    arguments.end()?;
+    Ok(Command::Keys(Operation::Introduce { server, clients, http }))
+}
+
+fn address(word: &[u8]) -> Result<&str, CommandError> {
+    let address = std::str::from_utf8(word).ok().filter(|address| is_address(address));
+    address.ok_or_else(|| CommandError::NotAnAddress(shortened(&word.escape_ascii().to_string())))
 }
 
 pub(super) fn transfer<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {

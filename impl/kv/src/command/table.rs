@@ -67,6 +67,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     spec("kontiki.members", -2, ADMIN, NO_KEYS, others::members),
     spec("kontiki.once", -5, WRITE, NO_KEYS, sessions::once),
     spec("kontiki.open", 1, WRITE, NO_KEYS, sessions::open),
+    spec("kontiki.server", -3, ADMIN, NO_KEYS, others::server),
     spec("kontiki.snapshot", 1, ADMIN, NO_KEYS, others::snapshot),
     spec("kontiki.status", 1, ADMIN, NO_KEYS, others::status),
     spec("kontiki.transfer", 2, ADMIN, NO_KEYS, others::transfer),

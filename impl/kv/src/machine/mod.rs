@@ -9,28 +9,31 @@
 mod answers;
 mod execute;
 mod keyspace;
+mod servers;
 mod snapshot;
 
 pub use answers::EntryAnswers;
 pub(crate) use execute::integer;
+pub use servers::{KnownServer, KnownServers};
 
-use crate::operation::{Answer, Failure, decode_all, decode_entry};
+use crate::operation::{Answer, Failure, Operation, decode_all, decode_entry};
 use keyspace::Keyspace;
 use kontiki_node::kontiki::LogIndex;
 use kontiki_node::kontiki::bytes::Bytes;
 use kontiki_node::{SnapshotImage, StateMachine, WithSessions};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the servers replicate: the state machine, with sessions for clients that want each command executed
 /// once.
 pub type Replicated = WithSessions<Machine>;
 
-/// The keys of a server.
+/// The keys, and where the servers are.
 #[derive(Debug, Default)]
 pub struct Machine {
     keys: Keyspace,
+    servers: KnownServers,
     outside: Arc<Outside>,
 }
 
@@ -39,11 +42,13 @@ pub struct Machine {
 pub struct Outside {
     next_deadline: AtomicU64,
     count: AtomicU64,
+    servers: Mutex<KnownServers>,
 }
 
 impl Default for Outside {
     fn default() -> Self {
-        Outside { next_deadline: AtomicU64::new(u64::MAX), count: AtomicU64::new(0) }
+        let next_deadline = AtomicU64::new(u64::MAX);
+        Outside { next_deadline, count: AtomicU64::new(0), servers: Mutex::default() }
     }
 }
 
@@ -56,6 +61,12 @@ impl Outside {
     /// How many keys there are.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// Where the servers are that have told so.
+    pub fn servers(&self) -> KnownServers {
+        // What is behind the lock is whole at every moment, so a panic of another thread does no harm.
+        Arc::clone(&self.servers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -72,6 +83,22 @@ impl Machine {
     /// What others may look at.
     pub fn outside(&self) -> Arc<Outside> {
         Arc::clone(&self.outside)
+    }
+
+    fn write(&mut self, operation: &Operation<'_>) -> Answer {
+        let Operation::Introduce { server, clients, http } = *operation else {
+            return execute::write(&mut self.keys, operation);
+        };
+        let http = (!http.is_empty()).then(|| http.to_owned());
+        let known = KnownServer { id: server, clients: clients.to_owned(), http };
+        Arc::make_mut(&mut self.servers).insert(server, known);
+        self.publish_servers();
+        Answer::Done
+    }
+
+    fn publish_servers(&self) {
+        let mut servers = self.outside.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        *servers = Arc::clone(&self.servers);
     }
 
     fn publish(&self) {
@@ -91,8 +118,7 @@ impl StateMachine for Machine {
             return EntryAnswers(vec![Answer::Failed(Failure::NotAnOperation)]);
         };
         self.keys.advance(time);
-        let answers = operations.iter().map(|operation| execute::write(&mut self.keys, operation));
-        let answers = answers.collect();
+        let answers = operations.iter().map(|operation| self.write(operation)).collect();
         self.publish();
         EntryAnswers(answers)
     }
@@ -108,13 +134,14 @@ impl StateMachine for Machine {
     }
 
     fn snapshot(&self) -> SnapshotImage {
-        let image = self.keys.image();
-        Box::new(move |to: &mut dyn io::Write| snapshot::write(&image, to))
+        let (image, servers) = (self.keys.image(), Arc::clone(&self.servers));
+        Box::new(move |to: &mut dyn io::Write| snapshot::write(&image, &servers, to))
     }
 
     fn restore(&mut self, from: &mut dyn io::Read) -> io::Result<()> {
-        self.keys = snapshot::read(from)?;
+        (self.keys, self.servers) = snapshot::read(from)?;
         self.publish();
+        self.publish_servers();
         Ok(())
     }
 }

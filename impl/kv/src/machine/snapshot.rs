@@ -1,19 +1,22 @@
 //! Snapshots of the keys. The store has checksums of them, so there are none here.
 //!
-//! A name and a version, then log time, the number of keys, and the keys. A key has three numbers of eight
-//! bytes, little-endian: the length of the key, that of the value, and the deadline, 0 if there is none. Then
-//! come the bytes of both.
+//! A name and a version, then log time, the number of keys, the keys, the number of servers, and the servers.
+//! Numbers have eight bytes, little-endian. A key has three: the length of the key, that of the value, and the
+//! deadline, 0 if there is none. Then come the bytes of both. A server has three as well: its own number, and
+//! the lengths of its addresses for clients and for its page, 0 if it has none. Then come the addresses.
 
 use super::keyspace::{Image, Keyspace, Stored};
+use super::servers::{KnownServer, KnownServers};
 use kontiki_node::kontiki::bytes::Bytes;
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 
 /// The name and the version.
-const HEAD: &[u8; 8] = b"kvkeys\0\x01";
+const HEAD: &[u8; 8] = b"kvkeys\0\x02";
 /// How much is read and written at once.
 const PORTION: usize = 1 << 16;
 
-pub(super) fn write(image: &Image, to: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(image: &Image, servers: &KnownServers, to: &mut dyn Write) -> io::Result<()> {
     let mut to = BufWriter::with_capacity(PORTION, to);
     to.write_all(HEAD)?;
     to.write_all(&image.time.to_le_bytes())?;
@@ -25,10 +28,19 @@ pub(super) fn write(image: &Image, to: &mut dyn Write) -> io::Result<()> {
         to.write_all(key)?;
         to.write_all(value)?;
     }
+    to.write_all(&(servers.len() as u64).to_le_bytes())?;
+    for KnownServer { id, clients, http } in servers.values() {
+        let http = http.as_deref().unwrap_or_default();
+        for number in [*id, clients.len() as u64, http.len() as u64] {
+            to.write_all(&number.to_le_bytes())?;
+        }
+        to.write_all(clients.as_bytes())?;
+        to.write_all(http.as_bytes())?;
+    }
     to.flush()
 }
 
-pub(super) fn read(from: &mut dyn Read) -> io::Result<Keyspace> {
+pub(super) fn read(from: &mut dyn Read) -> io::Result<(Keyspace, KnownServers)> {
     let mut from = BufReader::with_capacity(PORTION, from);
     let mut head = [0; HEAD.len()];
     from.read_exact(&mut head)?;
@@ -47,10 +59,21 @@ pub(super) fn read(from: &mut dyn Read) -> io::Result<Keyspace> {
     if keys.count() != count {
         return Err(wrong("the snapshot has a key twice"));
     }
+    let servers = (0..number(&mut from)?).map(|_| server(&mut from));
+    let servers = servers.collect::<io::Result<BTreeMap<_, _>>>()?;
     match from.read(&mut [0])? {
-        0 => Ok(keys),
-        _ => Err(wrong("the snapshot goes on behind its last key")),
+        0 => Ok((keys, servers.into())),
+        _ => Err(wrong("the snapshot goes on behind its last server")),
     }
+}
+
+fn server(from: &mut impl Read) -> io::Result<(u64, KnownServer)> {
+    let (id, clients, http) = (number(from)?, number(from)?, number(from)?);
+    let mut text = |length| {
+        String::from_utf8(bytes(from, length)?).map_err(|_| wrong("an address is no text"))
+    };
+    let (clients, http) = (text(clients)?, text(http)?);
+    Ok((id, KnownServer { id, clients, http: Some(http).filter(|http| !http.is_empty()) }))
 }
 
 fn wrong(what: &str) -> io::Error {

@@ -138,9 +138,27 @@ fn an_image_stays_as_it_was() {
 }
 
 #[test]
+fn who_goes_by_a_snapshot_knows_where_the_servers_are() {
+    let mut machine = Machine::default();
+    let at = |server, clients, http| Operation::Introduce { server, clients, http };
+    apply(&mut machine, 1, &[at(4, "old:4", "old:5"), at(2, "host:2", "")]);
+    let mut bytes = Vec::new();
+    machine.snapshot()(&mut bytes).unwrap();
+    let before = machine.outside().servers();
+    apply(&mut machine, 1, &[at(4, "new:4", "")]);
+    assert_eq!(machine.outside().servers()[&4].clients, "new:4");
+    assert_eq!(machine.outside().servers()[&4].http, None);
+    let mut restored = Machine::default();
+    restored.restore(&mut &bytes[..]).unwrap();
+    assert_eq!(restored.outside().servers(), before);
+    assert_eq!(before[&4].http.as_deref(), Some("old:5"));
+}
+
+#[test]
 fn bytes_that_are_no_snapshot_are_an_error() {
     let mut machine = Machine::default();
-    apply(&mut machine, 1, &[set("k", "value", Expiry::After(5))]);
+    let introduce = Operation::Introduce { server: 4, clients: "host:4", http: "host:5" };
+    apply(&mut machine, 1, &[set("k", "value", Expiry::After(5)), introduce]);
     let mut bytes = Vec::new();
     machine.snapshot()(&mut bytes).unwrap();
     for end in 0..bytes.len() {
@@ -152,7 +170,7 @@ fn bytes_that_are_no_snapshot_are_an_error() {
     let error = Machine::default().restore(&mut &bytes[..]).unwrap_err();
     assert!(error.to_string().contains("later version"), "{error}");
     // A length that is not there takes no memory.
-    let huge = [&b"kvkeys\0\x01"[..], &[0; 8], &1_u64.to_le_bytes(), &[0xff; 24]].concat();
+    let huge = [&b"kvkeys\0\x02"[..], &[0; 8], &1_u64.to_le_bytes(), &[0xff; 24]].concat();
     assert!(Machine::default().restore(&mut &huge[..]).is_err());
 }
 

@@ -118,7 +118,7 @@ impl Batches {
 }
 
 /// Has an entry executed outside of sessions.
-async fn write(handle: &Handle<Replicated>, entry: Vec<u8>) -> Answers {
+pub(super) async fn write(handle: &Handle<Replicated>, entry: Vec<u8>) -> Answers {
     let command = SessionCommand::Outside { command: entry.into() }.encode();
     match handle.write(command).await? {
         Outcome::Executed(EntryAnswers(answers)) => Ok(answers),

@@ -48,7 +48,8 @@ fn members(shared: &Shared, status: &Status) -> Vec<(String, u16, ServerId)> {
     let others = others.filter(|server| Some(**server) != status.leader);
     let servers = status.leader.iter().chain(others);
     let known = servers.filter_map(|server| {
-        let (host, port) = shared.clients_of(*server)?.rsplit_once(':')?;
+        let address = shared.clients_of(*server)?;
+        let (host, port) = address.rsplit_once(':')?;
         Some((host.to_owned(), port.parse().ok()?, *server))
     });
     known.collect()

@@ -227,7 +227,7 @@ impl Client<'_> {
     }
 
     fn failure(&self, error: &RequestError, key: Option<&[u8]>) -> Reply {
-        failure::reply(error, key, |leader| self.shared.clients_of(leader).map(str::to_owned))
+        failure::reply(error, key, |leader| self.shared.clients_of(leader))
     }
 
     async fn flush_if_full(&mut self) -> io::Result<()> {

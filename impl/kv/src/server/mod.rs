@@ -4,11 +4,13 @@ mod batch;
 mod cluster;
 mod connection;
 mod failure;
+mod introduce;
 mod report;
 mod sessions;
 mod slots;
 
-pub use report::{FollowerReport, KnownServer, PeerReport, RequestCounts, ServerReport};
+pub use crate::machine::KnownServer;
+pub use report::{FollowerReport, PeerReport, RequestCounts, ServerReport};
 
 use crate::machine::{Machine, Outside, Replicated};
 use crate::operation::MOST_VALUE_BYTES;
@@ -16,6 +18,7 @@ use crate::resp::RequestLimits;
 use batch::Batches;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::{Handle, Node, NodeConfig, StartError};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -36,6 +39,9 @@ const ENTRY_BYTES: u64 = 2 << 20;
 /// So many connections may have a long request under way at the same time. Others wait.
 const LONG_REQUESTS: usize = 64;
 
+/// Files of the disk, the page, and connections that are being refused.
+const OTHER_FILES: u64 = 256;
+
 /// What a server is told when it starts.
 #[derive(Debug)]
 pub struct ServerConfig {
@@ -43,10 +49,23 @@ pub struct ServerConfig {
     pub node: NodeConfig,
     /// Where clients connect to.
     pub listener: TcpListener,
-    /// The servers that clients are told of, in the order of their numbers.
+    /// The servers that clients are told of until those servers tell otherwise. What this server tells of itself
+    /// is among them.
     pub servers: Vec<KnownServer>,
     /// The most clients that are connected at the same time.
     pub most_clients: usize,
+}
+
+impl ServerConfig {
+    /// How many files may be open in the process of this server, connections among them.
+    pub fn open_files(&self) -> u64 {
+        let limits = &self.node.limits;
+        // Two connections to each other server, and one to ask it something.
+        let to_others = 3 * self.servers.len();
+        let connections =
+            self.most_clients + limits.connections + limits.unknown_connections + to_others;
+        connections as u64 + OTHER_FILES
+    }
 }
 
 /// Why a server did not start.
@@ -86,7 +105,7 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     pub(crate) port: u16,
     batches: Arc<Batches>,
-    pub(crate) servers: Vec<KnownServer>,
+    configured: BTreeMap<u64, KnownServer>,
     long_requests: Arc<Semaphore>,
 }
 
@@ -102,9 +121,18 @@ pub(crate) struct Counts {
 
 impl Shared {
     /// Where clients reach a server, if that is known.
-    pub(crate) fn clients_of(&self, server: ServerId) -> Option<&str> {
-        let known = self.servers.iter().find(|known| known.id == server.0);
-        known.map(|known| known.clients.as_str())
+    pub(crate) fn clients_of(&self, server: ServerId) -> Option<String> {
+        let introduced = self.machine.servers();
+        let known = introduced.get(&server.0).or_else(|| self.configured.get(&server.0));
+        known.map(|known| known.clients.clone())
+    }
+
+    /// All servers that are known, in the order of their numbers. What a server has told itself counts more than
+    /// what is configured.
+    pub(crate) fn servers(&self) -> Vec<KnownServer> {
+        let mut servers = self.configured.clone();
+        servers.extend(self.machine.servers().iter().map(|(id, known)| (*id, known.clone())));
+        servers.into_values().collect()
     }
 }
 
@@ -133,12 +161,13 @@ impl Server {
             started: Instant::now(),
             port: address.port(),
             batches: Arc::clone(&batches),
-            servers,
+            configured: servers.into_iter().map(|known| (known.id, known)).collect(),
             long_requests: Arc::new(Semaphore::new(LONG_REQUESTS)),
         });
         let tasks = Tasks(vec![
             tokio::spawn(async move { batches.run().await }),
             tokio::spawn(batch::expire(handle, outside)),
+            tokio::spawn(introduce::introduce(Arc::clone(&shared))),
             tokio::spawn(accept(listener, Arc::clone(&shared), most_clients)),
         ]);
         Ok(Server { node, shared, address, tasks })

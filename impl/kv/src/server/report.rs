@@ -1,6 +1,7 @@
 //! How a server is, for people and programs: in `KONTIKI.STATUS`, `INFO`, the metrics and the page.
 
 use super::Shared;
+use crate::machine::KnownServer;
 use kontiki_node::kontiki::driver::FollowerStatus;
 use kontiki_node::kontiki::{RoleKind, ServerId};
 use kontiki_node::{NodeStatus, RequestError, Standing};
@@ -65,18 +66,6 @@ pub struct ServerReport {
     pub requests: RequestCounts,
     /// How long ago it started, in seconds.
     pub uptime_seconds: u64,
-}
-
-/// A server that another one knows the address of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct KnownServer {
-    /// Its number.
-    pub id: u64,
-    /// Where clients connect to, as `host:port`.
-    pub clients: String,
-    /// Where its page is, as `host:port`, if it has one.
-    pub http: Option<String>,
 }
 
 /// A follower, as its leader knows it.
@@ -149,7 +138,7 @@ impl ServerReport {
             stopped: stopped.map(|cause| cause.to_string()),
             waiting: server.waiting,
             followers: server.followers.iter().map(FollowerReport::from).collect(),
-            servers: shared.servers.clone(),
+            servers: shared.servers(),
             peers: peers
                 .iter()
                 .map(|peer| PeerReport {

@@ -97,4 +97,21 @@ fn a_fourth_server_joins_and_has_everything() {
     let leader = cluster.addresses[cluster.leader()].clone();
     let error = text(&ask(&mut joined, "SET k w").unwrap_err());
     assert!(error.ends_with(&leader), "{error}");
+    // The others, whose files do not name it, send writers to it when it leads, after a restart from a snapshot too.
+    let moved = format!("MOVED 7629 {}", cluster.addresses[3]);
+    for _ in 0..2 {
+        eventually("another leader", || {
+            kontiki_kv::admin::transfer(&leader, 4).ok();
+            (cluster.leader() == 3).then_some(())
+        });
+        for at in 0..3 {
+            eventually("the new server's address", || {
+                let error = ask(&mut cluster.client(at), "SET k w").err()?;
+                (text(&error) == moved).then_some(())
+            });
+            kontiki_kv::admin::snapshot(&cluster.addresses[at]).ok();
+            cluster.shutdown(at);
+            cluster.restart(at);
+        }
+    }
 }

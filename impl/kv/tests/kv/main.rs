@@ -11,6 +11,8 @@ mod cluster;
 mod commands;
 mod demo;
 mod faults;
+mod floods;
 mod operators;
+mod programs;
 mod protocol;
 mod sessions;

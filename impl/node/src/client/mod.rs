@@ -39,7 +39,7 @@ struct Shared<S> {
 struct Memory {
     /// Whom to ask next.
     next: Option<ServerId>,
-    /// The highest index that it has seen (C6).
+    /// The highest index that it has seen (rule C6).
     seen: LogIndex,
 }
 
@@ -85,7 +85,7 @@ impl<S: Servers> Client<S> {
         self.try_again(may_be_repeated, |at| servers.read(at, consistency, query.clone())).await
     }
 
-    /// Reads what this client has written and read before, at least (requirement C6).
+    /// Reads what this client has written and read before, at least (rule C6).
     ///
     /// # Errors
     /// If no server has answered in time.
