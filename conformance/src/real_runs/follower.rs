@@ -12,7 +12,7 @@ use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::recording::{
     Checkpoint, End, Recorded, RecordedReaction, RecordedRules, RecordedStep, RecordingHeader,
 };
-use kontiki_specs::{Input, LogIndex, Output, RoleKind, ServerId};
+use kontiki_specs::{Input, LogIndex, Output, RoleKind, RoleObservation, ServerId};
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,8 @@ pub struct Followed {
     pub snapshots_installed: u64,
     /// How many reads it was told that it may serve.
     pub reads: u64,
+    /// How many of these as a leader with a lease, in the step in which it was asked (rule C4).
+    pub lease_reads: u64,
     /// How often its store failed.
     pub store_failures: u64,
     /// Whether the recording is there from the first start of the server, without a gap.
@@ -281,7 +283,7 @@ impl Follower {
                 let first = first_to_compare(&expected, &after);
                 let shown = after.observe_from(first);
                 if expected == outputs && shown == *observation {
-                    self.followed.count(&outputs);
+                    self.followed.count(&input, &outputs, &shown.role);
                     judge.sees(&after, &input, &outputs)?;
                     (after, None)
                 } else {
@@ -337,6 +339,7 @@ impl fmt::Display for Followed {
             (self.snapshots_taken, "snapshots taken"),
             (self.snapshots_installed, "snapshots installed"),
             (self.reads, "groups of reads answered"),
+            (self.lease_reads, "of them by lease"),
             (self.turned_away, "inputs turned away, as they must be"),
             (self.refused_by_limits, "requests refused by limits"),
             (self.store_failures, "failures of the store"),
@@ -349,13 +352,19 @@ impl fmt::Display for Followed {
 }
 
 impl Followed {
-    fn count(&mut self, outputs: &[Output]) {
+    fn count(&mut self, input: &Input, outputs: &[Output], role: &RoleObservation) {
+        let has_lease =
+            matches!(role, RoleObservation::Leader { reads, .. } if reads.lease.round.is_some());
+        let by_lease = has_lease && matches!(input, Input::Read { .. });
         for output in outputs {
             match output {
                 Output::RoleChanged { role: RoleKind::Leader } => self.elected += 1,
                 Output::TakeSnapshot { .. } => self.snapshots_taken += 1,
                 Output::InstallSnapshot { .. } => self.snapshots_installed += 1,
-                Output::ReadReady { .. } => self.reads += 1,
+                Output::ReadReady { .. } => {
+                    self.reads += 1;
+                    self.lease_reads += u64::from(by_lease);
+                }
                 _ => {}
             }
         }

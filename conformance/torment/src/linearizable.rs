@@ -1,5 +1,5 @@
 //! The history, judged by a checker of others: the search of Wing and Gong, as Lowe made it faster
-//! (`todc_utils`). It knows what a list is, and nothing of the one order that [`crate::history`] goes by.
+//! (`todc_utils`). It looks for an order, where [`crate::history`] knows one.
 
 use crate::history::{Did, Operation, ReadMode};
 use std::collections::BTreeMap;

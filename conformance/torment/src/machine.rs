@@ -15,7 +15,7 @@ use std::io::{self, Read, Write};
 pub enum Mistake {
     /// Some writes are acknowledged and never done.
     LostWrite,
-    /// Linearizable reads are answered at once from what is there.
+    /// Every second linearizable read is answered at once from what is there.
     StaleRead,
     /// The state machines of all servers execute some commands twice.
     DoubleApply,

@@ -3,7 +3,7 @@
 use crate::clients::{Clients, Done, Tries};
 use crate::cluster::Cluster;
 use crate::disk;
-use crate::history::{Did, Operation, Wrong, judge};
+use crate::history::{Did, Operation, ReadMode, Wrong, judge};
 use crate::linearizable::{self, Verdict};
 use crate::machine::{self, Mistake};
 use crate::nemesis::{Fault, inflict};
@@ -278,11 +278,19 @@ fn judge_history(
 ) {
     let acknowledged =
         |operation: &&Operation| matches!(operation.did, Did::Append { index: Some(_), .. });
-    let reads = history.iter().filter(|one| matches!(one.did, Did::Read { .. })).count();
+    let reads = |mode: ReadMode| {
+        let is_one = |one: &&Operation| matches!(one.did, Did::Read { mode: of, .. } if of == mode);
+        history.iter().filter(is_one).count()
+    };
+    let (linearizable, at_least, stale) =
+        (reads(ReadMode::Linearizable), reads(ReadMode::AtLeast), reads(ReadMode::Stale));
     let unknown = history.iter().filter(|one| one.end.is_none()).count();
     let written = history.iter().filter(acknowledged).count();
-    tell(&format!("clients: {written} writes, {unknown} of unknown outcome, {reads} reads"));
-    if written < 100 || reads < 100 {
+    tell(&format!(
+        "clients: {written} writes, {unknown} of unknown outcome; {linearizable} linearizable reads, \
+         {at_least} of what was seen, {stale} stale"
+    ));
+    if written < 100 || linearizable < 50 || at_least < 10 || stale < 10 {
         findings.add("the suite", "hardly anything was asked for: this shows nothing");
     }
     for wrong in judge(history, lists) {
@@ -372,6 +380,14 @@ fn judge_recordings(
                 sum(|one| one.snapshots_installed),
                 sum(|one| one.restarts_judged)
             ));
+            let (reads, by_lease) = (sum(|one| one.reads), sum(|one| one.lease_reads));
+            let otherwise = reads - by_lease;
+            tell(&format!(
+                "groups of linearizable reads: {by_lease} by lease, {otherwise} otherwise"
+            ));
+            if by_lease == 0 || otherwise == 0 {
+                findings.add("the suite", "not every kind of linearizable read was seen");
+            }
             if sum(|one| one.snapshots_taken) == 0 {
                 findings.add("the suite", "no server has taken a snapshot");
             }

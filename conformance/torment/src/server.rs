@@ -104,13 +104,13 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
 async fn serve(options: ServerOptions) -> anyhow::Result<()> {
     let clients = tokio::net::TcpListener::bind(("127.0.0.1", options.client_port)).await?;
     let node = Node::start(config(&options)?, Machine::new(options.mistake)).await?;
-    let writes: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(1)));
+    let requests: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(1)));
     loop {
         let (stream, _) = clients.accept().await?;
         let (handle, mistake) = (node.handle(), options.mistake);
         tokio::spawn(async move {
             // Whoever goes away is answered nothing.
-            drop(converse(stream, handle, mistake, writes).await);
+            drop(converse(stream, handle, mistake, requests).await);
         });
     }
 }
@@ -119,13 +119,13 @@ async fn converse(
     stream: TcpStream,
     handle: Handle<Machine>,
     mistake: Option<Mistake>,
-    writes: &AtomicU64,
+    requests: &AtomicU64,
 ) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     while let Some(line) = lines.next_line().await? {
-        let answer = answer(&line, &handle, mistake, writes).await;
+        let answer = answer(&line, &handle, mistake, requests).await;
         write.write_all(format!("{answer}\n").as_bytes()).await?;
     }
     Ok(())
@@ -142,7 +142,7 @@ async fn answer(
     line: &str,
     handle: &Handle<Machine>,
     mistake: Option<Mistake>,
-    writes: &AtomicU64,
+    requests: &AtomicU64,
 ) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     let answered = match words.as_slice() {
@@ -150,7 +150,7 @@ async fn answer(
             let Some(command) = command(&words) else { return "no such request".to_string() };
             let lost = mistake == Some(Mistake::LostWrite)
                 && !matches!(command, SessionCommand::Open { .. })
-                && writes.fetch_add(1, Ordering::Relaxed).is_multiple_of(SOMETIMES);
+                && requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(SOMETIMES);
             if lost {
                 return "ok 0".to_string();
             }
@@ -163,7 +163,12 @@ async fn answer(
         }
         ["read", mode, key] => {
             let consistency = match (*mode, mode.parse()) {
-                ("linearizable", _) if mistake == Some(Mistake::StaleRead) => Consistency::Stale,
+                ("linearizable", _)
+                    if mistake == Some(Mistake::StaleRead)
+                        && requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) =>
+                {
+                    Consistency::Stale
+                }
                 ("linearizable", _) => Consistency::Linearizable,
                 (_, Ok(index)) => Consistency::AtLeast(LogIndex(index)),
                 _ => Consistency::Stale,
