@@ -39,7 +39,7 @@ fn run_with_disks(arguments: &[&str]) -> Option<Output> {
             return None;
         }
         let is_planted = |argument: &&str| ["--mistake", "--lying-disks"].contains(argument);
-        let shows_nothing = finds_fault_with_itself_alone(&out);
+        let shows_nothing = finds_too_little(&out);
         if output.status.success() || shows_nothing || arguments.iter().any(is_planted) {
             std::fs::remove_dir_all(&out).unwrap();
         }
@@ -50,13 +50,17 @@ fn run_with_disks(arguments: &[&str]) -> Option<Output> {
     }
 }
 
-/// Whether there is a finding, and it is one of the suite's.
-fn finds_fault_with_itself_alone(out: &Path) -> bool {
+/// Whether all that is found is that too little happened. A cluster that does not come back, or a server that cannot be taken in, is
+/// another thing.
+fn finds_too_little(out: &Path) -> bool {
     let findings = std::fs::read_dir(out).ok().and_then(|mut runs| {
         let run = runs.next()?.unwrap();
         std::fs::read_to_string(run.path().join("findings.txt")).ok()
     });
-    findings.is_some_and(|found| found.starts_with("the suite: ") && found.lines().count() == 1)
+    let too_little = ["this shows nothing", "and nothing came of it"];
+    findings.is_some_and(|found| {
+        found.lines().all(|line| too_little.iter().any(|end| line.ends_with(end)))
+    })
 }
 
 fn run(arguments: &[&str]) -> Output {
