@@ -78,6 +78,9 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
                 Held::Effect(effect) => {
                     if let Effect::Apply { entries } = &effect {
                         self.counters.applied += entries.len() as u64;
+                        if self.snapshots.due {
+                            self.snapshots.lagging.handed_over(entries);
+                        }
                         let last = entries.last_index();
                         self.machine.handed = last.unwrap_or(self.machine.handed);
                     }

@@ -22,7 +22,8 @@
 //! * *Clients*: every [`Ticket`] gets one [`Outcome`]: done, certainly not done, or not known.
 //! * *Reads*: linearizable ones, of one burst with one question, asked again until answered; session
 //!   reads and stale reads.
-//! * *Snapshots*: one at a time, when one is due or an operator asks.
+//! * *Snapshots*: one at a time, when one is due or an operator asks. One that is due is put off for a
+//!   follower that catches up.
 //! * *Operators*: [`Status`], [`Notice`]s.
 //!
 //! If the store, the disk or the state machine fails, the driver stops for good: all who wait are told
@@ -88,6 +89,7 @@ mod config;
 mod disk;
 mod effect;
 mod event;
+mod lagging;
 mod leases;
 mod machine;
 mod members;
@@ -216,8 +218,8 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         })
     }
 
-    /// Something has happened. `now` is read from the clock after that: leases depend on it (rule C4). Timers whose time has come fire afterwards: what is heard at the last
-    /// moment is heard.
+    /// Something has happened. `now` is read from the clock after that: leases depend on it (rule C4).
+    /// Timers whose time has come fire afterwards: what is heard at the last moment is heard.
     pub fn handle(&mut self, event: Event, now: Instant) {
         self.pass(now);
         self.take(event);

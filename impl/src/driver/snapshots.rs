@@ -1,5 +1,6 @@
-//! When snapshots are taken, and what becomes of them (rules S1, S3).
+//! When snapshots are taken, and what becomes of them (rules S1, S3, S6).
 
+use super::lagging::Lagging;
 use super::{Asking, Driver, Effect, Notice, Observer, Outcome, Reason, Ticket};
 use crate::core::snapshot_taken;
 use crate::storage::LogStore;
@@ -13,6 +14,8 @@ pub(super) struct Snapshots {
     pub(super) due: bool,
     /// One of what was handed over up to there was refused: one that is due waits for more.
     refused_at: Option<LogIndex>,
+    /// For whom one that is due is put off.
+    pub(super) lagging: Lagging,
     /// Operators who have asked for one that has not begun.
     asked_by: Vec<Ticket>,
     taking: Option<Taking>,
@@ -28,12 +31,6 @@ struct Taking {
 }
 
 impl Snapshots {
-    /// Whether one is to be begun of what was handed over up to an index.
-    fn is_wanted(&self, index: LogIndex) -> bool {
-        let is_due = self.due && self.refused_at.is_none_or(|refused| refused < index);
-        is_due || !self.asked_by.is_empty()
-    }
-
     /// The server has stopped: who waits for a snapshot.
     pub(super) fn stopped(&mut self) -> Vec<Ticket> {
         let mut waiting = mem::take(&mut self.asked_by);
@@ -51,6 +48,15 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     /// The server says that one is due.
     pub(super) fn snapshot_is_due(&mut self) {
         self.snapshots.due = self.config.snapshots_when_due;
+        self.snapshots.lagging.bytes = 0;
+    }
+
+    /// Whether one is to be begun of what was handed over up to an index.
+    fn snapshot_is_wanted(&mut self, index: LogIndex) -> bool {
+        let is_refused = self.snapshots.refused_at.is_some_and(|refused| index <= refused);
+        let is_due = self.snapshots.due && !is_refused;
+        let is_begun = self.machine.awaits_snapshot;
+        !self.snapshots.asked_by.is_empty() || is_due && (is_begun || !self.put_off_for(index))
     }
 
     /// An operator asks for one.
@@ -69,7 +75,7 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     /// have been faster), nothing more is handed over until it is there: that takes one write.
     pub(super) fn begin_snapshot(&mut self) {
         let index = self.machine.handed;
-        if !self.snapshots.is_wanted(index) {
+        if !self.snapshot_is_wanted(index) {
             return;
         }
         let under_way = self.raft.taking_snapshot().is_some();
@@ -89,6 +95,7 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     pub(super) fn snapshot_begun(&mut self, output: Output, asked_by: Vec<Ticket>) {
         let Some((snapshot, _)) = snapshot_taken(&output, self.raft.id(), 0) else { return };
         (self.snapshots.due, self.snapshots.refused_at) = (false, None);
+        self.forget_lagging();
         self.snapshots.taking = Some(Taking { output, snapshot: snapshot.id, asked_by });
         self.effects.push_back(Effect::TakeSnapshot { snapshot: Box::new(snapshot) });
     }

@@ -12,6 +12,15 @@ fn adjust(config: &mut DriverConfig) {
 }
 
 fn started(servers: u64, voters: u64, seed: u64) -> (Cluster, usize) {
+    started_with(servers, voters, seed, adjust)
+}
+
+fn started_with(
+    servers: u64,
+    voters: u64,
+    seed: u64,
+    adjust: fn(&mut DriverConfig),
+) -> (Cluster, usize) {
     let mut cluster = Cluster::new(servers, voters, seed, adjust);
     cluster.run_till(4 * TIMEOUT, |cluster| cluster.leader().is_some());
     cluster.run_until(cluster.now + TIMEOUT);
@@ -159,6 +168,36 @@ fn a_follower_that_sleeps_disturbs_nobody_when_it_wakes() {
         cluster.run_until(cluster.now + 70 * SECOND);
         assert_eq!(cluster.leader(), Some(leader));
         assert_eq!(cluster.nodes[leader].driver.server().term(), term);
+    }
+}
+
+/// Snapshots are sent in chunks of 100 bytes, a round trip each, and one is due after as much log as clients
+/// write in the time of two or three (rule S6).
+#[test]
+fn a_follower_catches_up_by_snapshot_while_clients_write_and_snapshots_are_due_all_the_while() {
+    for seed in 0..10 {
+        let (mut cluster, leader) = {
+            let adjust = |config: &mut DriverConfig| {
+                adjust(config);
+                (config.raft.snapshot_bytes, config.raft.kept_entries) = (200, 10);
+            };
+            started_with(3, 3, seed, adjust)
+        };
+        let writes = |cluster: &mut Cluster, commands: u64| {
+            for _ in 0..commands {
+                cluster.propose(leader, 0, None);
+                cluster.run_until(cluster.now + 2 * MILLISECOND);
+            }
+        };
+        let other = (leader + 1) % 3;
+        cluster.crash(other, 2 * SECOND);
+        writes(&mut cluster, 1000);
+        assert!(cluster.is_up(other));
+        writes(&mut cluster, 1000);
+        let [executed, of_other] = [leader, other].map(|node| cluster.nodes[node].machine.executed);
+        assert!(executed.0 < of_other.0 + 20, "{of_other} of {executed}");
+        let status = cluster.nodes[leader].driver.status();
+        assert!(status.counters.snapshots_taken > 20, "{:?}", status.counters);
     }
 }
 

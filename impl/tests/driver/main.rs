@@ -12,6 +12,7 @@ mod cluster;
 mod clusters;
 mod disk;
 mod history;
+mod lagging;
 mod leases;
 mod machine;
 mod members;

@@ -1,0 +1,84 @@
+//! For whom a snapshot that is due is put off (rule S6).
+
+use super::{Driver, Instant, Observer};
+use crate::core::entry_bytes;
+use crate::storage::LogStore;
+use kontiki_specs::{Entries, FollowerProgress, LogIndex, ReplicationMode, ServerId, SnapshotId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A snapshot is put off for as many bytes of log at most as this many snapshots have, of the size of the
+/// last one. A follower that is sent bytes half as fast again as clients write them gets there.
+const SNAPSHOTS: u64 = 2;
+
+/// Followers that lack what a log lets go of when the snapshot is taken that is due.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lagging {
+    seen: BTreeMap<ServerId, Seen>,
+    /// Bytes of entries handed to the state machine since the snapshot became due.
+    pub(super) bytes: u64,
+}
+
+/// Where a follower was when it was last looked at.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    match_index: LogIndex,
+    arrived: Option<(SnapshotId, u64)>,
+    /// When it was first seen there.
+    since: Instant,
+}
+
+impl Lagging {
+    pub(super) fn handed_over(&mut self, entries: &Entries) {
+        self.bytes = self.bytes.saturating_add(entries.iter().map(entry_bytes).sum());
+    }
+
+    /// Since when a follower has come no nearer, as far as it was looked at. `size` is that of the
+    /// snapshot that it may be sent.
+    fn since(
+        &mut self,
+        id: ServerId,
+        progress: &FollowerProgress,
+        size: u64,
+        now: Instant,
+    ) -> Instant {
+        let match_index = progress.match_index;
+        let arrived = match progress.mode {
+            // Until it answers, a follower is taken to have all.
+            ReplicationMode::Snapshot { snapshot, offset } if offset < size => {
+                Some((snapshot, offset))
+            }
+            _ => None,
+        };
+        let seen = self.seen.entry(id).or_insert(Seen { match_index, arrived, since: now });
+        let nearer = match_index > seen.match_index || arrived.is_some() && arrived != seen.arrived;
+        let since = if nearer { now } else { seen.since };
+        *seen = Seen { match_index, arrived, since };
+        since
+    }
+}
+
+impl<S: LogStore, O: Observer<S>> Driver<S, O> {
+    /// S6: whether a snapshot up to this index, which is due, waits for a follower. It does if the
+    /// follower lacks entries that the log would let go of, comes nearer, and the log is not too long yet.
+    pub(super) fn put_off_for(&mut self, index: LogIndex) -> bool {
+        let size = self.raft.snapshot().map_or(0, |own| own.size);
+        let longest = SNAPSHOTS.saturating_mul(size.max(self.config.raft.snapshot_bytes));
+        if self.snapshots.lagging.bytes >= longest {
+            return false;
+        }
+        let let_go = LogIndex(index.0.saturating_sub(self.config.raft.kept_entries));
+        let (now, patience) = (self.now, self.config.timings.election_timeout);
+        let mut waits = false;
+        for (id, progress) in self.raft.followers().filter(|(_, it)| it.match_index < let_go) {
+            let since = self.snapshots.lagging.since(id, &progress, size, now);
+            waits |= now < since.plus(patience);
+        }
+        waits
+    }
+
+    /// Servers that are followers no more are forgotten.
+    pub(super) fn forget_lagging(&mut self) {
+        let followers: BTreeSet<ServerId> = self.raft.followers().map(|(id, _)| id).collect();
+        self.snapshots.lagging.seen.retain(|id, _| followers.contains(id));
+    }
+}
