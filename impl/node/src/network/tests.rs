@@ -252,26 +252,49 @@ async fn a_server_beyond_the_places_is_told_so() {
     );
 }
 
+impl Listening {
+    /// Somebody who says what server 2 would say, and may then say anything.
+    async fn introduced(&self, lane: Lane) -> Connection {
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        let mut connection = Connection { stream: Box::new(socket), names: None };
+        let members = members(&self.directory, 2, "127.0.0.1:1");
+        introduce(&mut connection, lane, settings(1).identity, &members).await.unwrap();
+        connection
+    }
+}
+
 /// Whoever says that he has a long frame, and does not send it, has no memory taken but that.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_length_of_a_frame_is_looked_at_first() {
     let listening = listening(4, 4).await;
     for length in [(1 << 20) + 1, u32::MAX] {
         let before = listening.refused();
-        let socket = TcpStream::connect(listening.address).await.unwrap();
-        let mut connection = Connection { stream: Box::new(socket), names: None };
-        let wanted = settings(1).identity;
-        introduce(
-            &mut connection,
-            Lane::Bulk,
-            wanted,
-            &members(&listening.directory, 2, "127.0.0.1:1"),
-        )
-        .await
-        .unwrap();
+        let mut connection = listening.introduced(Lane::Bulk).await;
         connection.stream.write_all(&length.to_be_bytes()).await.unwrap();
         let refusal = listening.refusal(before).await;
         assert!(matches!(*refusal, TransportError::FrameTooLong { most } if most == 1 << 20));
         assert!(connection.stream.read_u8().await.is_err(), "it is not closed");
     }
+}
+
+/// Whoever is who he says and then talks nonsense is parted with, as often as he comes. The server itself is
+/// let in afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_behind_a_good_hello_ends_the_connection() {
+    let mut listening = listening(4, 4).await;
+    let nonsense: [&[u8]; 4] = [b"", &[0; 40], &[255; 40], b"\x01\x80nonsense of a list"];
+    for (number, frame) in (0_u64..200).zip(nonsense.into_iter().cycle()) {
+        let lane = if number % 2 == 0 { Lane::Usual } else { Lane::Bulk };
+        let mut connection = listening.introduced(lane).await;
+        let length = u32::try_from(frame.len()).unwrap();
+        connection.stream.write_all(&[&length.to_be_bytes(), frame].concat()).await.unwrap();
+        assert!(connection.stream.read_u8().await.is_err(), "it is not closed");
+        let refusal = listening.refusal(number).await;
+        assert!(matches!(*refusal, TransportError::Frame(_)), "{refusal}");
+    }
+    let peer = listening.peer(2);
+    eventually(|| peer.status().connected.then_some(())).await;
+    peer.send(Message::TimeoutNow { term: Term(3) }, Lane::Usual);
+    let (from, message) = listening.received.recv().await.unwrap();
+    assert_eq!((from, message), (ServerId(2), Message::TimeoutNow { term: Term(3) }));
 }
