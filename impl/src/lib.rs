@@ -48,10 +48,9 @@
 //! only afterwards.
 //!
 //! With changes of membership, keep leader contact and check-quorum on together, as they are unless
-//! changed: a server that is taken out hears nothing any more and campaigns, and leader contact
-//! keeps it, as a rule, from deposing anybody; without check-quorum, a leader that has been
-//! replaced and hears nothing of it stays in contact with itself, ignores every request for votes,
-//! and its vote is missing for ever.
+//! changed. A server that is taken out hears nothing any more, and campaigns. Leader contact keeps it, as
+//! a rule, from deposing anybody. Without check-quorum, a leader that was replaced and has not heard of it
+//! stays in contact with itself and ignores every request for votes. Its vote is then missing for ever.
 
 pub use bytes;
 

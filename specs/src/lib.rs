@@ -2,9 +2,9 @@
 //!
 //! This crate holds data and nothing that decides: the messages, what can happen to a server
 //! ([`Input`]), what a server asks for ([`Output`]), what both sides must agree on after every
-//! step ([`Observation`]), the [`trace`] format and that of a [`recording`], and the [`scope`] files that say how far the
-//! model is checked. A rule of the protocol is written once in the model and once in the
-//! implementation, never here. `rules.md` beside this crate states every rule in words.
+//! step ([`Observation`]), the [`trace`] format and that of a [`recording`], and the [`scope`] files
+//! that say how far the model is checked. A rule of the protocol is written once in the model and
+//! once in the implementation, never here. `rules.md` beside this crate states every rule in words.
 
 #[cfg(feature = "checking")]
 mod claims;

@@ -45,7 +45,8 @@ pub struct Options {
     /// What goes wrong: all of it unless some is named.
     #[arg(long, value_delimiter = ',')]
     faults: Vec<Fault>,
-    /// Servers have plain directories, and their disks do not fail. For machines where this process may mount nothing.
+    /// Servers have plain directories, and their disks do not fail. For machines where this process may mount
+    /// nothing.
     #[arg(long, conflicts_with = "lying_disks")]
     without_disk_faults: bool,
     /// Disks say that they have synced, and have not: a mistake, to see that it is found.

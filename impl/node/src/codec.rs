@@ -150,8 +150,8 @@ pub fn encode(group: u64, message: &Message, to: &mut Vec<u8>) {
     }
 }
 
-/// Reads a message, which takes all of the bytes, and the group that it is for. Commands and the bytes of a snapshot are parts of them and
-/// not copied.
+/// Reads a message, which takes all of the bytes, and the group that it is for. Commands and the bytes of a
+/// snapshot are parts of them and not copied.
 ///
 /// # Errors
 /// If the bytes are no message of this version.

@@ -185,7 +185,8 @@ impl<S: LogStore> Raft<S> {
 
     /// What every step ends with: a change of membership goes on (M3, M4), term and vote are on
     /// their way to disk, what is committed on its way to the state machine (L8), reads that may see
-    /// it are answered (C3), and the driver is told what it has to know. `committed` is the commit index at its beginning.
+    /// it are answered (C3), and the driver is told what it has to know. `committed` is the commit
+    /// index at its beginning.
     fn finish(
         &mut self,
         input: &Input,

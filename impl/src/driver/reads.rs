@@ -1,9 +1,8 @@
 //! Reads that wait (rules C3, C5).
 //!
-//! A linearizable read goes through three hands. It gathers with all that come in one burst, which share
-//! a number. The server is asked under that number, and names the read index. When the state machine has
-//! executed so much, the read is served. A session read begins at the last step, with the index that its
-//! client carries.
+//! A linearizable read goes through three steps. All reads of one burst get one number. The server is asked
+//! under that number, and names the read index. When the state machine has executed so much, the reads are
+//! served. A session read begins at the last step, with the index that its client carries.
 
 use super::clients::Answer;
 use super::clock::Earliest;

@@ -5,9 +5,9 @@ use crate::storage::LogStore;
 
 impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     /// From now on new requests are refused. Those that wait go on: commands that are appended are
-    /// waited for, and all else is refused. When nobody waits any more ([`Driver::waiting`]), or when it takes too
-    /// long, [`Driver::stop`]. A leader hands over first ([`super::Event::TransferLeadership`]), so that the others
-    /// need not wait for an election timeout.
+    /// waited for, and all else is refused. When nobody waits any more ([`Driver::waiting`]), or when it
+    /// takes too long, [`Driver::stop`]. A leader hands over first
+    /// ([`super::Event::TransferLeadership`]), so that the others need not wait for an election timeout.
     pub fn close(&mut self) {
         self.closed = true;
         let mut answers = self.clients.refuse_pending();

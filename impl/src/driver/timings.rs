@@ -12,8 +12,8 @@ pub struct Timings {
     /// The longest that a small write takes to be durable, as a rule. 50 ms unless changed.
     pub disk_write: Duration,
     /// By how much the clocks of two servers may differ in pace, in millionths: leases depend on it (rule
-    /// C4), so all servers are told the same. Below 100 000;
-    /// 10 000, one percent, unless changed. Clocks of computers differ by less than 200.
+    /// C4), so all servers are told the same. Below 100 000; 10 000, one percent, unless changed. Clocks
+    /// of computers differ by less than 200.
     pub drift_ppm: u32,
     /// The minimum election timeout (rules E1, E8, E9). Each wait is drawn at random, from here up to
     /// twice this. A second unless changed.

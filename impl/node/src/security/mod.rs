@@ -31,7 +31,7 @@ pub enum Security {
     Tls(Tls),
 }
 
-/// What a server needs for TLS. README.md says how certificates are made and replaced.
+/// What a server needs for TLS. `tls.md` says how certificates are made and replaced.
 #[cfg(feature = "tls")]
 #[derive(Clone, Debug)]
 pub struct Tls {
