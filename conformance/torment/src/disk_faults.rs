@@ -1,9 +1,9 @@
 //! What goes wrong with disks, whether it did, and what servers promise meanwhile.
 
 use crate::cluster::Cluster;
-use crate::disk::{Counts, Trouble};
+use crate::disk::{Counts, Loss, Trouble};
 use crate::nemesis::RECOVERS;
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::thread;
@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 const COMES_ALONG: Duration = RECOVERS;
 /// How long disks lie before power is lost.
 const LIES: Duration = Duration::from_secs(1);
+/// How often power is lost until something is lost with it.
+const POWER_LOSSES: usize = 4;
 
 /// Processes are killed, and what they have not synced is lost or torn: most often while a sync is under way.
+/// If all was synced, power is lost once more.
 pub fn lose_power(
     cluster: &mut Cluster,
     which: &[u64],
@@ -22,11 +25,27 @@ pub fn lose_power(
     lies: bool,
     random: &mut StdRng,
 ) -> anyhow::Result<String> {
-    let trouble = match random.random_range(0..4) {
-        _ if lies => Trouble::Lies,
-        0 => Trouble::Nothing,
-        _ => Trouble::HangingSyncs,
-    };
+    for _ in 0..POWER_LOSSES {
+        let trouble = match random.random_range(0..4) {
+            _ if lies => Trouble::Lies,
+            0 => Trouble::Nothing,
+            _ => Trouble::HangingSyncs,
+        };
+        let lost = lose_power_once(cluster, which, trouble)?;
+        thread::sleep(while_);
+        for id in which {
+            cluster.spawn(*id)?;
+        }
+        if lost.sectors + lost.names > 0 {
+            return Ok(format!("power lost at {which:?}, {trouble:?}: {lost}"));
+        }
+        cluster.heal()?;
+        cluster.leader(RECOVERS).context("nobody leads after a loss of power")?;
+    }
+    bail!("power was lost {POWER_LOSSES} times, and nothing with it")
+}
+
+fn lose_power_once(cluster: &mut Cluster, which: &[u64], trouble: Trouble) -> anyhow::Result<Loss> {
     let mut before = Vec::new();
     for id in which {
         let disk = cluster.disk(*id)?;
@@ -43,13 +62,7 @@ pub fn lose_power(
         }
         _ => {}
     }
-    let lost = cluster.lose_power(which, lies)?;
-    ensure!(lost.sectors + lost.names > 0, "power was lost, and nothing with it: {lost}");
-    thread::sleep(while_);
-    for id in which {
-        cluster.spawn(*id)?;
-    }
-    Ok(format!("power lost at {which:?}, {trouble:?}: {lost}"))
+    cluster.lose_power(which, trouble == Trouble::Lies)
 }
 
 /// A process is killed when a part of a write is done.

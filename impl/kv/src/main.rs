@@ -219,8 +219,9 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
         _ = closes, if stdin.is_some() => Ok(()),
         stopped = stops(&server) => Err(stopped),
     };
-    drop(http);
     server.shutdown().await;
+    // It waits for a request that is being answered, and so comes after what others wait for.
+    drop(http);
     stopped.map_err(|error| anyhow!("server {id} has stopped: {error}"))
 }
 

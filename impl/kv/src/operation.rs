@@ -255,6 +255,12 @@ impl Operation<'_> {
         }
     }
 
+    /// Whether it is a write that is answered with a word or a number. A session remembers the answer, with many
+    /// others, so it must not be a value.
+    pub fn answer_is_small(&self) -> bool {
+        self.is_write() && !matches!(self, Operation::Set { answer: SetAnswer::Old, .. })
+    }
+
     /// The first key that it names.
     pub fn first_key(&self) -> Option<&[u8]> {
         match self {

@@ -142,19 +142,24 @@ impl Members {
         addresses
     }
 
+    /// Whether a server is known, and it is another one.
+    pub(crate) fn knows(&self, server: ServerId) -> bool {
+        server != self.own && locked(&self.book).entries.contains_key(&server)
+    }
+
     /// All other servers that are known.
     pub(crate) fn others(&self) -> BTreeSet<ServerId> {
         locked(&self.book).entries.keys().copied().filter(|server| *server != self.own).collect()
     }
 
-    /// Changes the book: on disk first, and then for all to see.
-    fn change(&self, change: impl FnOnce(&mut Book)) -> io::Result<()> {
+    /// Changes the book: on disk first, and then for all to see. What the change has to say comes back.
+    fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> io::Result<T> {
         let _writing = locked(&self.writing);
         let old = self.book();
         let mut new = old.clone();
-        change(&mut new);
+        let said = change(&mut new);
         if new == old {
-            return Ok(());
+            return Ok(said);
         }
         new.write(&*self.directory)?;
         let told = (new.entries != old.entries).then(|| entries_frame(&new.entries));
@@ -163,14 +168,14 @@ impl Members {
             self.told.send_replace(told);
             (self.changed)();
         }
-        Ok(())
+        Ok(said)
     }
 
     /// As [`Members::change`], for tasks, which must not wait for a disk.
-    async fn change_elsewhere(
+    async fn change_elsewhere<T: Send + 'static>(
         self: &Arc<Self>,
-        change: impl FnOnce(&mut Book) + Send + 'static,
-    ) -> Result<(), TransportError> {
+        change: impl FnOnce(&mut Book) -> T + Send + 'static,
+    ) -> Result<T, TransportError> {
         let members = Arc::clone(self);
         let changing = task::spawn_blocking(move || members.change(change));
         let done = changing.await.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -217,24 +222,31 @@ impl Members {
         server: ServerId,
         disk: u128,
     ) -> Result<Disk, TransportError> {
-        let (known, stage) = {
-            let book = locked(&self.book);
-            (book.entries.get(&server).and_then(|entry| entry.disk), book.stage)
-        };
-        match known {
-            Some(known) if known == disk => return Ok(Disk::Known),
-            Some(_) if stage.takes_part() => return Ok(Disk::Other),
-            // Nothing has been promised to this server, so nothing can be forgotten.
-            _ => {}
+        if let Some(met) = met(&locked(&self.book), server, disk) {
+            return Ok(met);
         }
         self.change_elsewhere(move |book| {
+            // Another connection may have been faster.
+            if let Some(met) = met(book, server, disk) {
+                return met;
+            }
             let unknown = Entry { address: String::new(), version: 0, disk: None };
             book.merge(Entries::from([(server, unknown)]));
             if let Some(entry) = book.entries.get_mut(&server) {
                 entry.disk = Some(disk);
             }
+            Disk::Known
         })
-        .await?;
-        Ok(Disk::Known)
+        .await
+    }
+}
+
+/// What a server's disk is, if the book says it.
+fn met(book: &Book, server: ServerId, disk: u128) -> Option<Disk> {
+    match book.entries.get(&server).and_then(|entry| entry.disk) {
+        Some(known) if known == disk => Some(Disk::Known),
+        Some(_) if book.stage.takes_part() => Some(Disk::Other),
+        // Nothing has been promised to this server, so nothing can be forgotten.
+        _ => None,
     }
 }

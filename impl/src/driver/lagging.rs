@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A snapshot is put off for as many bytes of log at most as this many snapshots have, of the size of the
 /// last one. A follower that is sent bytes half as fast again as clients write them gets there.
 const SNAPSHOTS: u64 = 2;
+/// For so many election timeouts a follower may be seen to come no nearer. On a slow network a batch of entries,
+/// or a chunk, takes longer than one.
+const PATIENCE: u32 = 10;
 
 /// Followers that lack what a log lets go of when the snapshot is taken that is due.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,11 @@ struct Seen {
 }
 
 impl Lagging {
+    /// A leader begins to look at its followers.
+    pub(super) fn forget(&mut self) {
+        self.seen.clear();
+    }
+
     pub(super) fn handed_over(&mut self, entries: &Entries) {
         self.bytes = self.bytes.saturating_add(entries.iter().map(entry_bytes).sum());
     }
@@ -67,7 +75,8 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
             return false;
         }
         let let_go = LogIndex(index.0.saturating_sub(self.config.raft.kept_entries));
-        let (now, patience) = (self.now, self.config.timings.election_timeout);
+        let (now, patience) =
+            (self.now, self.config.timings.election_timeout.saturating_mul(PATIENCE));
         let mut waits = false;
         for (id, progress) in self.raft.followers().filter(|(_, it)| it.match_index < let_go) {
             let since = self.snapshots.lagging.since(id, &progress, size, now);

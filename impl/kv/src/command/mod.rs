@@ -136,6 +136,9 @@ pub enum CommandError {
     /// There are no passwords.
     #[error("ERR AUTH is not supported: this server knows no users")]
     Users,
+    /// Sessions remember answers, and no values.
+    #[error("ERR only a write that is not answered with a value can be executed once")]
+    NotToRemember,
     /// Sessions have operations on keys only.
     #[error("ERR only a command on keys can be executed once")]
     NotOnKeys,

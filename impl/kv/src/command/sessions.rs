@@ -17,6 +17,9 @@ pub(super) fn once<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
     let sequence = NonZeroU64::new(number(arguments)?).ok_or(CommandError::NotAnInteger)?;
     let answered_below = number(arguments)?;
     match Command::parse(&arguments.all())? {
+        Command::Keys(operation) if !operation.answer_is_small() => {
+            Err(CommandError::NotToRemember)
+        }
         Command::Keys(operation) => {
             Ok(Command::Once { session, sequence, answered_below, operation })
         }

@@ -43,6 +43,10 @@ fn what_is_no_command_of_a_session_is_told_so() {
         ("KONTIKI.ONCE 1 0 1 INCR n", "ERR"),
         ("KONTIKI.ONCE x 1 1 INCR n", "ERR"),
         ("KONTIKI.ONCE 1 1 1 PING", "ERR"),
+        // Answers are remembered, and may be many: values would take memory without bound.
+        ("KONTIKI.ONCE 1 1 1 GET n", "ERR"),
+        ("KONTIKI.ONCE 1 1 1 MGET n n n", "ERR"),
+        ("KONTIKI.ONCE 1 1 1 SET n 1 GET", "ERR"),
         ("KONTIKI.ONCE 1 1 1 KONTIKI.OPEN", "ERR"),
         ("KONTIKI.ONCE 1 1 1", "ERR"),
     ] {

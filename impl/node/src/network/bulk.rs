@@ -11,11 +11,9 @@ use super::{Lane, failed, locked};
 use crate::error::TransportError;
 use kontiki::{Message, SnapshotId};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::Notify;
 
-/// So much has to go out within the patience of a connection: more would exclude slow networks.
-const PIECE: usize = 16 << 10;
 /// A frame that is in the buffers of the system is waited for, so many times as long as the patience.
 const LONGEST: u32 = 12;
 
@@ -119,20 +117,14 @@ async fn send(
     read: &mut (impl AsyncRead + Unpin),
     write: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), TransportError> {
-    let settings = &caller.settings;
     let mut buffer = Vec::new();
     caller.frame(message, &mut buffer);
     if buffer.is_empty() {
         return Ok(()); // It is too long, and dropped.
     }
-    for piece in buffer.chunks(PIECE) {
-        let writing = async { write.write_all(piece).await.map_err(failed("send a snapshot")) };
-        settings.soon("send a snapshot", writing).await?;
-    }
-    let flushing = async { write.flush().await.map_err(failed("send a snapshot")) };
-    settings.soon("send a snapshot", flushing).await?;
+    caller.write(write, &buffer, "send a snapshot").await?;
     let waiting = async { read.read_u8().await.map_err(failed("learn what was taken")) };
-    let longest = settings.patience.saturating_mul(LONGEST);
+    let longest = caller.settings.patience.saturating_mul(LONGEST);
     match tokio::time::timeout(longest, waiting).await {
         Ok(Ok(TAKEN)) => Ok(()),
         Ok(Ok(_)) => Err(TransportError::NotKontiki),

@@ -14,6 +14,7 @@ use kontiki_store::Identity;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 /// After a failure the first wait, which doubles each time up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// So much has to go out within the patience of a connection: more would exclude slow networks.
+const PIECE: usize = 16 << 10;
 
 /// Calls another server.
 #[derive(Clone)]
@@ -62,6 +65,22 @@ impl Caller {
     pub(super) fn note(&self, error: TransportError) {
         tracing::debug!(peer = self.server.0, %error, "no connection");
         locked(&self.status).last_error = Some(Arc::new(error));
+    }
+
+    /// Sends bytes, as long as the other side takes some of them in time. On a slow network all of them together may
+    /// take longer.
+    pub(super) async fn write(
+        &self,
+        to: &mut (impl AsyncWrite + Unpin),
+        bytes: &[u8],
+        action: &'static str,
+    ) -> Result<(), TransportError> {
+        for piece in bytes.chunks(PIECE) {
+            let writing = async { to.write_all(piece).await.map_err(failed(action)) };
+            self.settings.soon(action, writing).await?;
+        }
+        let flushing = async { to.flush().await.map_err(failed(action)) };
+        self.settings.soon(action, flushing).await
     }
 
     /// Writes the frame of a message. One that is too long is dropped.

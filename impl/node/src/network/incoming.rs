@@ -173,7 +173,8 @@ pub(super) async fn read<L: Future<Output = Result<(), TransportError>>>(
         if let Some(frame) = frame {
             let frame = frame.freeze();
             if exchange::is_entries(&frame) {
-                learn(exchange::read_entries_frame(&frame)?).await?;
+                // If it cannot be kept, because the disk is full, say, that is no reason not to listen.
+                drop(learn(exchange::read_entries_frame(&frame)?).await);
                 continue;
             }
             let (found, message) = codec::decode(&frame)?;
@@ -225,7 +226,8 @@ async fn answer(
     receiver: impl Receiver,
 ) -> Result<(), TransportError> {
     let question = Question::decode(&read_frame(&mut stream).await?)?;
-    members.learn(question.entries).await?;
+    // If it cannot be kept now, it is said again.
+    drop(members.learn(question.entries).await);
     let other_disk = members.meet(from, disk).await? == Disk::Other;
     let (answer, wait) = oneshot::channel();
     receiver(from, Arrival::Question { joins: question.joins && !other_disk, answer });

@@ -4,14 +4,14 @@ use super::bulk::{self, Slot};
 use super::caller::{Backoff, Caller, closed};
 use super::connection::Connection;
 use super::incoming::write_frame;
-use super::{Lane, Settings, failed, locked};
+use super::{Lane, Settings, locked};
 use crate::codec::message_bytes;
 use crate::error::TransportError;
 use crate::members::Members;
 use crate::security::Protection;
 use kontiki::{Message, ServerId};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -173,11 +173,7 @@ impl Dialer {
             {
                 sending.push(self.frame(queued, &mut buffer));
             }
-            let writing = async {
-                write.write_all(&buffer).await.map_err(failed("send"))?;
-                write.flush().await.map_err(failed("send"))
-            };
-            if let Err(error) = self.caller.settings.soon("send", writing).await {
+            if let Err(error) = self.caller.write(&mut write, &buffer, "send").await {
                 return error;
             }
             drop(sending);

@@ -15,8 +15,7 @@ use crate::security::Guard;
 use crate::start::Standing;
 use crate::telemetry::{self, Labels, Metrics};
 use kontiki::driver::{
-    ChunkRequest, Driver, Effect, Event, Instant, Notice, Outcome, Reason, Status, Ticket,
-    WriteGroup,
+    ChunkRequest, Driver, Effect, Event, Instant, Notice, Outcome, Reason, Ticket, WriteGroup,
 };
 use kontiki::{LogPosition, Recorder, RoleKind, ServerId};
 use kontiki_store::FileStore;
@@ -78,7 +77,7 @@ pub(crate) type RecordedDriver = Driver<FileStore, Option<Recorder<Files>>>;
 /// The driver with all that it needs.
 pub(crate) struct DriverLoop<M: StateMachine> {
     pub(super) driver: RecordedDriver,
-    clock: Clock,
+    pub(super) clock: Clock,
     inbox: Receiver<Signal<M>>,
     threads: Threads<M>,
     pub(super) settings: Settings,
@@ -89,6 +88,8 @@ pub(crate) struct DriverLoop<M: StateMachine> {
     /// Where the configuration stands that peers were chosen by, and whether it was committed then.
     pub(super) seen: Option<(LogPosition, bool)>,
     pub(super) peers: BTreeMap<ServerId, Peer>,
+    /// Those of the peers that are no members here, and when something was to be sent to each last.
+    pub(super) guests: BTreeMap<ServerId, Instant>,
     metrics: Metrics,
     /// When the status was published last, and whether something has happened since.
     published_at: Instant,
@@ -124,6 +125,7 @@ impl<M: StateMachine> DriverLoop<M> {
             threads,
             settings,
             peers: BTreeMap::new(),
+            guests: BTreeMap::new(),
             waiters: HashMap::new(),
             tickets: 0,
             phase: Phase::Running,
@@ -206,9 +208,7 @@ impl<M: StateMachine> DriverLoop<M> {
             }
             Signal::Event(event) => self.handle(event),
             Signal::Chunk { to, message } => {
-                if let Some(peer) = self.peers.get(&to) {
-                    peer.send(message, Lane::Bulk);
-                }
+                self.send(to, message, Lane::Bulk);
             }
             Signal::BookChanged => self.choose_peers(),
             Signal::Told(told) => self.hear(told),
@@ -248,6 +248,7 @@ impl<M: StateMachine> DriverLoop<M> {
     fn publish(&mut self) {
         let now = self.clock.now();
         if !self.is_published && now >= self.published_at.plus(PUBLISHED) {
+            self.part_with_guests();
             let status = self.status();
             self.metrics.set(&status);
             self.shared.published.send_replace(status);
@@ -264,11 +265,7 @@ impl<M: StateMachine> DriverLoop<M> {
         }
         for effect in effects {
             match effect {
-                Effect::Send { to, message } => {
-                    if let Some(peer) = self.peers.get(&to) {
-                        peer.send(message, Lane::Usual);
-                    }
-                }
+                Effect::Send { to, message } => self.send(to, message, Lane::Usual),
                 // If too many wait already, the next heartbeat asks the follower again.
                 Effect::SendChunk(request) => drop(self.threads.chunks.try_send(request)),
                 Effect::Write(group) => self.write(group),
@@ -329,7 +326,7 @@ impl<M: StateMachine> DriverLoop<M> {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
-        match best_successor(&self.driver.status()) {
+        match best_successor(&self.status()) {
             Some(to) => {
                 let ticket = self.next_ticket();
                 let patience = self.driver.config().timings.election_timeout.saturating_mul(2);
@@ -404,14 +401,16 @@ impl<M: StateMachine> DriverLoop<M> {
     }
 }
 
-/// Who is to lead when a leader ends: of the other voters the one that lags least.
-fn best_successor(status: &Status) -> Option<ServerId> {
-    if status.role != RoleKind::Leader {
+/// Who is to lead when a leader ends: of the other voters that are reached the one that lags least, or of all of
+/// them if none is.
+fn best_successor(NodeStatus { server, peers, .. }: &NodeStatus) -> Option<ServerId> {
+    if server.role != RoleKind::Leader {
         return None;
     }
-    let voters = &status.configuration.voters;
-    let others = status.followers.iter().filter(|follower| voters.contains(&follower.id));
-    others.min_by_key(|follower| follower.lag).map(|follower| follower.id)
+    let is_away = |id| !peers.iter().any(|peer| peer.server == id && peer.connected);
+    let voters = &server.configuration.voters;
+    let others = server.followers.iter().filter(|follower| voters.contains(&follower.id));
+    others.min_by_key(|other| (is_away(other.id), other.lag)).map(|follower| follower.id)
 }
 
 /// What the driver is told of a request, and what whoever asks waits for.

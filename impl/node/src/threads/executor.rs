@@ -34,8 +34,8 @@ pub(crate) struct Executor<M: StateMachine> {
     pub(crate) answers: VecDeque<(LogIndex, M::Answer)>,
     /// The last index that the state machine has executed, or was restored to.
     pub(crate) executed: LogIndex,
-    /// The snapshot that the state machine was being restored from has been replaced by a newer one. Until
-    /// it is restored from that, its state means nothing.
+    /// The state means nothing, and nobody is told of it. Either the state machine has failed. Or the snapshot that it
+    /// was being restored from has been replaced by a newer one, from which it has yet to be restored.
     pub(crate) is_void: bool,
 }
 
@@ -73,6 +73,7 @@ impl<M: StateMachine> Executor<M> {
         let answers = self.machine.apply_all(&commands);
         if answers.len() != commands.len() {
             let how = format!("it gave {} answers to {} commands", answers.len(), commands.len());
+            self.is_void = true;
             return self.tell(Event::StateMachineFailed { how });
         }
         self.answers.extend(commands.iter().map(|(index, _)| *index).zip(answers));
@@ -95,6 +96,7 @@ impl<M: StateMachine> Executor<M> {
             Err(_) if reader.is_replaced() && self.has_newer(id) => self.is_void = true,
             Err(error) => {
                 let how = format!("it cannot be restored from the snapshot {id}: {error}");
+                self.is_void = true;
                 self.tell(Event::StateMachineFailed { how });
             }
         }

@@ -3,12 +3,15 @@
 use super::driver::DriverLoop;
 use crate::admission::Told;
 use crate::machine::StateMachine;
-use crate::network::{Facts, Joining, Peer};
+use crate::network::{Facts, Joining, Lane, Peer};
 use crate::start::Standing;
 use crate::telemetry;
 use kontiki::driver::Event;
-use kontiki::{Configuration, LogPosition, MembershipChange, RoleKind, ServerId};
+use kontiki::{Configuration, LogPosition, MembershipChange, Message, RoleKind, ServerId};
 use std::sync::Arc;
+
+/// For so many election timeouts a connection stands to a server that is no member, and that nothing is said to.
+const GUESTS: u32 = 10;
 
 impl<M: StateMachine> DriverLoop<M> {
     /// The configuration in force: where it stands, and whether it is known to be committed.
@@ -51,17 +54,57 @@ impl<M: StateMachine> DriverLoop<M> {
     pub(super) fn choose_peers(&mut self) {
         let (_, committed, configuration) = self.in_force();
         let knows_nobody = configuration.voters.is_empty();
-        let (configuration, members) = (configuration.clone(), Arc::clone(&self.shared.members));
-        for server in members.others() {
+        let configuration = configuration.clone();
+        for server in self.shared.members.others() {
             if knows_nobody || is_member(&configuration, server) {
-                let (runtime, settings) = (&self.shared.runtime, self.settings.clone());
-                let start = || Peer::start(runtime, server, Arc::clone(&members), settings);
-                self.peers.entry(server).or_insert_with(start);
+                self.guests.remove(&server);
+                self.start_peer(server);
             }
         }
         if committed && !knows_nobody {
-            self.peers.retain(|server, _| is_member(&configuration, *server));
+            let guests = &self.guests;
+            self.peers.retain(|server, _| {
+                is_member(&configuration, *server) || guests.contains_key(server)
+            });
         }
+    }
+
+    fn start_peer(&mut self, server: ServerId) {
+        let (shared, settings) = (&self.shared, &self.settings);
+        let (runtime, members) = (&shared.runtime, &shared.members);
+        let start = || Peer::start(runtime, server, Arc::clone(members), settings.clone());
+        self.peers.entry(server).or_insert_with(start);
+    }
+
+    /// Sends a message to another server, if that is known.
+    ///
+    /// It need not be a member of the configuration in force here, which may be an old one (M5): a server that was
+    /// away is led and asked for its vote by servers that came after it was gone.
+    pub(super) fn send(&mut self, to: ServerId, message: Message, lane: Lane) {
+        if self.guests.contains_key(&to) || !self.peers.contains_key(&to) {
+            if !self.shared.members.knows(to) {
+                return;
+            }
+            self.guests.insert(to, self.clock.now());
+            self.start_peer(to);
+        }
+        if let Some(peer) = self.peers.get(&to) {
+            peer.send(message, lane);
+        }
+    }
+
+    /// Parts with servers that are not members and that nothing was to be said to for a while.
+    pub(super) fn part_with_guests(&mut self) {
+        let (now, stay) =
+            (self.clock.now(), self.driver.config().timings.election_timeout * GUESTS);
+        let peers = &mut self.peers;
+        self.guests.retain(|server, since| {
+            let stays = now < since.plus(stay);
+            if !stays {
+                peers.remove(server);
+            }
+            stays
+        });
     }
 
     /// What the task that asks other servers has found out.
