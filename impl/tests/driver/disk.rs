@@ -111,6 +111,14 @@ fn a_leader_whose_disk_makes_no_progress_gives_way() {
 }
 
 #[test]
+fn a_disk_that_has_nothing_to_do_does_not_stall() {
+    let mut server = follower(config());
+    server.hears(S2, append(1, at(1, 1), &[1], 2));
+    assert!(!notices(&server.live(5 * TIMEOUT)).contains(&Notice::DiskStalled));
+    assert_eq!(server.driver.status().counters.disk_stalls, 0);
+}
+
+#[test]
 fn a_slow_disk_that_gets_on_costs_nobody_office() {
     let mut server = leader(config());
     server.at_once = false;

@@ -1,12 +1,17 @@
 //! A snapshot that is due waits for a follower that catches up (rule S6).
 
-use crate::support::{HEARTBEAT, S2, S3, Server, TIMEOUT, at, config, leader, matched};
+use crate::support::{
+    HEARTBEAT, S1, S2, S3, Server, TIMEOUT, append, at, config, leader, matched, start,
+};
 use kontiki::bytes::Bytes;
 use kontiki::driver::{Effect, Event, Instant};
-use kontiki::{AppendOutcome, LogIndex, Message, Snapshot, SnapshotId, Term};
+use kontiki::{AppendOutcome, LogIndex, Message, RoleKind, ServerId, Snapshot, SnapshotId, Term};
 
 /// The snapshots' size, in bytes. A snapshot is due after as many bytes of log.
 const SIZE: u64 = 200;
+
+const S4: ServerId = ServerId(4);
+const S5: ServerId = ServerId(5);
 
 fn to_take(effects: &[Effect]) -> Option<SnapshotId> {
     effects.iter().find_map(|effect| match effect {
@@ -132,10 +137,136 @@ fn it_waits_while_the_log_has_grown_by_less_than_two_snapshots() {
         committed += 40 + 24;
         let taken = leading.commits(40);
         assert_eq!(taken.is_some(), committed >= 2 * SIZE, "after {committed} bytes");
-        if taken.is_some() {
-            return;
+        if let Some(taken) = taken {
+            leading.taken(taken, SIZE);
+            break;
         }
     }
+    // So much was written before the next is due. That does not count for the next.
+    assert_eq!(leading.third_has(SIZE - 1, SIZE), None);
+    leading.live(1);
+    assert_eq!(leading.third_has(SIZE, 1), None);
+    assert_eq!(leading.commits(200), None);
+}
+
+/// What was seen of a follower in an earlier leadership says nothing.
+#[test]
+fn a_server_that_leads_again_looks_at_its_followers_anew() {
+    let mut config = config();
+    (config.raft.kept_entries, config.raft.snapshot_bytes) = (3, SIZE);
+    let none = SnapshotId { last: at(0, 0), taken_by: S3 };
+    let mut leading = Leading { server: leader(config), snapshot: none };
+    assert_eq!(leading.commits(50), None);
+    leading.server.hears(S3, matched(1, 2));
+    let take = |leading: &mut Leading| (0..3).find_map(|_| leading.commits(50));
+    let first = take(&mut leading).expect("server 3 lacks less than is kept");
+    leading.taken(first, SIZE);
+    assert_eq!(take(&mut leading), None);
+    let snapshot = leading.live(11).expect("server 3 comes no nearer");
+    leading.server.tell(Event::SnapshotFailed { snapshot });
+    // Another server leads, and then this one again.
+    let server = &mut leading.server;
+    let last = server.driver.status().last_index.0;
+    server.hears(S2, append(2, at(last, 1), &[2], last + 1));
+    while server.driver.server().role() == RoleKind::Follower {
+        server.at(server.driver.next_deadline().unwrap());
+    }
+    server.hears(S2, Message::RequestPreVoteReply { term: Term(2), granted: true });
+    server.hears(S2, Message::RequestVoteReply { term: Term(3), granted: true });
+    server.hears(S2, matched(3, last + 2));
+    server.hears(S3, matched(3, 1));
+    for index in last + 3..last + 6 {
+        let (_, event) = server.proposes(50);
+        server.tell(event);
+        assert_eq!(to_take(&server.hears(S2, matched(3, index))), None);
+    }
+    assert!(server.driver.status().followers.iter().any(|one| one.lag > 3));
+}
+
+/// A leader of servers 1 to 5 that is to send its snapshot to servers 4 and 5.
+fn leading_five() -> Leading {
+    let mut config = config();
+    config.raft = kontiki::core::Config::new(S1, (1..=5).map(ServerId));
+    config.raft.incarnation = 1;
+    (config.raft.kept_entries, config.raft.snapshot_bytes) = (0, SIZE);
+    let mut server = start(config);
+    server.at(server.driver.next_deadline().unwrap());
+    for voter in [S2, S3] {
+        server.hears(voter, Message::RequestPreVoteReply { term: Term(0), granted: true });
+    }
+    for voter in [S2, S3] {
+        server.hears(voter, Message::RequestVoteReply { term: Term(1), granted: true });
+    }
+    for follower in [S2, S3] {
+        server.hears(follower, matched(1, 1));
+    }
+    let ticket = server.ticket();
+    let id = to_take(&server.tell(Event::TakeSnapshot { ticket })).unwrap();
+    let mut leading = Leading { server, snapshot: id };
+    leading.taken(id, SIZE);
+    for follower in [S4, S5] {
+        let outcome = AppendOutcome::Mismatch { prev_index: LogIndex(1), hint: at(0, 0) };
+        leading.server.hears(follower, Message::AppendEntriesReply { term: Term(1), outcome });
+    }
+    leading
+}
+
+#[test]
+fn it_waits_for_any_that_comes_nearer_though_another_does_not() {
+    for (nearer, silent) in [(S4, S5), (S5, S4)] {
+        let mut leading = leading_five();
+        let snapshot = leading.snapshot;
+        leading.server.hears(nearer, arrived(snapshot, SIZE, 1));
+        // It becomes due.
+        let (_, event) = leading.server.proposes(200);
+        leading.server.tell(event);
+        for follower in [S2, S3] {
+            assert_eq!(to_take(&leading.server.hears(follower, matched(1, 2))), None);
+        }
+        for received in 2..30 {
+            let mut effects = leading.server.live(TIMEOUT / 2);
+            for follower in [S2, S3] {
+                effects.extend(leading.server.hears(follower, matched(1, 2)));
+            }
+            let message = arrived(snapshot, received - 1, received);
+            effects.extend(leading.server.hears(nearer, message));
+            assert_eq!(to_take(&effects), None, "{silent} is away, and {nearer} is not");
+        }
+    }
+}
+
+/// Once the state machine is held for a snapshot, that is taken as soon as the disk is ready.
+#[test]
+fn what_is_begun_is_not_put_off() {
+    let mut leading = leading_five();
+    let server = &mut leading.server;
+    // Nobody who lags comes nearer.
+    let wait = server.now.plus(TIMEOUT * 11);
+    let (_, event) = server.proposes(200);
+    server.tell(event);
+    let mut taken = None;
+    while taken.is_none() && server.now < wait.plus(TIMEOUT) {
+        let mut effects = server.live(TIMEOUT / 2);
+        for follower in [S2, S3] {
+            effects.extend(server.hears(follower, matched(1, 2)));
+        }
+        taken = to_take(&effects);
+    }
+    leading.taken(taken.unwrap(), SIZE);
+    leading.server.live(2 * HEARTBEAT); // They are asked how much they have of this one.
+    // The next is due. It is of what is not on this server's disk yet.
+    let server = &mut leading.server;
+    server.at_once = false;
+    let (_, event) = server.proposes(200);
+    server.tell(event);
+    let mut effects = Vec::new();
+    for follower in [S2, S3, ServerId(4)] {
+        effects.extend(server.hears(follower, matched(1, 3)));
+    }
+    assert_eq!(to_take(&effects), None);
+    server.hears(S5, arrived(leading.snapshot, SIZE, 1));
+    let effects = server.written();
+    assert_eq!(to_take(&effects).map(|snapshot| snapshot.last), Some(at(3, 1)));
 }
 
 #[test]

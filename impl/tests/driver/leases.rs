@@ -1,6 +1,9 @@
 //! Leases: reads that ask nobody, and when they have to ask again (rule C4).
 
-use crate::support::{S2, S3, Server, TIMEOUT, answers, config, leader, roles, sent_to, start};
+use crate::support::{
+    HEARTBEAT, S2, S3, Server, TIMEOUT, answers, append, at, config, leader, matched, roles,
+    sent_to, start,
+};
 use kontiki::driver::{Consistency, DriverConfig, Effect, Outcome, Timings};
 use kontiki::{LogIndex, Message, RoleKind, Term};
 use std::time::Duration;
@@ -52,6 +55,37 @@ fn reads_are_answered_at_once_until_the_time_of_the_round_is_up() {
     assert!(is_read(&mut server));
     server.now = server.now.plus(Duration::from_millis(2));
     assert!(!is_read(&mut server));
+}
+
+/// Rounds are counted from 1 in every term. The times of those of an earlier leadership say nothing.
+#[test]
+fn the_lease_of_a_second_leadership_ends_like_that_of_the_first() {
+    let mut server = confirmed_after(Duration::from_millis(20));
+    for _ in 0..5 {
+        server.live(HEARTBEAT);
+        server.hears(S3, matched(1, 1));
+    }
+    server.hears(S2, append(2, at(1, 1), &[2], 2));
+    while server.driver.server().role() == RoleKind::Follower {
+        server.at(server.driver.next_deadline().unwrap());
+    }
+    server.hears(S2, Message::RequestPreVoteReply { term: Term(2), granted: true });
+    server.hears(S2, Message::RequestVoteReply { term: Term(3), granted: true });
+    server.hears(S2, matched(3, 3));
+    let round = loop {
+        let effects = server.live(Duration::from_millis(1));
+        if let Some(round) = asked(&effects) {
+            break round;
+        }
+    };
+    server.hears(S3, Message::ConfirmLeadershipReply { term: Term(3), round });
+    let read = |server: &mut Server| {
+        let (_, event) = server.reads(Consistency::Linearizable);
+        !answers(&server.tell(event)).is_empty()
+    };
+    assert!(read(&mut server));
+    server.now = server.now.plus(leases().timings.lease());
+    assert!(!read(&mut server));
 }
 
 #[test]

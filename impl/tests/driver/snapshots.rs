@@ -71,6 +71,10 @@ fn a_snapshot_is_taken_when_one_is_due() {
     taken(&mut server, &snapshot);
     assert_eq!(server.driver.status().snapshot, Some(snapshot.id));
     assert_eq!(server.driver.status().counters.snapshots_taken, 1);
+    // The next is not due at once.
+    let (_, event) = server.proposes(1);
+    server.tell(event);
+    assert_eq!(to_take(&server.hears(S2, matched(1, 3))), None);
     // Or when operators ask, if that is wished.
     config.snapshots_when_due = false;
     let mut server = leader(config);
@@ -232,6 +236,46 @@ fn a_command_that_a_snapshot_covers_is_committed_or_unknown_or_lost() {
     let expected =
         [(tickets[1], committed), (tickets[2], overwritten(4)), (tickets[3], overwritten(5))];
     assert_eq!(answers(&effects), expected);
+}
+
+/// A command that another leader has overwritten may be in the log of a third, and be committed by it. Until a snapshot
+/// or an entry says otherwise, nobody may be told that it is not done.
+#[test]
+fn a_command_that_was_dropped_may_come_back_behind_a_snapshot() {
+    let mut server = leader(config());
+    let tickets: Vec<Ticket> = (2..=3)
+        .map(|_| {
+            let (ticket, event) = server.proposes(1);
+            server.tell(event);
+            ticket
+        })
+        .collect();
+    let effects = server.hears(S2, append(2, at(1, 1), &[2], 1));
+    assert!(answers(&effects).is_empty());
+    // The snapshot ends with the first of the two.
+    let effects = server.hears(S3, install(&foreign(2, 1), 3));
+    let committed = |index| Outcome::Committed { position: at(index, 1) };
+    assert_eq!(answers(&effects), [(tickets[0], committed(2))]);
+    let effects = server.hears(S3, append(3, at(2, 1), &[1, 3], 4));
+    let applied = Outcome::Applied { position: at(3, 1) };
+    assert_eq!(answers(&effects), [(tickets[1], applied)]);
+}
+
+/// What a snapshot is to be taken of was to reach the disk first, and is overtaken by a snapshot from another server.
+#[test]
+fn a_snapshot_that_waits_for_the_disk_holds_nothing_back_when_another_is_installed() {
+    let mut config = config();
+    config.raft.snapshot_bytes = 48;
+    let mut server = follower(config);
+    server.at_once = false;
+    let effects = server.hears(S2, append(1, at(1, 1), &[1], 2));
+    assert!(to_take(&effects).is_none(), "it is not on disk");
+    server.hears(S2, install(&foreign(9, 1), 1));
+    let mut effects = Vec::new();
+    while server.writing.is_some() {
+        effects.extend(server.written());
+    }
+    assert_eq!(restores(&effects), [9]);
 }
 
 #[test]
