@@ -4,7 +4,7 @@
 use crate::book::{Book, Stage};
 use crate::error::{AdmissionError, TransportError};
 use crate::members::{Disk, Members};
-use crate::network::{Answer, Joining, Settings, ask};
+use crate::network::{Answer, Joining, Settings, Wants, ask};
 use crate::node::NodeStatus;
 use crate::start::Standing;
 use kontiki::{Configuration, LogPosition, RoleKind, ServerId};
@@ -83,12 +83,12 @@ impl Admission {
     }
 
     /// Asks all others, and takes up what they know of addresses.
-    async fn ask_all(&self, joins: bool, patience: Duration) -> Answers {
+    async fn ask_all(&self, wants: Wants, patience: Duration) -> Answers {
         let deadline = Instant::now() + patience;
         let mut asking = JoinSet::new();
         for server in self.members.others() {
             let (settings, members) = (self.settings.clone(), Arc::clone(&self.members));
-            asking.spawn(async move { (server, ask(server, joins, settings, members).await) });
+            asking.spawn(async move { (server, ask(server, wants, settings, members).await) });
         }
         let mut answers = Answers::new();
         while let Ok(Some(answer)) = timeout_at(deadline, asking.join_next()).await {
@@ -105,7 +105,7 @@ impl Admission {
     /// A founder has formed the cluster when each of the others has answered that it forms the same one or
     /// has formed it, and none of them has known it with another disk.
     async fn form(&self, patience: Duration) -> Result<bool, AdmissionError> {
-        let answers = self.ask_all(false, patience).await;
+        let answers = self.ask_all(Wants::Nothing, patience).await;
         let Book { founders, .. } = self.members.book();
         let mut missing = founders.clone();
         missing.remove(&self.members.own);
@@ -137,7 +137,10 @@ impl Admission {
     }
 
     async fn join(&self, patience: Duration) -> Result<bool, AdmissionError> {
-        let answers = self.ask_all(true, patience).await;
+        let mut admitted = self.members.book().stage.takes_part();
+        let wants = if admitted { Wants::Vote } else { Wants::Admission };
+        let answers = self.ask_all(wants, patience).await;
+        let mut removed = None;
         let mut waits = "no server has answered".to_owned();
         let mut progress = None;
         for (server, answer) in answers {
@@ -158,6 +161,9 @@ impl Admission {
                     waits = format!("{server} knows no leader");
                 }
                 Joining::AskLeader => {}
+                Joining::NotYet if admitted && answer.facts.committed.is_some() => {
+                    removed = answer.facts.committed.map(|(by, _)| by);
+                }
                 said => {
                     waits = match said {
                         Joining::NotYet => format!("the leader, {server}, is adding it"),
@@ -167,8 +173,11 @@ impl Admission {
                 }
             }
         }
+        if let Some(by) = removed {
+            (self.tell)(Told::Standing(Standing::Removed { by }));
+            return Ok(false);
+        }
         let said = progress.as_ref().map(|(said, _)| *said);
-        let mut admitted = self.members.book().stage.takes_part();
         if let Some((Joining::Learner | Joining::Voter, founders)) = progress
             && !admitted
         {
@@ -200,7 +209,7 @@ impl Admission {
         if !is_silent {
             return;
         }
-        for answer in self.ask_all(false, ROUND).await.into_values().flatten() {
+        for answer in self.ask_all(Wants::Nothing, ROUND).await.into_values().flatten() {
             if let Some((position, configuration)) = answer.facts.committed {
                 (self.tell)(Told::Committed(position, configuration));
             }

@@ -117,7 +117,7 @@ impl<M: StateMachine> Node<M> {
             // If the driver is gone, so is the node.
             drop(inbox.send(match arrival {
                 Arrival::Message(message, permit) => Signal::Received { from, message, permit },
-                Arrival::Question { joins, answer } => Signal::Question { from, joins, answer },
+                Arrival::Question { wants, answer } => Signal::Question { from, wants, answer },
             }));
         };
         let members = Arc::clone(&node.handle.members);

@@ -1,7 +1,7 @@
 //! How another server is called: what all connections to it have in common.
 
 use super::connection::{self, Connection};
-use super::exchange::{Answer, Question};
+use super::exchange::{Answer, Question, Wants};
 use super::incoming::{read_frame, write_frame};
 use super::outgoing::PeerStatus;
 use super::{Lane, Settings, failed, handshake, locked, socket};
@@ -137,9 +137,9 @@ impl Call<'_> {
     }
 
     /// Asks at one address.
-    async fn ask(&self, address: &str, joins: bool) -> Result<Answer, TransportError> {
+    async fn ask(&self, address: &str, wants: Wants) -> Result<Answer, TransportError> {
         let Connection { mut stream, .. } = self.at(address).await?;
-        let question = Question { joins, entries: self.members.book().entries };
+        let question = Question { wants, entries: self.members.book().entries };
         let asking = async {
             write_frame(&mut stream, &question.encode()).await?;
             Ok(Answer::decode(&read_frame(&mut stream).await?)?)
@@ -151,7 +151,7 @@ impl Call<'_> {
 /// Asks a server, at each address at which it may be until it answers.
 pub(crate) async fn ask(
     server: ServerId,
-    joins: bool,
+    wants: Wants,
     settings: Settings,
     members: Arc<Members>,
 ) -> Result<Answer, TransportError> {
@@ -161,7 +161,7 @@ pub(crate) async fn ask(
     let call = Call { server, lane, settings, members, protection };
     let mut failure = TransportError::NoAddress { server };
     for address in members.addresses(server) {
-        match call.ask(&address, joins).await {
+        match call.ask(&address, wants).await {
             Ok(answer) => return Ok(answer),
             Err(error) => failure = error,
         }

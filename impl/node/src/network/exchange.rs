@@ -19,10 +19,21 @@ const ANSWER: u8 = 130;
 /// What a server asks of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Question {
-    /// Whether it asks to be taken into the cluster.
-    pub(crate) joins: bool,
+    /// What it wants for itself.
+    pub(crate) wants: Wants,
     /// Where it is itself.
     pub(crate) entries: Entries,
+}
+
+/// What a server wants for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// It only wants to know.
+    Nothing,
+    /// To be taken into the cluster.
+    Admission,
+    /// It is a learner, and wants to vote. If it is no learner any more, it was taken out.
+    Vote,
 }
 
 /// What it is told.
@@ -63,6 +74,7 @@ pub(crate) enum Joining {
     Voter,
 }
 
+const WANTS: [Wants; 3] = [Wants::Nothing, Wants::Admission, Wants::Vote];
 const JOINING: [Joining; 4] =
     [Joining::AskLeader, Joining::NotYet, Joining::Learner, Joining::Voter];
 const STAGES: [Stage; 4] = [Stage::Forming, Stage::Joining, Stage::Admitted, Stage::Member];
@@ -96,14 +108,15 @@ pub(crate) fn read_entries_frame(frame: &Bytes) -> Result<Entries, DecodeError> 
 impl Question {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut frame = begin(QUESTION);
-        frame.push(u8::from(self.joins));
+        frame.push(place(&WANTS, &self.wants));
         write_entries(&mut frame, &self.entries);
         frame
     }
 
     pub(crate) fn decode(frame: &Bytes) -> Result<Question, DecodeError> {
         read(frame, QUESTION, |from| {
-            Some(Question { joins: from.flag()?, entries: read_entries(from)? })
+            let wants = *WANTS.get(usize::from(from.byte()?))?;
+            Some(Question { wants, entries: read_entries(from)? })
         })
     }
 }
@@ -230,8 +243,8 @@ mod tests {
             assert_eq!(Answer::decode(&bytes), Ok(answer));
             (0..bytes.len()).for_each(|end| assert!(Answer::decode(&bytes.slice(..end)).is_err()));
         }
-        for joins in [true, false] {
-            let question = Question { joins, entries: entries() };
+        for wants in WANTS {
+            let question = Question { wants, entries: entries() };
             let bytes = Bytes::from(question.encode());
             assert_eq!(Question::decode(&bytes), Ok(question));
             assert!(Answer::decode(&bytes).is_err());

@@ -1,7 +1,7 @@
 //! Connections that others have made: messages come in.
 
 use super::connection::{self, Stream};
-use super::exchange::{self, Answer, Facts, Question};
+use super::exchange::{self, Answer, Facts, Question, Wants};
 use super::handshake::Hello;
 use super::lane::TAKEN;
 use super::places::Places;
@@ -31,7 +31,7 @@ pub(crate) enum Arrival {
     /// A message. Its memory is given back when the permit is dropped.
     Message(Message, OwnedSemaphorePermit),
     /// A question, to be answered with what is known of the cluster.
-    Question { joins: bool, answer: oneshot::Sender<Facts> },
+    Question { wants: Wants, answer: oneshot::Sender<Facts> },
 }
 
 /// Takes what comes in.
@@ -230,7 +230,8 @@ async fn answer(
     drop(members.learn(question.entries).await);
     let other_disk = members.meet(from, disk).await? == Disk::Other;
     let (answer, wait) = oneshot::channel();
-    receiver(from, Arrival::Question { joins: question.joins && !other_disk, answer });
+    let wants = if other_disk { Wants::Nothing } else { question.wants };
+    receiver(from, Arrival::Question { wants, answer });
     let Ok(facts) = wait.await else {
         return Ok(()); // The node has ended.
     };

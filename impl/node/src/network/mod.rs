@@ -24,7 +24,7 @@ mod socket;
 mod tls;
 
 pub(crate) use caller::ask;
-pub(crate) use exchange::{Answer, Facts, Joining, entries_frame};
+pub(crate) use exchange::{Answer, Facts, Joining, Wants, entries_frame};
 pub(crate) use incoming::{Arrival, Incoming, listen};
 pub(crate) use lane::Lane;
 pub(crate) use outgoing::Peer;

@@ -212,9 +212,9 @@ impl<M: StateMachine> DriverLoop<M> {
             }
             Signal::BookChanged => self.choose_peers(),
             Signal::Told(told) => self.hear(told),
-            Signal::Question { from, joins, answer } => {
+            Signal::Question { from, wants, answer } => {
                 // Whoever asked may be gone.
-                drop(answer.send(self.facts(from, joins)));
+                drop(answer.send(self.facts(from, wants)));
             }
             Signal::Status(answer) => {
                 let status = self.status();

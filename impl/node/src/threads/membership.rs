@@ -3,7 +3,7 @@
 use super::driver::DriverLoop;
 use crate::admission::Told;
 use crate::machine::StateMachine;
-use crate::network::{Facts, Joining, Lane, Peer};
+use crate::network::{Facts, Joining, Lane, Peer, Wants};
 use crate::start::Standing;
 use crate::telemetry;
 use kontiki::driver::Event;
@@ -128,9 +128,9 @@ impl<M: StateMachine> DriverLoop<M> {
         }
     }
 
-    /// What this server knows of the cluster, for another one that asks. A server that asks to be taken in
+    /// What this server knows of the cluster, for another one that asks. A server that wants to be taken in
     /// is, a step each time that it asks.
-    pub(super) fn facts(&mut self, from: ServerId, joins: bool) -> Facts {
+    pub(super) fn facts(&mut self, from: ServerId, wants: Wants) -> Facts {
         let raft = self.driver.server();
         let leader = raft.leader().filter(|_| self.standing.takes_part());
         let leads = leader.is_some() && raft.role() == RoleKind::Leader;
@@ -144,12 +144,16 @@ impl<M: StateMachine> DriverLoop<M> {
             Some((_, members)) if members.learners.contains(&from) => Joining::Learner,
             Some(_) => Joining::NotYet,
         };
-        let change = match (joining, &committed) {
-            (Joining::Learner, _) => Some(MembershipChange::AddVoter(from)),
-            (Joining::NotYet, Some(_)) => Some(MembershipChange::AddLearner(from)),
+        let change = match (wants, joining) {
+            (Wants::Admission | Wants::Vote, Joining::Learner) => {
+                Some(MembershipChange::AddVoter(from))
+            }
+            (Wants::Admission, Joining::NotYet) if committed.is_some() => {
+                Some(MembershipChange::AddLearner(from))
+            }
             _ => None,
         };
-        if let Some(change) = change.filter(|_| joins) {
+        if let Some(change) = change {
             // Nobody waits for it. A server that has not caught up is refused, and asks again.
             let ticket = self.next_ticket();
             let (expected, deadline) = (Some(position), None);

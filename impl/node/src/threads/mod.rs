@@ -9,7 +9,7 @@ pub(crate) mod writer;
 
 use crate::admission::Told;
 use crate::machine::StateMachine;
-use crate::network::Facts;
+use crate::network::{Facts, Wants};
 use crate::node::NodeStatus;
 use crate::request::Request;
 use kontiki::driver::Event;
@@ -33,8 +33,8 @@ pub(crate) enum Signal<M: StateMachine> {
     BookChanged,
     /// The task that brings the server into the cluster has found something out.
     Told(Told),
-    /// Another server asks what is known of the cluster, and may ask to be taken in.
-    Question { from: ServerId, joins: bool, answer: oneshot::Sender<Facts> },
+    /// Another server asks what is known of the cluster, and may want something for itself.
+    Question { from: ServerId, wants: Wants, answer: oneshot::Sender<Facts> },
     /// Somebody wants to know how the server is.
     Status(oneshot::Sender<NodeStatus>),
     /// The node is to end in good order.

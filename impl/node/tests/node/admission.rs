@@ -214,6 +214,62 @@ async fn a_server_that_was_removed_is_told_so_and_goes_on_when_it_is_added() {
     cluster.check().await;
 }
 
+/// A learner asks for a vote again and again. When it is taken out it does not come back by that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learner_that_is_taken_out_while_it_joins_stays_out() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.write().await;
+    let fourth = ServerId(4);
+    cluster.join(fourth).await;
+    eventually("admission", async || {
+        let standing = cluster.status(fourth).await.standing;
+        let is_in = matches!(standing, Standing::Joining { admitted: true, .. } | Standing::Member);
+        is_in.then_some(())
+    })
+    .await;
+    change(&cluster, MembershipChange::Remove(fourth)).await;
+    eventually("word of the removal", async || {
+        matches!(cluster.status(fourth).await.standing, Standing::Removed { .. }).then_some(())
+    })
+    .await;
+    // Some rounds of questions later.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    let leader = cluster.leader().await;
+    let configuration = cluster.status(leader).await.server.configuration;
+    assert_eq!(configuration.voters.len(), 3);
+    assert!(configuration.learners.is_empty(), "{configuration:?}");
+}
+
+/// It follows, and votes for, a server of which the last configuration that it knows says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_answers_one_that_came_meanwhile() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.write().await;
+    let stays = cluster.leader().await;
+    let others: Vec<ServerId> = cluster.nodes.keys().copied().filter(|id| *id != stays).collect();
+    let (away, removed, fourth) = (others[0], others[1], ServerId(4));
+    cluster.shutdown(away).await;
+    cluster.join(fourth).await;
+    cluster.handle(fourth).admitted().await.unwrap();
+    change(&cluster, MembershipChange::Remove(removed)).await;
+    cluster.shutdown(removed).await;
+    eventually("a transfer", async || {
+        let leader = cluster.leader().await;
+        match leader == fourth {
+            true => Some(()),
+            false => cluster.handle(leader).transfer(fourth).await.ok(),
+        }
+    })
+    .await;
+    cluster.write().await;
+    // Two of the three that vote now. One of them knows of servers 1 to 3 only.
+    cluster.shutdown(stays).await;
+    cluster.restart(away).await;
+    cluster.write().await;
+    cluster.check().await;
+    assert!(cluster.status(away).await.server.configuration.voters.contains(&fourth));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_removes_itself_knows() {
     let mut cluster = Cluster::start(3).await;
