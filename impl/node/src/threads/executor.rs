@@ -168,3 +168,101 @@ impl<M: StateMachine> Drop for Failed<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kontiki::bytes::Bytes;
+    use kontiki::{Configuration, Entry, LogPosition, ServerId, Term};
+    use kontiki_store::{Identity, Opened, Options, RealDirectory};
+    use std::io::{self, Read, Write};
+    use std::sync::mpsc::channel;
+    use tokio::sync::{Semaphore, oneshot};
+
+    /// The length of all commands.
+    struct Length(u64);
+
+    impl StateMachine for Length {
+        type Answer = u64;
+        type Query = ();
+        type Reply = u64;
+
+        fn apply(&mut self, _: LogIndex, command: &Bytes) -> u64 {
+            self.0 += command.len() as u64;
+            self.0
+        }
+
+        fn query(&self, (): ()) -> u64 {
+            self.0
+        }
+
+        fn snapshot(&self) -> SnapshotImage {
+            let length = self.0;
+            Box::new(move |to: &mut dyn Write| to.write_all(&length.to_le_bytes()))
+        }
+
+        fn restore(&mut self, _: &mut dyn Read) -> io::Result<()> {
+            Err(io::Error::other("it cannot"))
+        }
+    }
+
+    /// What was ordered behind the snapshot that it cannot be restored from is not done over its old state, and above
+    /// all does not reach the disk.
+    #[test]
+    fn a_state_machine_that_cannot_be_restored_says_nothing_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(RealDirectory::at(directory.path()).unwrap());
+        let identity = Identity { cluster: 1, group: 0, server: ServerId(1) };
+        let Opened { store, .. } =
+            kontiki_store::open(directory as _, identity, Options::default()).unwrap();
+        let ((inbox, told), (writer, written), (jobs, to_do)) = (channel(), channel(), channel());
+        let (answer, mut answered) = oneshot::channel();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let waiter = Waiter { what: Waiting::Read((), answer), _permit: permit };
+
+        let at = |index| LogPosition { index: LogIndex(index), term: Term(1) };
+        let id = |index, server| SnapshotId { last: at(index), taken_by: ServerId(server) };
+        let payload = Payload::Command(Bytes::from_static(b"command"));
+        let entry = Entry { index: LogIndex(6), term: Term(1), payload };
+        let own = Snapshot {
+            id: id(6, 1),
+            configuration: Configuration::default(),
+            configuration_position: LogPosition::default(),
+            size: 0,
+        };
+        jobs.send(MachineJob::Restore(id(5, 2))).unwrap();
+        jobs.send(MachineJob::Apply([entry].into_iter().collect())).unwrap();
+        jobs.send(MachineJob::TakeSnapshot(Box::new(own))).unwrap();
+        let readable = Outcome::Readable { index: LogIndex(6) };
+        jobs.send(MachineJob::Answer(waiter, readable)).unwrap();
+        drop(jobs);
+        let executor = Executor {
+            machine: Length(0),
+            store,
+            inbox,
+            writer,
+            stopping: Arc::default(),
+            answers: VecDeque::new(),
+            executed: LogIndex::ZERO,
+            is_void: false,
+        };
+        executor.run(&to_do);
+
+        let events: Vec<Event> = told
+            .iter()
+            .filter_map(|signal| match signal {
+                Signal::Event(event) => Some(event),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            matches!(&events[..], [
+                Event::StateMachineFailed { .. },
+                Event::SnapshotFailed { snapshot }
+            ] if *snapshot == id(6, 1)),
+            "{events:?}"
+        );
+        assert!(written.recv().is_err(), "a snapshot is on its way to disk");
+        assert!(answered.try_recv().unwrap().is_err());
+    }
+}
