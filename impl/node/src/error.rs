@@ -329,6 +329,12 @@ pub enum TransportError {
         /// Whether the other ends of those have shown who they are.
         known: bool,
     },
+    /// There is no room to note the disk of another server.
+    #[error("{most} servers have been met, and no more can be told apart")]
+    TooManyServers {
+        /// How many there may be.
+        most: usize,
+    },
     /// A frame is for a group that this server does not have.
     #[error("a frame is for group {found}, and this connection for group {expected}")]
     WrongGroup {

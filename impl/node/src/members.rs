@@ -1,6 +1,6 @@
 //! The book of a server that runs: shared by all that reach others or are reached.
 
-use crate::book::{Book, Entries, Entry, Stage, check_address};
+use crate::book::{Book, Entries, Entry, MOST_SERVERS, Stage, check_address};
 use crate::error::{AddressError, StartError, TransportError};
 use crate::network::{entries_frame, locked};
 use crate::start::Start;
@@ -216,7 +216,8 @@ impl Members {
         .await
     }
 
-    /// Another server is met, with this disk. The first one is noted, durably.
+    /// Another server is met, with this disk. The first one is noted, durably. If there is no room to note it, the server
+    /// must not be listened to: it could come back with another disk unnoticed.
     pub(crate) async fn meet(
         self: &Arc<Self>,
         server: ServerId,
@@ -227,17 +228,18 @@ impl Members {
         }
         self.change_elsewhere(move |book| {
             // Another connection may have been faster.
-            if let Some(met) = met(book, server, disk) {
+            let met = met(book, server, disk);
+            if met.is_some() {
                 return met;
             }
             let unknown = Entry { address: String::new(), version: 0, disk: None };
             book.merge(Entries::from([(server, unknown)]));
-            if let Some(entry) = book.entries.get_mut(&server) {
-                entry.disk = Some(disk);
-            }
-            Disk::Known
+            let entry = book.entries.get_mut(&server)?;
+            entry.disk = Some(disk);
+            Some(Disk::Known)
         })
-        .await
+        .await?
+        .ok_or(TransportError::TooManyServers { most: MOST_SERVERS })
     }
 }
 

@@ -3,8 +3,8 @@
 use super::connection::Connection;
 use super::handshake::{introduce, welcome};
 use super::*;
-use crate::book::{Book, Stage};
-use crate::members::Members;
+use crate::book::{Book, Entry, Stage};
+use crate::members::{Disk, Members};
 use kontiki::bytes::Bytes;
 use kontiki::{Configuration, LogPosition, Message, ServerId, Snapshot, SnapshotId, Term};
 use kontiki_store::RealDirectory;
@@ -186,6 +186,19 @@ async fn a_peer_that_never_reads_takes_no_memory_without_bound() {
     .await;
     assert!(peer.status().dropped > 0, "the queue has no bound");
     task.abort();
+}
+
+/// A server whose disk cannot be noted could come back with another one, and nobody would know.
+#[tokio::test]
+async fn who_cannot_be_noted_is_not_listened_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let members = members(&directory, 1, "127.0.0.1:1");
+    let entry = Entry { address: "127.0.0.1:2".to_owned(), version: 1, disk: None };
+    let many = (2..=2000).map(|id| (ServerId(id), entry.clone())).collect();
+    members.learn(many).await.unwrap();
+    assert_eq!(members.meet(ServerId(2), 7).await.unwrap(), Disk::Known);
+    let refused = members.meet(ServerId(2000), 7).await;
+    assert!(matches!(refused, Err(TransportError::TooManyServers { most: 1024 })), "{refused:?}");
 }
 
 /// Whoever says nothing, or says it slowly, is not waited for.
