@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
 
 use kontiki_model::jobs::{self, Limits};
-use kontiki_model::mutants::{MutantReport, job};
+use kontiki_model::mutants::{MutantReport, job, run};
 use kontiki_model::path::Path;
-use kontiki_specs::mutation_rows;
 use kontiki_specs::trace::Trace;
+use kontiki_specs::{MutationRow, Property, mutation_rows};
 
 const MOST_STEPS: usize = 25;
 
@@ -15,6 +15,24 @@ fn every_mutation_is_found() {
     let rows = mutation_rows().unwrap().into_iter();
     let jobs = rows.map(|row| job(row).unwrap().map(|report| is_found(&report.unwrap())));
     assert!(!jobs::run(jobs.collect(), &Limits::default()).jobs.is_empty());
+}
+
+/// Properties that no row is for. They fall as well, so they are no empty words.
+#[test]
+fn properties_without_a_row_fall_where_these_rules_are_broken() {
+    let rows = mutation_rows().unwrap();
+    for (name, property) in [
+        ("vote-twice", Property::MonotonicVote),
+        ("forget-term-on-restart", Property::MonotonicTerm),
+        ("commit-older-term-by-counting", Property::OwnTermCommit),
+        ("leave-joint-before-committed", Property::OnePendingConfiguration),
+        ("lease-outlives-promise", Property::LeaseExcludesLeaders),
+    ] {
+        assert!(rows.iter().all(|row| row.property != property), "{property} has a row");
+        let row = rows.iter().find(|row| row.name == name).unwrap();
+        let row = MutationRow { property, ..row.clone() };
+        is_found(&run(&row, |_, _, _| {}).unwrap());
+    }
 }
 
 fn is_found(report: &MutantReport) {
