@@ -161,9 +161,7 @@ impl Admission {
                     waits = format!("{server} knows no leader");
                 }
                 Joining::AskLeader => {}
-                Joining::NotYet if admitted && answer.facts.committed.is_some() => {
-                    removed = answer.facts.committed.map(|(by, _)| by);
-                }
+                Joining::NotYet if admitted => removed = answer.facts.committed,
                 said => {
                     waits = match said {
                         Joining::NotYet => format!("the leader, {server}, is adding it"),
@@ -173,8 +171,10 @@ impl Admission {
                 }
             }
         }
-        if let Some(by) = removed {
-            (self.tell)(Told::Standing(Standing::Removed { by }));
+        if let Some((position, configuration)) = removed
+            && progress.is_none()
+        {
+            (self.tell)(Told::Committed(position, configuration));
             return Ok(false);
         }
         let said = progress.as_ref().map(|(said, _)| *said);

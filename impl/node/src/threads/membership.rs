@@ -120,8 +120,12 @@ impl<M: StateMachine> DriverLoop<M> {
                 // What this server has not been told of yet may have it as a member, so an older
                 // configuration says nothing.
                 let is_newer = position.index >= known.index && !configuration.voters.is_empty();
-                let was_removed = is_newer && !is_member(&configuration, own) && self.was_member;
-                if was_removed && self.standing == Standing::Member {
+                let was_in = match self.standing {
+                    Standing::Member => self.was_member,
+                    Standing::Joining { admitted, .. } => admitted,
+                    _ => false,
+                };
+                if is_newer && was_in && !is_member(&configuration, own) {
                     self.set_standing(Standing::Removed { by: position });
                 }
             }
