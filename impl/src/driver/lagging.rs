@@ -7,7 +7,7 @@ use kontiki_specs::{Entries, FollowerProgress, LogIndex, ReplicationMode, Server
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A snapshot is put off for as many bytes of log at most as this many snapshots have, of the size of the
-/// last one. A follower that is sent bytes half as fast again as clients write them gets there.
+/// last one. A follower that receives bytes one and a half times as fast as clients write them gets there.
 const SNAPSHOTS: u64 = 2;
 /// For so many election timeouts a follower may be seen to come no nearer. On a slow network a batch of entries,
 /// or a chunk, takes longer than one.
