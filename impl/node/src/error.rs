@@ -285,6 +285,15 @@ pub enum TransportError {
         /// The server.
         server: ServerId,
     },
+    /// A read by lease could be stale (rule C4).
+    #[error(
+        "{server} has leases and this server has not, or the other way round, or another election timeout or \
+         drift with them: stop all servers, and give all the same"
+    )]
+    OtherLeases {
+        /// The other server.
+        server: ServerId,
+    },
     /// The other side refused the connection.
     #[error("the other side refuses: {0}")]
     Refused(&'static str),

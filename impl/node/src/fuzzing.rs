@@ -93,7 +93,7 @@ mod tests {
     fn what_is_right_is_taken() {
         let mut bytes = b"kontiki\n\x01\x00".to_vec();
         bytes.extend_from_slice(&7_u128.to_le_bytes());
-        for number in [OWN_GROUP, 2, 1_u64, 0, 0, 0] {
+        for number in [OWN_GROUP, 2, 1_u64, 0, 0, 0, 0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         assert!(hello(&bytes, true) && hello(&bytes, false));

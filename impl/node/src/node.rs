@@ -7,7 +7,7 @@ use crate::config::NodeConfig;
 use crate::error::{AddressError, AdmissionError, RequestError, StartError, TransportError};
 use crate::machine::StateMachine;
 use crate::members::{Members, open_book};
-use crate::network::{Arrival, Incoming, PeerStatus, Settings, listen};
+use crate::network::{self, Arrival, Incoming, PeerStatus, Settings, listen};
 use crate::record::{Files, RecordTo};
 use crate::request::{Request, Seen, Sender};
 #[cfg(feature = "tls")]
@@ -196,6 +196,7 @@ fn start<M: StateMachine>(
     let guard = Arc::new(Guard::new(config.identity(), config.security.clone(), protection));
     let settings = Settings {
         identity: config.identity(),
+        lease_terms: network::lease_terms(&config.driver),
         frame_bytes: usize::try_from(config.frame_bytes()).unwrap_or(usize::MAX),
         peer_bytes: config.limits.peer_bytes,
         patience: config.limits.patience,

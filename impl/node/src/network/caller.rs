@@ -130,7 +130,8 @@ impl Call<'_> {
         let wanted = Identity { server: self.server, ..settings.identity };
         let introducing = async {
             let mut connection = connection::call(socket, wanted, protection).await?;
-            handshake::introduce(&mut connection, self.lane, wanted, self.members).await?;
+            let terms = settings.lease_terms;
+            handshake::introduce(&mut connection, self.lane, wanted, terms, self.members).await?;
             Ok(connection)
         };
         settings.soon("be welcomed by the other side", introducing).await

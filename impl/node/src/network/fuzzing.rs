@@ -96,6 +96,7 @@ pub(crate) fn stream(bytes: &[u8], piece: usize) -> (usize, Result<(), Transport
     let (_, protection) = watch::channel(Protection::Plaintext { beyond_loopback: false });
     let settings = Settings {
         identity: OWN,
+        lease_terms: 0,
         frame_bytes: FRAME_BYTES,
         peer_bytes: FRAME_BYTES,
         patience: Duration::MAX,

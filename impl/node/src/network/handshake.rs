@@ -1,14 +1,15 @@
 //! How a connection begins: who it comes from and whom it is meant for.
 //!
 //! Whoever connects sends a magic, the version, what the connection is for, the cluster, the group, its own
-//! id, the id that it wants, its founding and its disk. The other side answers with the magic, its version,
+//! id, the id that it wants, its founding, its disk and its lease terms. The other side answers with the magic, its version,
 //! whether it agrees, who it is, its founding and its disk. Numbers are little-endian. Nothing here has a
 //! length that the other side can choose. Magic and version come first in every version, so that servers of
 //! different versions can tell each other so.
 //!
 //! The *founding* is a digest of the voters that formed the cluster. Two clusters that were formed with one
 //! number by different servers differ in it. The *disk* is a number that was drawn when a server's directory
-//! was new. A server that comes back with another one has forgotten what it has promised (rule M9).
+//! was new. A server that comes back with another one has forgotten what it has promised (rule M9). The *lease terms*
+//! are a digest of what has to be the same at all servers for leases to be safe (rule C4).
 
 use super::connection::Connection;
 use super::{Lane, failed};
@@ -18,6 +19,7 @@ use crate::error::TransportError;
 use crate::members::{Disk, Members};
 use crate::security::{CertificateProblem, certificate_name};
 use kontiki::ServerId;
+use kontiki::driver::{DriverConfig, Timings};
 use kontiki_store::Identity;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const MAGIC: [u8; 8] = *b"kontiki\n";
 /// What every version begins with: the magic and the version.
 const HEAD_BYTES: usize = 8 + 1;
-const HELLO_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 16;
+const HELLO_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 16 + 8;
 const ANSWER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 16;
 /// So much of what somebody says who was refused is read, so that the answer is not lost with it.
 const UNREAD_BYTES: usize = 4096;
@@ -40,17 +42,30 @@ const NO_TLS: u8 = 5;
 const OTHER_FOUNDING: u8 = 6;
 const OTHER_DISK: u8 = 7;
 const NO_PLACE: u8 = 8;
+const OTHER_LEASES: u8 = 9;
 
 /// How TLS begins: a record of the kind handshake, or one of the kind alert.
 const TLS_RECORDS: [u8; 2] = [0x16, 0x15];
 
-/// A digest of the voters that formed a cluster: FNV-1a over their ids. 0 if they are not known.
-fn founding(founders: &BTreeSet<ServerId>) -> u64 {
+/// A digest of numbers, which is not 0: FNV-1a.
+fn digest(numbers: impl IntoIterator<Item = u64>) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01b3;
-    let bytes = founders.iter().flat_map(|server| server.0.to_le_bytes());
+    let bytes = numbers.into_iter().flat_map(u64::to_le_bytes);
     let digest = bytes.fold(BASIS, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(PRIME));
-    if founders.is_empty() { 0 } else { digest.max(1) }
+    digest.max(1)
+}
+
+/// A digest of the voters that formed a cluster. 0 if they are not known.
+fn founding(founders: &BTreeSet<ServerId>) -> u64 {
+    if founders.is_empty() { 0 } else { digest(founders.iter().map(|server| server.0)) }
+}
+
+/// A digest of what a server promises by which clock. 0 without leases.
+pub(crate) fn lease_terms(config: &DriverConfig) -> u64 {
+    let Timings { election_timeout, drift_ppm, .. } = &config.timings;
+    let nanoseconds = u64::try_from(election_timeout.as_nanos()).unwrap_or(u64::MAX);
+    if config.raft.leases { digest([nanoseconds, u64::from(*drift_ppm)]) } else { 0 }
 }
 
 /// Whether both are known and differ.
@@ -63,6 +78,7 @@ pub(super) async fn introduce(
     connection: &mut Connection,
     lane: Lane,
     wanted: Identity,
+    lease_terms: u64,
     members: &Arc<Members>,
 ) -> Result<(), TransportError> {
     let stream = &mut connection.stream;
@@ -74,6 +90,7 @@ pub(super) async fn introduce(
         hello.extend_from_slice(&number.to_le_bytes());
     }
     hello.extend_from_slice(&disk.to_le_bytes());
+    hello.extend_from_slice(&lease_terms.to_le_bytes());
     let action = "send who this is";
     stream.write_all(&hello).await.map_err(failed(action))?;
     stream.flush().await.map_err(failed(action))?;
@@ -112,6 +129,7 @@ pub(super) async fn read_answer(
         }
         OTHER_FOUNDING => return Err(TransportError::OtherFounding { server }),
         OTHER_DISK => return Err(TransportError::OtherDisk { server: from }),
+        OTHER_LEASES => return Err(TransportError::OtherLeases { server }),
         NO_PLACE => return Err(TransportError::Refused("it has too many connections")),
         _ => {
             let what = "it gives a reason that this version does not know";
@@ -143,12 +161,14 @@ pub(super) struct Hello {
     pub(super) from: ServerId,
     pub(super) founding: u64,
     pub(super) disk: u128,
+    lease_terms: u64,
 }
 
 /// Waits until the other side has said who it is, and answers. Whoever is to send messages needs a place, too.
 pub(super) async fn welcome(
     connection: &mut Connection,
     own: Identity,
+    lease_terms: u64,
     members: &Arc<Members>,
     admit: impl FnOnce(ServerId, Lane) -> Result<(), TransportError>,
 ) -> Result<Hello, TransportError> {
@@ -156,6 +176,9 @@ pub(super) async fn welcome(
         let hello = read_hello(connection, own).await?;
         if hello.lane != Lane::Question {
             judge(hello.from, hello.founding, hello.disk, members).await?;
+            if hello.lease_terms != lease_terms {
+                return Err(TransportError::OtherLeases { server: hello.from });
+            }
             admit(hello.from, hello.lane)?;
         }
         Ok(hello)
@@ -216,6 +239,7 @@ pub(super) async fn read_hello(
     let from = ServerId(u64::from_le_bytes(rest.take()));
     let server = ServerId(u64::from_le_bytes(rest.take()));
     let (founding, disk) = (u64::from_le_bytes(rest.take()), u128::from_le_bytes(rest.take()));
+    let lease_terms = u64::from_le_bytes(rest.take());
     let named = Identity { cluster, group, server };
     if named != own {
         return Err(TransportError::WrongServer { named, expected: own });
@@ -231,7 +255,7 @@ pub(super) async fn read_hello(
         let problem = CertificateProblem::OtherServer { expected, found: found.clone() };
         return Err(TransportError::Certificate(problem));
     }
-    Ok(Hello { lane, from, founding, disk })
+    Ok(Hello { lane, from, founding, disk, lease_terms })
 }
 
 /// How a refusal is told to whoever connects, if it is told.
@@ -244,6 +268,7 @@ fn verdict(error: &TransportError) -> Option<u8> {
         TransportError::SpeaksTls => Some(NO_TLS),
         TransportError::OtherFounding { .. } => Some(OTHER_FOUNDING),
         TransportError::OtherDisk { .. } => Some(OTHER_DISK),
+        TransportError::OtherLeases { .. } => Some(OTHER_LEASES),
         TransportError::TooManyConnections { .. } => Some(NO_PLACE),
         _ => None,
     }

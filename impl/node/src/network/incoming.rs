@@ -122,7 +122,8 @@ async fn serve(
     };
     let welcoming = async {
         let mut connection = connection::take(socket, &present).await?;
-        let hello = handshake::welcome(&mut connection, settings.identity, &members, admit).await;
+        let (own, terms) = (settings.identity, settings.lease_terms);
+        let hello = handshake::welcome(&mut connection, own, terms, &members, admit).await;
         Ok((connection, hello))
     };
     let (connection, hello) = settings.soon("learn who connects", welcoming).await?;

@@ -25,6 +25,7 @@ mod tls;
 
 pub(crate) use caller::ask;
 pub(crate) use exchange::{Answer, Facts, Joining, Wants, entries_frame};
+pub(crate) use handshake::lease_terms;
 pub(crate) use incoming::{Arrival, Incoming, listen};
 pub(crate) use lane::Lane;
 pub(crate) use outgoing::Peer;
@@ -43,6 +44,8 @@ use tokio::time::timeout;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) identity: Identity,
+    /// What leases rest on, which has to be the same at all servers.
+    pub(crate) lease_terms: u64,
     pub(crate) frame_bytes: usize,
     pub(crate) peer_bytes: usize,
     /// How long the two sides of a connection wait for each other until it stands, and for bytes to be taken.

@@ -6,6 +6,8 @@ use super::*;
 use crate::book::{Book, Entry, Stage};
 use crate::members::{Disk, Members};
 use kontiki::bytes::Bytes;
+use kontiki::core::Config;
+use kontiki::driver::DriverConfig;
 use kontiki::{Configuration, LogPosition, Message, ServerId, Snapshot, SnapshotId, Term};
 use kontiki_store::RealDirectory;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,7 @@ fn settings(server: u64) -> Settings {
     let server = ServerId(server);
     Settings {
         identity: Identity { cluster: CLUSTER, group: 5, server },
+        lease_terms: 0,
         frame_bytes: 1 << 20,
         peer_bytes: 1 << 20,
         patience: Duration::from_millis(300),
@@ -135,7 +138,7 @@ async fn deaf() -> (SocketAddr, JoinHandle<()>) {
             let mut connection = Connection { stream: Box::new(socket), names: None };
             let members = members(&directory, 1, &address.to_string());
             let own = settings(1).identity;
-            welcome(&mut connection, own, &members, |_, _| Ok(())).await.unwrap();
+            welcome(&mut connection, own, 0, &members, |_, _| Ok(())).await.unwrap();
             kept.push(connection);
         }
     });
@@ -271,9 +274,33 @@ impl Listening {
         let socket = TcpStream::connect(self.address).await.unwrap();
         let mut connection = Connection { stream: Box::new(socket), names: None };
         let members = members(&self.directory, 2, "127.0.0.1:1");
-        introduce(&mut connection, lane, settings(1).identity, &members).await.unwrap();
+        introduce(&mut connection, lane, settings(1).identity, 0, &members).await.unwrap();
         connection
     }
+}
+
+/// With leases all servers have the same election timeout and drift, or a read could be stale.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_with_other_leases_are_refused() {
+    let mut config = DriverConfig::new(Config::new(ServerId(1), [ServerId(1)]), 1);
+    assert_eq!(lease_terms(&config), 0);
+    config.raft.leases = true;
+    let terms = lease_terms(&config);
+    config.timings.drift_ppm += 1;
+    let drifts = lease_terms(&config);
+    config.timings.election_timeout += Duration::from_nanos(1);
+    assert_eq!(BTreeSet::from([0, terms, drifts, lease_terms(&config)]).len(), 4);
+
+    let listening = listening(4, 4).await;
+    let runtime = tokio::runtime::Handle::current();
+    let address = listening.address.to_string();
+    let other = Settings { lease_terms: terms, ..settings(2) };
+    let members = members(&listening.directory, 2, &address);
+    let peer = Peer::start(&runtime, ServerId(1), members, other);
+    let refusal = listening.refusal(0).await;
+    assert!(matches!(*refusal, TransportError::OtherLeases { server: ServerId(2) }), "{refusal}");
+    let told = eventually(|| peer.status().last_error).await;
+    assert!(matches!(*told, TransportError::OtherLeases { server: ServerId(1) }), "{told}");
 }
 
 /// Whoever says that he has a long frame, and does not send it, has no memory taken but that.

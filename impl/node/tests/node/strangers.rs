@@ -47,6 +47,7 @@ pub fn hello(version: u8, from: u64) -> Vec<u8> {
         hello.extend_from_slice(&number.to_le_bytes());
     }
     hello.extend_from_slice(&u128::from(from).to_le_bytes());
+    hello.extend_from_slice(&0_u64.to_le_bytes()); // No leases.
     hello
 }
 
