@@ -287,8 +287,8 @@ pub enum TransportError {
     },
     /// A read by lease could be stale (rule C4).
     #[error(
-        "{server} has leases and this server has not, or the other way round, or another election timeout or \
-         drift with them: stop all servers, and give all the same"
+        "{server} and this server have different leases (on or off, election timeout, drift): they have to be the \
+         same at all servers, so stop all to change them"
     )]
     OtherLeases {
         /// The other server.
