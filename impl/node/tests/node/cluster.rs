@@ -125,6 +125,18 @@ impl Cluster {
         .await
     }
 
+    /// Has a server lead.
+    pub async fn transfer(&self, to: ServerId) {
+        eventually("a transfer", async || {
+            let leader = self.leader().await;
+            match leader == to {
+                true => Some(()),
+                false => self.handle(leader).transfer(to).await.ok(),
+            }
+        })
+        .await;
+    }
+
     /// Writes the next number, at whichever server takes it. One that may have been written is not written
     /// again.
     pub async fn write(&mut self) {
