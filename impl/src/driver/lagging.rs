@@ -4,7 +4,8 @@ use super::{Driver, Instant, Observer};
 use crate::core::entry_bytes;
 use crate::storage::LogStore;
 use kontiki_specs::{Entries, FollowerProgress, LogIndex, ReplicationMode, ServerId, SnapshotId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::mem;
 
 /// A snapshot is put off for as many bytes of log at most as this many snapshots have, of the size of the
 /// last one. A follower that receives bytes one and a half times as fast as clients write them gets there.
@@ -31,24 +32,15 @@ struct Seen {
 }
 
 impl Lagging {
-    /// A leader begins to look at its followers.
-    pub(super) fn forget(&mut self) {
-        self.seen.clear();
-    }
-
     pub(super) fn handed_over(&mut self, entries: &Entries) {
         self.bytes = self.bytes.saturating_add(entries.iter().map(entry_bytes).sum());
     }
+}
 
-    /// Since when a follower has come no nearer, as far as it was looked at. `size` is that of the
-    /// snapshot that it may be sent.
-    fn since(
-        &mut self,
-        id: ServerId,
-        progress: &FollowerProgress,
-        size: u64,
-        now: Instant,
-    ) -> Instant {
+impl Seen {
+    /// Where a follower is now, and since when it has come no nearer, as far as it was looked at. `size` is
+    /// that of the snapshot that it may be sent.
+    fn now(before: Option<Seen>, progress: &FollowerProgress, size: u64, now: Instant) -> Seen {
         let match_index = progress.match_index;
         let arrived = match progress.mode {
             // Until it answers, a follower is taken to have all.
@@ -57,11 +49,10 @@ impl Lagging {
             }
             _ => None,
         };
-        let seen = self.seen.entry(id).or_insert(Seen { match_index, arrived, since: now });
-        let nearer = match_index > seen.match_index || arrived.is_some() && arrived != seen.arrived;
-        let since = if nearer { now } else { seen.since };
-        *seen = Seen { match_index, arrived, since };
-        since
+        let stands = before.filter(|before| {
+            match_index == before.match_index && (arrived.is_none() || arrived == before.arrived)
+        });
+        Seen { match_index, arrived, since: stands.map_or(now, |before| before.since) }
     }
 }
 
@@ -77,17 +68,13 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         let let_go = LogIndex(index.0.saturating_sub(self.config.raft.kept_entries));
         let (now, patience) =
             (self.now, self.config.timings.election_timeout.saturating_mul(PATIENCE));
-        let mut waits = false;
-        for (id, progress) in self.raft.followers().filter(|(_, it)| it.match_index < let_go) {
-            let since = self.snapshots.lagging.since(id, &progress, size, now);
-            waits |= now < since.plus(patience);
-        }
+        let before = mem::take(&mut self.snapshots.lagging.seen);
+        let lagging = self.raft.followers().filter(|(_, it)| it.match_index < let_go);
+        let seen: BTreeMap<ServerId, Seen> = lagging
+            .map(|(id, progress)| (id, Seen::now(before.get(&id).copied(), &progress, size, now)))
+            .collect();
+        let waits = seen.values().any(|seen| now < seen.since.plus(patience));
+        self.snapshots.lagging.seen = seen;
         waits
-    }
-
-    /// Servers that are followers no more are forgotten.
-    pub(super) fn forget_lagging(&mut self) {
-        let followers: BTreeSet<ServerId> = self.raft.followers().map(|(id, _)| id).collect();
-        self.snapshots.lagging.seen.retain(|id, _| followers.contains(id));
     }
 }

@@ -95,7 +95,6 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     pub(super) fn snapshot_begun(&mut self, output: Output, asked_by: Vec<Ticket>) {
         let Some((snapshot, _)) = snapshot_taken(&output, self.raft.id(), 0) else { return };
         (self.snapshots.due, self.snapshots.refused_at) = (false, None);
-        self.forget_lagging();
         self.snapshots.taking = Some(Taking { output, snapshot: snapshot.id, asked_by });
         self.effects.push_back(Effect::TakeSnapshot { snapshot: Box::new(snapshot) });
     }

@@ -100,7 +100,6 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
             }
             Output::RoleChanged { role } => {
                 self.rounds.forget();
-                self.snapshots.lagging.forget();
                 match role {
                     RoleKind::Leader => self.timers.leads(self.now),
                     _ => self.timers.leads_no_more(),

@@ -101,6 +101,7 @@ fn a_snapshot_that_is_due_waits_for_a_follower_that_is_sent_the_last() {
         assert_eq!(leading.third_has(received - 1, received), None);
     }
     assert_eq!(leading.third_has(SIZE - 1, SIZE), None);
+    assert_eq!(leading.live_until(leading.server.now.plus(TIMEOUT * 10 - HEARTBEAT)), None);
     // Then it needs what the log has behind the snapshot. When it has all, the next is taken.
     assert_eq!(to_take(&leading.server.hears(S3, matched(1, 1))), None);
     assert_eq!(leading.live_until(leading.server.now.plus(TIMEOUT * 10 - HEARTBEAT)), None);

@@ -95,8 +95,8 @@ impl<M: StateMachine> DriverLoop<M> {
 
     /// Parts with servers that are not members and that nothing was to be said to for a while.
     pub(super) fn part_with_guests(&mut self) {
-        let (now, stay) =
-            (self.clock.now(), self.driver.config().timings.election_timeout * GUESTS);
+        let timeout = self.driver.config().timings.election_timeout;
+        let (now, stay) = (self.clock.now(), timeout.saturating_mul(GUESTS));
         let peers = &mut self.peers;
         self.guests.retain(|server, since| {
             let stays = now < since.plus(stay);
