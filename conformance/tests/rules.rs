@@ -89,7 +89,8 @@ fn every_rule_has_a_heading_and_text() {
     }
 }
 
-/// A rule of the driver or the node alone is no rule of the model, and says where it is kept and what guards it.
+/// A rule of the driver or the node alone is no rule of the model, and says where it is kept and what
+/// guards it.
 #[test]
 fn the_rules_of_driver_and_node_alone_have_a_heading_and_text() {
     for number in ["C6", "C7", "C8", "S6", "M9"] {

@@ -128,8 +128,8 @@ impl Specification for List {
 /// The beginnings and ends of all operations of a key in their order, and a read of the list in the end. What
 /// has no end ends behind that.
 ///
-/// An append that has no end and is not in the list is left out. Nothing is ever taken off a list, so
-/// there is an order with that append if and only if there is one without: it may come last. The search is spared
+/// An append that has no end and is not in the list is left out. Nothing is ever taken off a list, so there
+/// is an order with that append if and only if there is one without: it may come last. The search is spared
 /// to look for its place at every step, which takes too long where there are several.
 fn actions(operations: &[&Operation], list: &[u64]) -> Vec<(usize, Action<Asked>)> {
     let has_no_effect = |operation: &&&Operation| match &operation.did {

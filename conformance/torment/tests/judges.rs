@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 /// One cluster at a time.
 static ALONE: Mutex<()> = Mutex::new(());
-/// On a machine that stands still for seconds, a fault may not take effect in time, and a mistake may not be made. Then
-/// a run shows nothing. It is made again, so many times in all.
+/// On a machine that stands still for seconds, a fault may not take effect in time, and a mistake may not
+/// be made. Then a run shows nothing. It is made again, so many times in all.
 const TRIES: u64 = 4;
 
 /// A run, in a directory of its own.
@@ -26,8 +26,8 @@ fn command(arguments: &[&str]) -> (Command, PathBuf) {
     (command, out)
 }
 
-/// Nothing if disks cannot be made to fail on this machine. What is left of a run in which something is wrong that was
-/// not planted is kept.
+/// Nothing if disks cannot be made to fail on this machine. What is left of a run in which something is
+/// wrong that was not planted is kept.
 fn run_with_disks(arguments: &[&str]) -> Option<Output> {
     let _alone = ALONE.lock();
     let mut tries = 1;
@@ -50,8 +50,8 @@ fn run_with_disks(arguments: &[&str]) -> Option<Output> {
     }
 }
 
-/// Whether all that is found is that too little happened. A cluster that does not come back, or a server that cannot be taken in, is
-/// another thing.
+/// Whether all that is found is that too little happened. A cluster that does not come back, or a server
+/// that cannot be taken in, is another thing.
 fn finds_too_little(out: &Path) -> bool {
     let findings = std::fs::read_dir(out).ok().and_then(|mut runs| {
         let run = runs.next()?.unwrap();

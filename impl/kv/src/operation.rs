@@ -255,8 +255,8 @@ impl Operation<'_> {
         }
     }
 
-    /// Whether it is a write that is answered with a word or a number. A session remembers the answer, with many
-    /// others, so it must not be a value.
+    /// Whether it is a write that is answered with a word or a number. A session remembers the answer, with
+    /// many others, so it must not be a value.
     pub fn answer_is_small(&self) -> bool {
         self.is_write() && !matches!(self, Operation::Set { answer: SetAnswer::Old, .. })
     }

@@ -58,9 +58,9 @@ pub struct NodeLimits {
     /// The most bytes of requests that have no answer yet. A request counts as its command and 256 bytes.
     /// 64 MiB unless changed.
     pub request_bytes: usize,
-    /// The most bytes of messages that wait to be sent to one other server. Messages beyond that are dropped,
-    /// newest first. On each of its connections no more than this is read, or than two of the longest frames, that
-    /// waits for the driver. 16 MiB unless changed.
+    /// The most bytes of messages that wait to be sent to one other server. Messages beyond that are
+    /// dropped, newest first. On each of its connections no more than this is read, or than two of the
+    /// longest frames, that waits for the driver. 16 MiB unless changed.
     pub peer_bytes: usize,
     /// The bytes of a snapshot in one message. 256 KiB unless changed.
     pub chunk_bytes: usize,

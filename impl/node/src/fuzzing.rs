@@ -1,5 +1,5 @@
-//! What other servers send, given as any bytes: for the targets in `conformance/fuzz`, and for tests. Each function
-//! panics if a promise is not kept. Not part of what this package offers.
+//! What other servers send, given as any bytes: for the targets in `conformance/fuzz`, and for tests. Each
+//! function panics if a promise is not kept. Not part of what this package offers.
 
 use crate::codec;
 use crate::error::TransportError;

@@ -216,8 +216,8 @@ impl Members {
         .await
     }
 
-    /// Another server is met, with this disk. The first one is noted, durably. If there is no room to note it, the server
-    /// must not be listened to: it could come back with another disk unnoticed.
+    /// Another server is met, with this disk. The first one is noted, durably. If there is no room to note
+    /// it, the server must not be listened to: it could come back with another disk unnoticed.
     pub(crate) async fn meet(
         self: &Arc<Self>,
         server: ServerId,

@@ -10,8 +10,8 @@ use std::mem;
 /// A snapshot is put off for as many bytes of log at most as this many snapshots have, of the size of the
 /// last one. A follower that receives bytes one and a half times as fast as clients write them gets there.
 const SNAPSHOTS: u64 = 2;
-/// For so many election timeouts a follower may be seen to come no nearer. On a slow network a batch of entries,
-/// or a chunk, takes longer than one.
+/// For so many election timeouts a follower may be seen to come no nearer. On a slow network a batch of
+/// entries, or a chunk, takes longer than one.
 const PATIENCE: u32 = 10;
 
 /// Followers that lack what a log lets go of when the snapshot is taken that is due.

@@ -238,8 +238,8 @@ fn a_command_that_a_snapshot_covers_is_committed_or_unknown_or_lost() {
     assert_eq!(answers(&effects), expected);
 }
 
-/// A command that another leader has overwritten may be in the log of a third, and be committed by it. Until a snapshot
-/// or an entry says otherwise, nobody may be told that it is not done.
+/// A command that another leader has overwritten may be in the log of a third, and be committed by it.
+/// Until a snapshot or an entry says otherwise, nobody may be told that it is not done.
 #[test]
 fn a_command_that_was_dropped_may_come_back_behind_a_snapshot() {
     let mut server = leader(config());
@@ -261,7 +261,8 @@ fn a_command_that_was_dropped_may_come_back_behind_a_snapshot() {
     assert_eq!(answers(&effects), [(tickets[1], applied)]);
 }
 
-/// What a snapshot is to be taken of was to reach the disk first, and is overtaken by a snapshot from another server.
+/// What a snapshot is to be taken of was to reach the disk first, and is overtaken by a snapshot from
+/// another server.
 #[test]
 fn a_snapshot_that_waits_for_the_disk_holds_nothing_back_when_another_is_installed() {
     let mut config = config();

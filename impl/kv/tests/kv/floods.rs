@@ -12,13 +12,13 @@ use tempfile::TempDir;
 
 /// The most clients of a server.
 const MOST: usize = 200;
-/// How many come who say nothing, to the port for clients and as many to that for servers: where this process may
-/// open so many files, and otherwise the second number.
+/// How many come who say nothing, to the port for clients and as many to that for servers: where this
+/// process may open so many files, and otherwise the second number.
 const CROWDS: [usize; 2] = [5000, 1000];
 /// How many there are of each kind that misbehaves.
 const RUDE: usize = 30;
-/// A server's memory stays below this. It holds a value of a mebibyte for each client that reads nothing, and as
-/// much of a request for each that does not finish it.
+/// A server's memory stays below this. It holds a value of a mebibyte for each client that reads nothing,
+/// and as much of a request for each that does not finish it.
 const MEMORY_KIB: u64 = 200 << 10;
 
 struct Servers {

@@ -67,8 +67,8 @@ impl Caller {
         locked(&self.status).last_error = Some(Arc::new(error));
     }
 
-    /// Sends bytes, as long as the other side takes some of them in time. On a slow network all of them together may
-    /// take longer.
+    /// Sends bytes, as long as the other side takes some of them in time. On a slow network all of them
+    /// together may take longer.
     pub(super) async fn write(
         &self,
         to: &mut (impl AsyncWrite + Unpin),

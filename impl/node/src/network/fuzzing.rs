@@ -71,7 +71,8 @@ fn at_once<T>(doing: impl Future<Output = T>) -> T {
     }
 }
 
-/// Whether somebody who connects with these bytes, and with the certificate of server 2 or with none, is welcome.
+/// Whether somebody who connects with these bytes, and with the certificate of server 2 or with none, is
+/// welcome.
 pub fn hello(bytes: &[u8], has_certificate: bool) -> bool {
     let names = vec![crate::security::certificate_name(OWN.cluster, ServerId(2))];
     let names = has_certificate.then_some(names);

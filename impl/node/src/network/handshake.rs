@@ -1,15 +1,16 @@
 //! How a connection begins: who it comes from and whom it is meant for.
 //!
 //! Whoever connects sends a magic, the version, what the connection is for, the cluster, the group, its own
-//! id, the id that it wants, its founding, its disk and its lease terms. The other side answers with the magic, its version,
-//! whether it agrees, who it is, its founding and its disk. Numbers are little-endian. Nothing here has a
-//! length that the other side can choose. Magic and version come first in every version, so that servers of
-//! different versions can tell each other so.
+//! id, the id that it wants, its founding, its disk and its lease terms. The other side answers with the
+//! magic, its version, whether it agrees, who it is, its founding and its disk. Numbers are little-endian.
+//! Nothing here has a length that the other side can choose. Magic and version come first in every version,
+//! so that servers of different versions can tell each other so.
 //!
 //! The *founding* is a digest of the voters that formed the cluster. Two clusters that were formed with one
-//! number by different servers differ in it. The *disk* is a number that was drawn when a server's directory
-//! was new. A server that comes back with another one has forgotten what it has promised (rule M9). The *lease terms*
-//! are a digest of what has to be the same at all servers for leases to be safe (rule C4).
+//! number by different servers differ in it. The *disk* is a number that was drawn when a server's
+//! directory was new. A server that comes back with another one has forgotten what it has promised (rule
+//! M9). The *lease terms* are a digest of what has to be the same at all servers for leases to be safe
+//! (rule C4).
 
 use super::connection::Connection;
 use super::{Lane, failed};

@@ -401,8 +401,8 @@ impl<M: StateMachine> DriverLoop<M> {
     }
 }
 
-/// Who is to lead when a leader ends: of the other voters that are reached the one that lags least, or of all of
-/// them if none is.
+/// Who is to lead when a leader ends: of the other voters that are reached the one that lags least, or of
+/// all of them if none is.
 fn best_successor(NodeStatus { server, peers, .. }: &NodeStatus) -> Option<ServerId> {
     if server.role != RoleKind::Leader {
         return None;

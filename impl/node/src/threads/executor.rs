@@ -34,8 +34,9 @@ pub(crate) struct Executor<M: StateMachine> {
     pub(crate) answers: VecDeque<(LogIndex, M::Answer)>,
     /// The last index that the state machine has executed, or was restored to.
     pub(crate) executed: LogIndex,
-    /// The state means nothing, and nobody is told of it. Either the state machine has failed. Or the snapshot that it
-    /// was being restored from has been replaced by a newer one, from which it has yet to be restored.
+    /// The state means nothing, and nobody is told of it. Either the state machine has failed. Or the
+    /// snapshot that it was being restored from has been replaced by a newer one, from which it has yet to
+    /// be restored.
     pub(crate) is_void: bool,
 }
 
@@ -206,8 +207,8 @@ mod tests {
         }
     }
 
-    /// What was ordered behind the snapshot that it cannot be restored from is not done over its old state, and above
-    /// all does not reach the disk.
+    /// What was ordered behind the snapshot that it cannot be restored from is not done over its old state,
+    /// and above all does not reach the disk.
     #[test]
     fn a_state_machine_that_cannot_be_restored_says_nothing_more() {
         let directory = tempfile::tempdir().unwrap();

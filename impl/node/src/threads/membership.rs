@@ -10,7 +10,8 @@ use kontiki::driver::Event;
 use kontiki::{Configuration, LogPosition, MembershipChange, Message, RoleKind, ServerId};
 use std::sync::Arc;
 
-/// For so many election timeouts a connection stands to a server that is no member, and that nothing is said to.
+/// For so many election timeouts a connection stands to a server that is no member, and that nothing is
+/// said to.
 const GUESTS: u32 = 10;
 
 impl<M: StateMachine> DriverLoop<M> {
@@ -78,8 +79,8 @@ impl<M: StateMachine> DriverLoop<M> {
 
     /// Sends a message to another server, if that is known.
     ///
-    /// It need not be a member of the configuration in force here, which may be an old one (M5): a server that was
-    /// away is led and asked for its vote by servers that came after it was gone.
+    /// It need not be a member of the configuration in force here, which may be an old one (M5): a server
+    /// that was away is led and asked for its vote by servers that came after it was gone.
     pub(super) fn send(&mut self, to: ServerId, message: Message, lane: Lane) {
         if self.guests.contains_key(&to) || !self.peers.contains_key(&to) {
             if !self.shared.members.knows(to) {
