@@ -41,7 +41,9 @@
 //! * It proposes [`SessionCommand::Open`] on behalf of clients, with the limits that it is set to, and
 //!   takes no limits from them: they bound what every server holds in memory.
 //! * It gives each command of `Output::Apply` to [`Sessions::apply`], and answers the client that waits for
-//!   that index by the outcome. Who waits for an index is known from `Output::Proposed`.
+//!   that position, index and term, by the outcome. Who waits for a position is known from
+//!   `Output::Proposed`. The index alone is not enough: after a change of leader another command may stand
+//!   there.
 //! * A snapshot has [`Sessions::to_bytes`] in it, as of its last entry. A driver that asks for a snapshot
 //!   of an earlier index than the last that it has executed has kept the sessions as of that index.
 //!   Where the state machine is restored from a snapshot (`Output::Restore`, and when a server starts),

@@ -383,6 +383,26 @@ clients = "127.0.0.1:2"
     }
 
     #[test]
+    fn what_is_written_is_what_the_node_is_told() {
+        let text = GOOD.replace("127.0.0.1:1", "127.0.0.1:0").replace("127.0.0.1:2", "127.0.0.1:0");
+        let told = |lines: &str| {
+            let text = text.replace("[[servers]]", &format!("{lines}\n[[servers]]"));
+            let config = Config::parse(&text, "dir/1.toml".as_ref()).unwrap();
+            config.listen(FirstStart::Existing).unwrap()
+        };
+        let driver = |lines: &str| told(lines).node.driver;
+        assert!(!driver("").raft.leases);
+        assert!(driver("leases = true").raft.leases);
+        assert_eq!(driver("snapshot-mib = 5").raft.snapshot_bytes, 5 << 20);
+        let timings = driver("election-timeout-ms = 3000").timings;
+        assert_eq!(timings, Timings::for_election_timeout(Duration::from_secs(3)));
+        assert_eq!(told("most-clients = 7").most_clients, 7);
+        let node = told("").node;
+        assert_eq!((node.cluster, node.driver.raft.id), (0xabc, ServerId(1)));
+        assert_eq!((node.start, node.record.is_none()), (Start::Existing, true));
+    }
+
+    #[test]
     fn a_mistake_is_told_with_its_line_and_a_remedy() {
         let with = |line: &str, instead: &str| error(&GOOD.replace(line, instead));
         assert_eq!(

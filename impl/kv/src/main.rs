@@ -6,9 +6,10 @@ use kontiki_kv::admin;
 use kontiki_kv::config::{Config, FirstStart};
 use kontiki_kv::demo::{self, DemoOptions};
 use kontiki_kv::http::{Http, Metrics};
+use kontiki_kv::machine::Replicated;
 use kontiki_kv::open_files;
 use kontiki_kv::server::{Server, ServerError};
-use kontiki_node::{Standing, StartError, recovery};
+use kontiki_node::{Handle, Standing, StartError, recovery};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -185,6 +186,7 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
     let id = config.id;
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let metrics = Metrics::install()?;
+    tokio::spawn(metrics.clone().sum_up());
     let listening = config.listen(start)?;
     open_files::allow(listening.open_files())
         .map_err(|error| anyhow!("server {id} does not start: {error}"))?;
@@ -207,6 +209,8 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
     if let Some(http) = &http {
         tracing::info!(server = id, address = %http.address(), "has a page");
     }
+    #[cfg(unix)]
+    tokio::spawn(reload_certificates(server.node().handle()));
     let (closed, closes) = oneshot::channel();
     let stdin = (*end_with_stdin).then(|| {
         std::thread::spawn(move || {
@@ -223,6 +227,22 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
     // It waits for a request that is being answered, and so comes after what others wait for.
     drop(http);
     stopped.map_err(|error| anyhow!("server {id} has stopped: {error}"))
+}
+
+/// Reads the files with certificates again whenever the process is told to (SIGHUP).
+#[cfg(unix)]
+async fn reload_certificates(handle: Handle<Replicated>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut told) = signal(SignalKind::hangup()) else { return };
+    while told.recv().await.is_some() {
+        let handle = handle.clone();
+        match tokio::task::spawn_blocking(move || handle.reload_certificates()).await {
+            Ok(Ok(())) => tracing::info!("certificates reloaded"),
+            Ok(Err(error)) => tracing::error!(%error, "certificates are not reloaded"),
+            // The process ends.
+            Err(_) => return,
+        }
+    }
 }
 
 /// Waits until the server has stopped by itself: its disk has failed, for example.

@@ -1,5 +1,5 @@
-//! What a server keeps on disk besides its log: how far it has come into the cluster, and where the
-//! servers are (rule M9).
+//! What a server keeps on disk besides its log: how far it has come into the cluster, where the servers are
+//! (rule M9), and what it promises (rule C4).
 //!
 //! The file `members` is text with a checksum in the last line. A new one is written aside, synced and
 //! renamed, so a crash leaves the old one or the new one.
@@ -11,11 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 /// The file.
 pub(crate) const FILE: &str = "members";
 const FILE_NEW: &str = "members.new";
-const FIRST_LINE: &str = "kontiki members, format 1";
+const FIRST_LINE: &str = "kontiki members, format 2";
+/// How the first line begins in every format.
+const EVERY_FORMAT: &str = "kontiki members, format ";
 /// No file is larger.
 const MOST_BYTES: u64 = 4 << 20;
 /// The most servers that are known.
@@ -74,6 +78,8 @@ pub(crate) struct Book {
     /// The number of this server's disk, drawn when the directory was new.
     pub(crate) disk: u128,
     pub(crate) stage: Stage,
+    /// How long leaders may rely on what the server promises ([`crate::promise`]).
+    pub(crate) promise: Duration,
     /// The voters that formed the cluster. Empty at a server that has not learnt of them.
     pub(crate) founders: BTreeSet<ServerId>,
     pub(crate) entries: Entries,
@@ -82,7 +88,7 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn new(stage: Stage, founders: BTreeSet<ServerId>) -> Book {
         let disk = u128::from(random()) << 64 | u128::from(random());
-        Book { disk, stage, founders, entries: Entries::new() }
+        Book { disk, stage, promise: Duration::ZERO, founders, entries: Entries::new() }
     }
 
     /// Takes up what another server knows, or what was configured. Newer addresses replace older ones. The
@@ -132,11 +138,12 @@ impl Book {
     }
 
     fn to_text(&self) -> String {
-        let Book { disk, stage, founders, entries } = self;
+        let Book { disk, stage, promise, founders, entries } = self;
         let founders: Vec<String> = founders.iter().map(|server| server.0.to_string()).collect();
         let mut text = format!(
-            "{FIRST_LINE}\ndisk {disk:032x}\nstage {}\nfounders {}\n",
+            "{FIRST_LINE}\ndisk {disk:032x}\nstage {}\npromise {}\nfounders {}\n",
             stage.name(),
+            promise.as_nanos(),
             founders.join(" ")
         );
         for (server, Entry { address, version, disk }) in entries {
@@ -149,18 +156,17 @@ impl Book {
     }
 
     fn from_text(text: &str) -> Option<Book> {
-        let (body, sum) = text.strip_suffix('\n')?.rsplit_once("checksum ")?;
-        if format!("{:08x}", crc32c::crc32c(body.as_bytes())) != sum {
-            return None;
-        }
+        let body = checked(text)?;
         let mut lines = body.strip_prefix(FIRST_LINE)?.strip_prefix('\n')?.lines();
         let disk = u128::from_str_radix(lines.next()?.strip_prefix("disk ")?, 16).ok()?;
         let name = lines.next()?.strip_prefix("stage ")?;
         let (stage, _) = *Stage::ALL.iter().find(|(_, known)| *known == name)?;
+        let promise = lines.next()?.strip_prefix("promise ")?.parse().ok()?;
+        let promise = Duration::from_nanos(promise);
         let founders = lines.next()?.strip_prefix("founders ")?.split_whitespace();
         let founders = founders.map(|id| id.parse().ok().map(ServerId)).collect::<Option<_>>()?;
         let entries = lines.map(entry_from).collect::<Option<_>>()?;
-        Some(Book { disk, stage, founders, entries })
+        Some(Book { disk, stage, promise, founders, entries })
     }
 
     /// Reads the file; `None` if there is none.
@@ -173,9 +179,12 @@ impl Book {
         let size = file.size().map_err(failed)?.min(MOST_BYTES);
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
         file.read_at(0, &mut bytes).map_err(failed)?;
-        match std::str::from_utf8(&bytes).ok().and_then(Book::from_text) {
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let file = directory.describe(FILE);
+        match Book::from_text(text) {
             Some(book) => Ok(Some(book)),
-            None => Err(StartError::MembersDamaged { file: directory.describe(FILE) }),
+            None if is_of_another_format(text) => Err(StartError::MembersVersion { file }),
+            None => Err(StartError::MembersDamaged { file }),
         }
     }
 
@@ -187,6 +196,18 @@ impl Book {
         directory.rename(FILE_NEW, FILE)?;
         directory.sync()
     }
+}
+
+/// All but the last line, if that has the right checksum.
+fn checked(text: &str) -> Option<&str> {
+    let (body, sum) = text.strip_suffix('\n')?.rsplit_once("checksum ")?;
+    (format!("{:08x}", crc32c::crc32c(body.as_bytes())) == sum).then_some(body)
+}
+
+/// Whether this is the whole file of another version.
+fn is_of_another_format(text: &str) -> bool {
+    let body = checked(text).and_then(|body| body.strip_prefix(EVERY_FORMAT));
+    body.is_some_and(|_| !text.starts_with(FIRST_LINE))
 }
 
 fn entry_from(line: &str) -> Option<(ServerId, Entry)> {
@@ -206,12 +227,13 @@ pub(crate) fn check_address(address: &str) -> Result<(), AddressError> {
     let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let is_port = port.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
     let is_plain = address.chars().all(|c| !c.is_whitespace() && !c.is_control());
-    match is_port && is_plain && address.len() <= MOST_ADDRESS {
-        true => Ok(()),
-        false => {
-            let address = address.chars().take(MOST_ADDRESS).collect();
-            Err(AddressError::Malformed { address })
-        }
+    if !is_port || !is_plain || address.len() > MOST_ADDRESS {
+        let address = address.chars().take(MOST_ADDRESS).collect();
+        return Err(AddressError::Malformed { address });
+    }
+    match address.parse().is_ok_and(|at: SocketAddr| at.ip().is_unspecified()) {
+        true => Err(AddressError::Unspecified { address: address.to_owned() }),
+        false => Ok(()),
     }
 }
 
@@ -231,6 +253,7 @@ mod tests {
         if let Some(entry) = book.entries.get_mut(&ServerId(2)) {
             entry.disk = Some(7);
         }
+        book.promise = Duration::from_millis(1500);
         book
     }
 
@@ -246,6 +269,26 @@ mod tests {
                     let altered = String::from_utf8_lossy(&bytes).into_owned();
                     assert_eq!(Book::from_text(&altered), None, "{altered}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_told_from_a_damaged_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = kontiki_store::RealDirectory::at(folder.path()).unwrap();
+        let other = format!("{EVERY_FORMAT}3\nanything\n");
+        let sum = crc32c::crc32c(other.as_bytes());
+        for (text, is_damaged) in [
+            (format!("{other}checksum {sum:08x}\n"), false),
+            (format!("{other}checksum {:08x}\n", sum ^ 1), true),
+            (book().to_text().replace("stage admitted", "stage admitte"), true),
+        ] {
+            std::fs::write(folder.path().join(FILE), &text).unwrap();
+            match Book::read(&directory) {
+                Err(StartError::MembersDamaged { .. }) => assert!(is_damaged, "{text}"),
+                Err(StartError::MembersVersion { .. }) => assert!(!is_damaged, "{text}"),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -279,7 +322,11 @@ mod tests {
         }
         let long = format!("{}:1", "a".repeat(MOST_ADDRESS));
         for bad in ["", "one", ":7000", "one:", "one:0", "one:70000", "a b:1", "a\n:1", &long] {
-            assert!(check_address(bad).is_err(), "{bad}");
+            assert!(matches!(check_address(bad), Err(AddressError::Malformed { .. })), "{bad}");
+        }
+        for nowhere in ["0.0.0.0:7000", "[::]:7000"] {
+            let address = nowhere.to_owned();
+            assert_eq!(check_address(nowhere), Err(AddressError::Unspecified { address }));
         }
     }
 }

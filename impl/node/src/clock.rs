@@ -71,6 +71,12 @@ mod tests {
         assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
     }
 
+    /// No test can put the machine to sleep.
+    #[test]
+    fn where_leases_are_taken_the_clock_is_one_that_goes_on_in_sleep() {
+        assert_eq!(Clock::GOES_ON_IN_SLEEP, CLOCK == ClockId::Boottime);
+    }
+
     #[test]
     fn what_is_scaled_is_rounded_up() {
         let nanoseconds = Duration::from_nanos;

@@ -59,8 +59,9 @@ pub struct NodeLimits {
     /// 64 MiB unless changed.
     pub request_bytes: usize,
     /// The most bytes of messages that wait to be sent to one other server. Messages beyond that are
-    /// dropped, newest first. On each of its connections no more than this is read, or than two of the
-    /// longest frames, that waits for the driver. 16 MiB unless changed.
+    /// dropped, newest first. On each of its connections no more than this is read that waits for the driver,
+    /// and no longer frame is taken, unless `batch_bytes`, `command_bytes` or `chunk_bytes` are larger. These may
+    /// differ between servers as long as none is larger than this at another. 16 MiB unless changed.
     pub peer_bytes: usize,
     /// The bytes of a snapshot in one message. 256 KiB unless changed.
     pub chunk_bytes: usize,
@@ -132,8 +133,14 @@ impl NodeConfig {
         Identity { cluster: self.cluster, group: self.group, server: self.driver.raft.id }
     }
 
-    /// The longest frame that any server of the cluster sends, if all have the same limits.
+    /// The longest frame that is taken or sent. Those of servers with larger limits fit in, as a rule: limits
+    /// are changed at one server after the other, and an entry may be older than the limit.
     pub(crate) fn frame_bytes(&self) -> u64 {
+        self.own_frame_bytes().max(self.limits.peer_bytes as u64)
+    }
+
+    /// The longest frame that follows from this server's limits.
+    fn own_frame_bytes(&self) -> u64 {
         let limits = &self.driver.raft.limits;
         let largest = limits.batch_bytes.max(limits.command_bytes);
         largest.max(self.limits.chunk_bytes as u64).saturating_add(FRAME_OVERHEAD)
@@ -143,7 +150,7 @@ impl NodeConfig {
     pub(crate) fn check(&self) -> Result<Protection, StartError> {
         let patience = u64::try_from(self.limits.patience.as_millis()).unwrap_or(u64::MAX);
         let sizes = [
-            ("the largest of batch_bytes, command_bytes and chunk_bytes", self.frame_bytes()),
+            ("the largest of batch_bytes, command_bytes and chunk_bytes", self.own_frame_bytes()),
             ("request_bytes", self.limits.request_bytes as u64),
             ("peer_bytes", self.limits.peer_bytes as u64),
             ("chunk_bytes", self.limits.chunk_bytes as u64),

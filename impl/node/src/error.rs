@@ -82,6 +82,15 @@ pub enum StartError {
         /// The file.
         file: String,
     },
+    /// The file of members is of another version.
+    #[error(
+        "{file} was written by another version of this program, in a format that this one does not know: \
+         start the version that has written it"
+    )]
+    MembersVersion {
+        /// The file.
+        file: String,
+    },
     /// There is a store, and no file of members.
     #[error(
         "{file} is missing, and there is a store beside it. Restore this file from a copy, or take the \
@@ -167,6 +176,14 @@ pub enum AddressError {
     /// It is none.
     #[error("`{address}` is no address: write a host, a colon and a port, at most 300 letters")]
     Malformed {
+        /// What was given.
+        address: String,
+    },
+    /// It says where a server listens, and not where it is.
+    #[error(
+        "`{address}` is no address that others can connect to: name the server by a host or an IP address"
+    )]
+    Unspecified {
         /// What was given.
         address: String,
     },

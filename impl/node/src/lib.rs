@@ -38,6 +38,7 @@ mod machine;
 mod members;
 mod network;
 mod node;
+mod promise;
 mod record;
 pub mod recovery;
 mod request;
@@ -64,3 +65,4 @@ pub use start::{Standing, Start};
 pub use telemetry::{METRICS, Metric, MetricKind};
 
 pub use kontiki;
+pub use kontiki_store;

@@ -7,7 +7,16 @@ use std::io;
 /// A state machine. Every server of a cluster has one, and all execute the same commands in the same
 /// order, so [`StateMachine::apply`] has to be a function of nothing but state, index and command.
 ///
-/// One thread calls all methods. A panic in any of them stops the server for good.
+/// One thread calls all methods. While one of them is under way, the server executes nothing and answers
+/// nothing, and goes on to lead if it leads: a call that never returns has to be ended from outside
+/// (`OPERATING.md`, "When the state machine fails").
+///
+/// A panic in any of them stops the server for good. All servers execute the same commands, and again after a
+/// start, so a command on which `apply` panics stops all of them, and again after each start.
+///
+/// The server restores the state when it starts: from its snapshot, and by executing the log behind it. A state
+/// machine with a disk of its own begins in its first state, too, or counts what it has executed by index and
+/// leaves out what it has executed before.
 pub trait StateMachine: Send + 'static {
     /// What a client is answered when its command was executed.
     type Answer: Send + 'static;
@@ -26,6 +35,15 @@ pub trait StateMachine: Send + 'static {
     /// a transaction for example, has its own. An index is [`StateMachine::apply`]'s.
     fn apply_all(&mut self, commands: &[(LogIndex, Bytes)]) -> Vec<Self::Answer> {
         commands.iter().map(|(index, command)| self.apply(*index, command)).collect()
+    }
+
+    /// Why the state machine cannot go on, if it cannot. It is asked after each call of
+    /// [`StateMachine::apply_all`], and before anybody is told of the answers. The server stops for good.
+    ///
+    /// For a command of a later version, for example: servers that leave out what others execute come to have
+    /// other states. Until this was asked, `apply` may answer anything. What is written here is that it can go on.
+    fn failure(&self) -> Option<String> {
+        None
     }
 
     /// Reads.

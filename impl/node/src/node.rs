@@ -8,6 +8,7 @@ use crate::error::{AddressError, AdmissionError, RequestError, StartError, Trans
 use crate::machine::StateMachine;
 use crate::members::{Members, open_book};
 use crate::network::{self, Arrival, Incoming, PeerStatus, Settings, listen};
+use crate::promise;
 use crate::record::{Files, RecordTo};
 use crate::request::{Request, Seen, Sender};
 #[cfg(feature = "tls")]
@@ -26,6 +27,7 @@ use kontiki::storage::LogStore;
 use kontiki::{Configuration, LogPosition, MembershipChange, Recorder, RecorderError, ServerId};
 use kontiki_store::{FileStore, Opened, RealDirectory, Torn};
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -62,6 +64,19 @@ pub struct Handle<M: StateMachine> {
     guard: Arc<Guard>,
 }
 
+impl<M: StateMachine> fmt::Debug for Node<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, address) = (self.handle.members.own, self.address);
+        f.debug_struct("Node").field("id", &id).field("address", &address).finish_non_exhaustive()
+    }
+}
+
+impl<M: StateMachine> fmt::Debug for Handle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("id", &self.members.own).finish_non_exhaustive()
+    }
+}
+
 impl<M: StateMachine> Clone for Handle<M> {
     fn clone(&self) -> Self {
         let (inbox, room) = (self.inbox.clone(), Arc::clone(&self.room));
@@ -96,6 +111,12 @@ impl<M: StateMachine> Node<M> {
     /// Starts a server over its directory, which is made if there is none. The state machine is in its first
     /// state, and is put into that of the server's snapshot. To be called within a tokio runtime that has
     /// IO and time; its tasks carry messages, and everything else has threads of its own.
+    ///
+    /// A server that had leases, and is started without them or with a shorter election timeout, first waits for
+    /// the old election timeout: leaders may rely on what it promised before (rule C4).
+    ///
+    /// # Panics
+    /// Outside of such a runtime.
     ///
     /// # Errors
     /// [`StartError`] says what is wrong, and what would be right.
@@ -210,12 +231,13 @@ fn start<M: StateMachine>(
         (driver.raft.id, listener.local_addr().map_err(failed("look at the listener"))?);
     addresses.values().try_for_each(|address| check_address(address))?;
     let directory = Arc::new(RealDirectory::at(directory)?);
-    let book = open_book(&directory, own, &start)?;
+    let mut book = open_book(&directory, own, &start)?;
     let opened = kontiki_store::open(Arc::clone(&directory) as _, settings.identity, store)?;
     let Opened { store, writer: file_writer, torn } = opened;
     if let Some(Torn { file, offset, bytes }) = &torn {
         tracing::warn!(server = own.0, file, offset, bytes, "a crash has torn the last write");
     }
+    promise::keep(&mut book, promise::promised(&driver), &*directory, clock)?;
     driver.raft.incarnation = store.starts()?;
     // M2: what a founder was started with is what the cluster was formed with.
     let is_founder = book.founders.contains(&own);
@@ -232,6 +254,7 @@ fn start<M: StateMachine>(
     let members = {
         let (inbox, advertised) = (inbox.clone(), addresses.get(&own).cloned());
         let advertised = advertised.unwrap_or_else(|| address.to_string());
+        check_address(&advertised)?;
         // If the driver is gone, so is the node.
         let changed = move || drop(inbox.send(Signal::BookChanged));
         Arc::new(Members::new(own, directory, book, (addresses, fixed), &advertised, changed)?)
@@ -365,7 +388,8 @@ impl<M: StateMachine> Handle<M> {
         self.ask(bytes, |answer| Request::Write { command, answer }).await
     }
 
-    /// Reads the state machine of this server, when it has come as far as is asked. Any server takes reads.
+    /// Reads the state machine of this server, when it has come as far as is asked. Any server takes reads that
+    /// is in its cluster: others say that they do not lead.
     ///
     /// # Errors
     /// If that did not come about in time, or the server stops. Nothing has changed.
@@ -473,7 +497,7 @@ impl<M: StateMachine> Handle<M> {
         self.published.clone()
     }
 
-    /// Waits until the server has come into its cluster.
+    /// Waits until the server has come into its cluster, even if it was taken out of it again.
     ///
     /// # Errors
     /// If it must not, or the node ends before.

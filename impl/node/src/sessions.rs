@@ -11,7 +11,10 @@ use std::io::{self, Read, Write};
 ///
 /// The commands of such a cluster are [`kontiki::SessionCommand`]s, encoded, and all of its servers run this.
 /// [`crate::Client::open_session`] gives the client's side. Answers are remembered at every server, and are
-/// part of snapshots.
+/// part of snapshots. Commands are handed on one by one, by [`StateMachine::apply`].
+///
+/// Do not hand on commands as clients have encoded them: a client could open sessions with limits of its choice,
+/// or with so few in all that those of others end.
 #[derive(Clone, Debug)]
 pub struct WithSessions<M: StateMachine> {
     machine: M,
@@ -47,6 +50,10 @@ where
     fn apply(&mut self, index: LogIndex, command: &Bytes) -> Self::Answer {
         let WithSessions { machine, sessions } = self;
         sessions.apply(index, command, |command| machine.apply(index, command))
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.machine.failure()
     }
 
     fn query(&self, query: Self::Query) -> Self::Reply {

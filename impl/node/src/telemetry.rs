@@ -7,7 +7,7 @@ use kontiki::driver::{Counters, Notice, StopCause};
 use kontiki::{RoleKind, ServerId};
 use metrics::{Counter, Gauge, Histogram, Label};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A metric that a node has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,7 @@ metrics! {
     CONNECTED, Gauge, "kontiki_peers_connected", "To how many servers a connection stands.";
     WAITING, Gauge, "kontiki_waiting_requests", "How many requests wait for their outcome.";
     STALLED, Gauge, "kontiki_disk_stalled", "1 while a group of writes takes too long (rule E12), otherwise 0.";
+    CERTIFICATES_END, Gauge, "kontiki_certificates_end_seconds", "When the server's certificate ends, or one between it and the authority, in seconds since 1970. 0 without TLS.";
     ELECTION_TIMEOUTS, Counter, "kontiki_election_timeouts", "Times that the server heard no leader for an election timeout.";
     LEADER_CHANGES, Counter, "kontiki_leader_changes", "Times that another leader became known, or none any more.";
     RECEIVED, Counter, "kontiki_messages_received", "Messages received.";
@@ -122,6 +123,11 @@ impl DiskMetrics {
 /// What a metric is at one moment.
 type Value = fn(&NodeStatus) -> u64;
 
+/// Since 1970.
+fn seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// Where all that follows from a status goes. The handles are looked up once.
 pub(crate) struct Metrics {
     labels: Labels,
@@ -132,7 +138,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(labels: Labels) -> Metrics {
-        let gauges: [(&'static str, Value); 15] = [
+        let gauges: [(&'static str, Value); 16] = [
             (LEADS, |now| u64::from(now.server.role == RoleKind::Leader)),
             (LEADER, |now| now.server.leader.map_or(0, |leader| leader.0)),
             (TERM, |now| now.server.term.0),
@@ -148,6 +154,7 @@ impl Metrics {
             (CONNECTED, |now| now.peers.iter().filter(|peer| peer.connected).count() as u64),
             (WAITING, |now| now.server.waiting),
             (STALLED, |now| u64::from(now.server.disk_stalls)),
+            (CERTIFICATES_END, |now| now.certificates_end.map_or(0, seconds)),
         ];
         let counters: [(&'static str, Value); 15] = [
             (ELECTION_TIMEOUTS, |now| counted(now).election_timeouts),

@@ -228,8 +228,9 @@ fn what_the_page_names_is_there() {
         });
         let is_module = all.contains(&format!("pub mod {item}"));
         let kind = kind.rsplit("::").next().unwrap();
-        let is_kind =
-            ["struct", "enum", "mod"].iter().any(|word| all.contains(&format!("{word} {kind}")));
+        let is_kind = ["struct", "enum", "trait", "mod"]
+            .iter()
+            .any(|word| all.contains(&format!("{word} {kind}")));
         let is_kind = is_kind || kind == "kontiki_node";
         assert!(is_kind && (is_function || is_field || is_variant || is_module), "{text}");
         count += 1;

@@ -14,7 +14,8 @@ pub struct Config {
     pub bootstrap: Option<Configuration>,
     /// Tells the writes of this start from those before, whose completions may still come though no
     /// write itself may: larger than any number used before in this process over the same disk. 0
-    /// unless changed, which will do for a server whose process ends with it.
+    /// unless changed, which will do for a server whose process ends with it, as far as writes go. A
+    /// [`crate::driver::Driver`] also numbers reads by it, and there it has to grow with every start.
     /// [`kontiki_specs::Input::Restart`] adds 1; [`super::Raft::config`] has the number in use.
     pub incarnation: u64,
     /// Ask for pre-votes before campaigning (rule E7). On unless changed.

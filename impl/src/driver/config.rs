@@ -24,6 +24,9 @@ pub struct DriverConfig {
     pub seed: u64,
 }
 
+/// By how much the clocks of two computers may well differ in pace, in millionths.
+const LEAST_DRIFT: u32 = 200;
+
 /// The numbers of reads have room for so many incarnations.
 pub const MAX_INCARNATIONS: u64 = 1 << 24;
 
@@ -44,11 +47,15 @@ impl DriverConfig {
     /// # Errors
     /// The first thing that is wrong, and what would be right.
     pub fn check(&self) -> Result<(), DriverConfigError> {
-        let incarnation = self.raft.incarnation;
+        let core::Config { incarnation, leases, .. } = self.raft;
         if incarnation >= MAX_INCARNATIONS {
             return Err(DriverConfigError::IncarnationTooLarge { incarnation });
         }
         self.timings.check()?;
+        let drift_ppm = self.timings.drift_ppm;
+        if leases && drift_ppm < LEAST_DRIFT {
+            return Err(DriverConfigError::LeasesWithoutDrift { drift_ppm });
+        }
         let limits = &self.limits;
         let at_least_one = [
             ("waiting_commands", limits.waiting_commands),
@@ -112,6 +119,15 @@ pub enum DriverConfigError {
     IncarnationTooLarge {
         /// The incarnation.
         incarnation: u64,
+    },
+    /// Leases that rely on clocks which go at exactly the same pace.
+    #[error(
+        "leases is set, but drift_ppm is {drift_ppm}: no clocks are that good, so set it to at least \
+         {LEAST_DRIFT}"
+    )]
+    LeasesWithoutDrift {
+        /// The drift.
+        drift_ppm: u32,
     },
     /// A limit that lets nothing through.
     #[error("the limit {name} is 0: set it to at least 1")]

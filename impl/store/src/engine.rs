@@ -42,8 +42,10 @@ pub(crate) struct Engine {
     touched: BTreeMap<u64, Arc<dyn DirectoryFile>>,
     /// Whether files were made since the last sync.
     files_made: bool,
-    /// Files of snapshots that will not be needed any more.
+    /// Files of snapshots that will not be needed any more, once what was taken up is durable.
     obsolete: Vec<u64>,
+    /// Files of snapshots that are not needed any more.
+    deletable: Vec<u64>,
     batch: Batch,
     active: Active,
     next_frame: u64,
@@ -88,6 +90,7 @@ impl Engine {
             touched: BTreeMap::new(),
             files_made: false,
             obsolete: Vec::new(),
+            deletable: Vec::new(),
             batch: Batch::default(),
             active,
             next_frame,
@@ -236,6 +239,8 @@ impl Engine {
         if self.pending.is_empty() {
             return Ok(());
         }
+        // What the last sync has left, if nobody has called this since.
+        self.tidy();
         let done = self.sync_all();
         match &done {
             Ok(()) | Err(Error::Full { .. }) => {}
@@ -248,9 +253,17 @@ impl Engine {
         self.do_work()?;
         self.write_batch()?;
         self.show()?;
-        self.clean_up();
-        self.fill_ahead();
+        self.deletable.append(&mut self.obsolete);
+        self.owed = self.owed.saturating_add(2 * self.batch.bytes.len() as u64);
         Ok(())
+    }
+
+    /// Does what nobody has to wait for: deletes what is not needed any more, and makes room ahead.
+    pub(crate) fn tidy(&mut self) {
+        if self.shared.goes_on().is_ok() {
+            self.clean_up();
+            self.fill_ahead();
+        }
     }
 
     /// Bytes of snapshots are durable before the log speaks of them.
@@ -394,8 +407,9 @@ impl Engine {
 
     /// Deletes what nothing needs any more. What cannot be deleted now goes when the store is opened.
     fn clean_up(&mut self) {
-        for file in std::mem::take(&mut self.obsolete) {
+        for file in std::mem::take(&mut self.deletable) {
             let _ = self.shared.directory.remove(&snapshot_file::name(file));
+            self.shared.close_snapshot(file);
         }
         let Ok(durable) = self.shared.read() else { return };
         let current = self.active.header.number;
@@ -411,7 +425,6 @@ impl Engine {
 
     /// Fills the next segment with zeros little by little, twice as fast as this one fills up.
     fn fill_ahead(&mut self) {
-        self.owed = self.owed.saturating_add(2 * self.batch.bytes.len() as u64);
         if self.owed < AHEAD {
             return;
         }

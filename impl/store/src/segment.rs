@@ -180,6 +180,12 @@ impl Spare {
 mod tests {
     use super::*;
 
+    /// Whoever could guess them could write commands whose bytes look like frames.
+    #[test]
+    fn salts_are_drawn_anew() {
+        assert_ne!(draw_salt(), draw_salt());
+    }
+
     #[test]
     fn a_name_tells_the_number_and_nothing_else_has_one() {
         assert_eq!(number_of(&name(0xab)), Some(0xab));

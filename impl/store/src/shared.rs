@@ -54,6 +54,15 @@ impl Shared {
         }
     }
 
+    /// Lets go of a snapshot that was deleted: the system keeps what is open on the disk.
+    pub(crate) fn close_snapshot(&self, number: u64) {
+        if let Ok(mut open) = self.snapshot.lock()
+            && open.as_ref().is_some_and(|snapshot| snapshot.of.file == number)
+        {
+            *open = None;
+        }
+    }
+
     /// A number that no other snapshot's file has.
     pub(crate) fn next_file(&self) -> u64 {
         self.next_file.fetch_add(1, Ordering::Relaxed)

@@ -18,6 +18,15 @@ impl FileWriter {
         FileWriter { engine }
     }
 
+    /// Deletes what is not needed any more, and makes room ahead. To be called after [`LogWriter::sync`], when
+    /// whoever waits for that has been told: to delete a large snapshot may take long. Otherwise the next sync
+    /// does this first.
+    pub fn tidy(&mut self) {
+        if let Ok(mut engine) = locked(&self.engine) {
+            engine.tidy();
+        }
+    }
+
     /// Makes durable the note how far the log goes. No promise depends on it; see README.md for what it
     /// is good for. To be called now and then, when nothing waits to be written.
     ///
@@ -36,6 +45,7 @@ impl FileWriter {
     pub fn close(self) -> Result<(), WriteError> {
         let mut engine = locked(&self.engine)?;
         engine.sync()?;
+        engine.tidy();
         Ok(engine.sync_mark_or_stop()?)
     }
 }

@@ -52,6 +52,7 @@ fn run(
                 }
             }
             writer.sync()?;
+            writer.tidy();
         }
     }
     Ok(applied)
@@ -106,6 +107,23 @@ fn what_a_snapshot_covers_is_deleted_and_a_server_starts_from_the_rest() {
     writer.sync_mark().unwrap();
     let snapshot = store.snapshot().unwrap().unwrap();
     is_received_in_pieces(&store, &snapshot).unwrap();
+
+    // It was read, and goes when there is a newer one: a file that is deleted and open takes as much room.
+    let newer = Input::TakeSnapshot { index: LogIndex(205) };
+    run(&mut server, &store, &mut writer, [newer]).unwrap();
+    assert_eq!(store.snapshot().unwrap().unwrap().id.last.index, LogIndex(205));
+    #[cfg(target_os = "linux")]
+    assert_eq!(deleted_and_open(directory.path()), Vec::<std::path::PathBuf>::new());
+}
+
+#[cfg(target_os = "linux")]
+fn deleted_and_open(directory: &Path) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    open.filter(|path| {
+        path.starts_with(directory) && path.to_string_lossy().ends_with(" (deleted)")
+    })
+    .collect()
 }
 
 /// Sends a snapshot to another server's store, which is opened again after every chunk.

@@ -4,8 +4,12 @@
 use crate::support::{
     S1, S2, S3, Server, answers, append, at, config, follower, leader, matched, notices,
 };
+use kontiki::bytes::Bytes;
 use kontiki::driver::{Doubt, Effect, Event, Notice, Outcome, Reason, Ticket};
-use kontiki::{LogIndex, LogPosition, MembershipChange, Refusal, ServerId};
+use kontiki::{
+    Configuration, LogIndex, LogPosition, MembershipChange, Message, Refusal, ServerId, Snapshot,
+    SnapshotId, Term,
+};
 
 const S4: ServerId = ServerId(4);
 
@@ -42,6 +46,27 @@ fn a_joint_change_is_complete_with_the_configuration_after_it() {
     assert!(answers(&effects).is_empty(), "the joint configuration is committed, and no more");
     let effects = server.hears(S2, matched(1, 3));
     assert_eq!(answers(&effects), [(ticket, Outcome::Changed { position: at(3, 1) })]);
+}
+
+/// Another leader has completed it, and this server learns of that by a snapshot, if that is of later.
+#[test]
+fn a_joint_change_may_be_completed_by_a_snapshot() {
+    let is_told = |outgoing: &[ServerId], configuration_position| {
+        let mut server = leader(config());
+        let (ticket, _) = change(&mut server, replace(&[S1, S2]));
+        server.hears(S2, matched(1, 2));
+        let outgoing = outgoing.iter().copied().collect();
+        let configuration = Configuration { outgoing, ..Configuration::of_voters([S1, S2]) };
+        let id = SnapshotId { last: at(9, 2), taken_by: S2 };
+        let snapshot = Snapshot { id, configuration, configuration_position, size: 2 };
+        let (snapshot, data) = (Box::new(snapshot), Bytes::from_static(b"ab"));
+        let message = Message::InstallSnapshot { term: Term(2), snapshot, offset: 0, data };
+        let told = answers(&server.hears(S2, message));
+        assert!(told.iter().all(|(of, _)| *of == ticket));
+        told.into_iter().map(|(_, outcome)| outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(is_told(&[], at(4, 2)), [Outcome::Changed { position: at(4, 2) }]);
+    assert_eq!(is_told(&[S1, S2, S3], at(2, 1)), []);
 }
 
 #[test]

@@ -99,6 +99,15 @@ fn a_driver_does_not_start_with_what_is_impossible() {
     let incarnation = MAX_INCARNATIONS;
     let too_large = DriverConfigError::IncarnationTooLarge { incarnation };
     assert_eq!(start(broken), Some(DriverStartError::Config(too_large)));
+    let mut even = config();
+    even.raft.leases = true;
+    even.timings.drift_ppm = 200;
+    assert_eq!(start(even.clone()), None);
+    even.timings.drift_ppm = 199;
+    let too_good = DriverConfigError::LeasesWithoutDrift { drift_ppm: 199 };
+    assert_eq!(start(even.clone()), Some(DriverStartError::Config(too_good)));
+    even.raft.leases = false;
+    assert_eq!(start(even), None);
     let mut broken = config();
     broken.limits.batch_bytes = 0;
     let zero = DriverConfigError::ZeroLimit { name: "batch_bytes" };

@@ -8,6 +8,10 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often what was recorded is summed up.
+const OFTEN: Duration = Duration::from_secs(5);
 
 /// What collects the metrics of nodes.
 #[derive(Clone, Debug)]
@@ -29,6 +33,14 @@ impl Metrics {
             }
         }
         Ok(Metrics(handle))
+    }
+
+    /// Sums up what was recorded, for as long as it is polled. Until this is done, every single value is kept.
+    pub async fn sum_up(self) {
+        loop {
+            self.0.run_upkeep();
+            tokio::time::sleep(OFTEN).await;
+        }
     }
 
     /// All metrics.

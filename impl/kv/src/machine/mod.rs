@@ -33,6 +33,8 @@ pub type Replicated = WithSessions<Machine>;
 #[derive(Debug, Default)]
 pub struct Machine {
     keys: Keyspace,
+    /// Why it cannot go on.
+    failure: Option<String>,
     servers: KnownServers,
     outside: Arc<Outside>,
 }
@@ -113,14 +115,26 @@ impl StateMachine for Machine {
     type Query = Query;
     type Reply = Vec<Answer>;
 
-    fn apply(&mut self, _: LogIndex, command: &Bytes) -> EntryAnswers {
-        let Ok((time, operations)) = decode_entry(command) else {
-            return EntryAnswers(vec![Answer::Failed(Failure::NotAnOperation)]);
+    fn apply(&mut self, index: LogIndex, command: &Bytes) -> EntryAnswers {
+        let (time, operations) = match decode_entry(command) {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.failure.get_or_insert_with(|| {
+                    format!("entry {index} is of a later version of this program: {error}")
+                });
+                return EntryAnswers(Vec::new());
+            }
         };
         self.keys.advance(time);
         let answers = operations.iter().map(|operation| self.write(operation)).collect();
         self.publish();
         EntryAnswers(answers)
+    }
+
+    /// Servers write entries, and they write only what they know. So an entry that makes no sense was written by
+    /// a server of a later version. Servers that left it out would have other keys than those that do not.
+    fn failure(&self) -> Option<String> {
+        self.failure.clone()
     }
 
     fn query(&self, query: Query) -> Vec<Answer> {

@@ -87,14 +87,17 @@ fn many_keys_that_expire_at_once_are_gone_at_once() {
 }
 
 #[test]
-fn an_entry_that_makes_no_sense_is_an_answer_and_changes_nothing() {
+fn an_entry_that_makes_no_sense_changes_nothing_and_stops_the_server() {
     let mut machine = Machine::default();
     apply(&mut machine, 7, &[set("k", "v", Expiry::Never)]);
+    assert_eq!(machine.failure(), None);
     let mut entry = begin_entry(9);
     set("k", "other", Expiry::Never).encode(&mut entry);
     entry.push(0xff);
     let EntryAnswers(answers) = machine.apply(LogIndex(2), &entry.into());
-    assert_eq!(answers, [Answer::Failed(Failure::NotAnOperation)]);
+    assert_eq!(answers, []);
+    let failure = machine.failure().unwrap();
+    assert!(failure.contains("entry 2 is of a later version"), "{failure}");
     assert_eq!(get(&machine, "k").as_deref(), Some("v"));
     assert_eq!(machine.keys.time(), 7);
     let query = Query { operations: vec![0xff], time: 0 };

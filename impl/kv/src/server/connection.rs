@@ -34,15 +34,36 @@ const MOST_TOGETHER: usize = 1024;
 /// How long a long request may take to arrive, and a client to take an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// After so long without a word from a client, the system asks whether it is there still.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// Serves a client until it goes away.
 pub(super) async fn serve(stream: TcpStream, number: u64, shared: &Arc<Shared>) {
     // Without this, small answers would wait for each other.
     drop(stream.set_nodelay(true));
+    // Whether it is there still is asked by the system, and if that cannot be arranged it is served all the same.
+    let _ = keep_alive(&stream);
     let run = Run { kind: Kind::Read, operations: Vec::new(), count: 0 };
     let (writer, name) = (ReplyWriter::default(), Bytes::new());
     let client = Client { stream, shared, number, name, writer, run };
     // Why a client went away is of no interest.
     drop(client.serve().await);
+}
+
+/// A client whose machine has lost power, or whom a router has forgotten, leaves its place to another one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    use rustix::net::sockopt;
+    sockopt::set_tcp_keepidle(stream, IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, IDLE / 6)?;
+    sockopt::set_tcp_keepcnt(stream, 3)?;
+    sockopt::set_socket_keepalive(stream, true)
+}
+
+/// Elsewhere the intervals are those of the system.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    rustix::net::sockopt::set_socket_keepalive(stream, true)
 }
 
 /// Tells a client that there are too many.

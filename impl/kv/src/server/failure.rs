@@ -63,3 +63,46 @@ fn is_passing(reason: &Reason) -> bool {
         Reason::Rejected(_) | Reason::ReadNumbersExhausted | Reason::SnapshotFailed => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kontiki_node::kontiki::LogPosition;
+    use kontiki_node::kontiki::driver::Doubt;
+
+    fn first_word(error: &RequestError) -> String {
+        let reply =
+            reply(error, Some(b"key"), |server| (server.0 == 1).then(|| "one:7001".to_owned()));
+        let Reply::Error(text) = reply else { panic!("{reply:?}") };
+        text.split(' ').next().unwrap_or_default().to_owned()
+    }
+
+    /// Whoever is told that something was certainly not done does it again, so nothing else may say so (C8).
+    #[test]
+    fn only_what_was_certainly_not_done_is_said_not_to_be() {
+        let not_leader = |id: u64| RequestError::NotLeader { leader: Some(ServerId(id)) };
+        let refused = RequestError::Refused;
+        let position = LogPosition::default();
+        let table = [
+            (not_leader(1), "MOVED"),
+            (not_leader(2), "CLUSTERDOWN"),
+            (RequestError::NotLeader { leader: None }, "CLUSTERDOWN"),
+            (refused(Reason::DeadlinePassed), "TRYAGAIN"),
+            (refused(Reason::TooManyWaiting { limit: 1 }), "TRYAGAIN"),
+            (refused(Reason::Overwritten { position }), "TRYAGAIN"),
+            (refused(Reason::Stopping), "TRYAGAIN"),
+            (refused(Reason::ReadNumbersExhausted), "ERR"),
+            (refused(Reason::SnapshotFailed), "ERR"),
+            (RequestError::Done { position }, "DONE"),
+            (RequestError::Unknown(Doubt::DeadlinePassed), "UNKNOWN"),
+            (RequestError::Unknown(Doubt::Stopped), "UNKNOWN"),
+            (RequestError::Unreachable { server: ServerId(1) }, "CLUSTERDOWN"),
+            (RequestError::NoServers, "CLUSTERDOWN"),
+        ];
+        for (error, word) in table {
+            assert_eq!(first_word(&error), word, "{error}");
+            let says_not_done = !["DONE", "UNKNOWN"].contains(&word);
+            assert_eq!(says_not_done, error.is_certainly_not_done(), "{error}");
+        }
+    }
+}

@@ -11,7 +11,9 @@ pub struct Patience {
     pub first_wait: Duration,
     /// The longest wait between two tries. 500 ms unless changed.
     pub longest_wait: Duration,
-    /// How long it tries in all. What is under way by then ends first. 10 s unless changed.
+    /// How long it tries in all. What is under way by then ends first. 30 s unless changed. A leader that is cut
+    /// off answers after [`kontiki::driver::Timings::request_timeout`] only, so make this longer than twice
+    /// that, or no other server is asked.
     pub total: Duration,
 }
 
@@ -20,7 +22,7 @@ impl Default for Patience {
         Patience {
             first_wait: Duration::from_millis(5),
             longest_wait: Duration::from_millis(500),
-            total: Duration::from_secs(10),
+            total: Duration::from_secs(30),
         }
     }
 }

@@ -101,9 +101,13 @@ where
     /// Sends a command until a server answers.
     async fn write_at_least_once(&self, command: &Bytes) -> Result<Outcome<A>, SessionError> {
         let servers = &self.shared.servers;
-        let written =
-            self.try_again(may_be_repeated, |at| servers.write(at, command.clone())).await;
-        written.map_err(SessionError::Unknown)
+        let mut in_doubt = false;
+        let worth = |error: &RequestError| {
+            in_doubt |= !error.is_certainly_not_done();
+            may_be_repeated(error)
+        };
+        let written = self.try_again(worth, |at| servers.write(at, command.clone())).await;
+        written.map_err(|error| failed(error, in_doubt))
     }
 }
 
@@ -139,8 +143,7 @@ where
         };
         match self.client.try_again(worth, send).await {
             Ok(outcome) => conclude(outcome, in_doubt),
-            Err(error) if in_doubt => Err(SessionError::Unknown(error)),
-            Err(error) => Err(SessionError::NotDone(error)),
+            Err(error) => Err(failed(error, in_doubt)),
         }
     }
 
@@ -169,6 +172,11 @@ where
             room.await;
         }
     }
+}
+
+/// No server has answered, and it is in doubt whether a copy was executed.
+fn failed(error: RequestError, in_doubt: bool) -> SessionError {
+    if in_doubt { SessionError::Unknown(error) } else { SessionError::NotDone(error) }
 }
 
 /// What the cluster's answer says of a command. It is in doubt whether an earlier copy was executed.

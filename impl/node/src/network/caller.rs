@@ -12,12 +12,13 @@ use crate::security::Protection;
 use kontiki::{Message, ServerId};
 use kontiki_store::Identity;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// After a failure the first wait, which doubles each time up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
@@ -123,9 +124,7 @@ impl Call<'_> {
         if let Some(address) = addresses.iter().find(|address| !protection.allows(**address)) {
             return Err(TransportError::PlaintextBeyondLoopback { address: *address });
         }
-        let connecting =
-            async { TcpStream::connect(&addresses[..]).await.map_err(failed("connect")) };
-        let socket = settings.soon("connect", connecting).await?;
+        let socket = connect(&addresses, settings.patience).await?;
         socket::set_up(&socket, settings.patience)?;
         let wanted = Identity { server: self.server, ..settings.identity };
         let introducing = async {
@@ -147,6 +146,25 @@ impl Call<'_> {
         };
         self.settings.soon("be answered by the other side", asking).await
     }
+}
+
+/// Connects to the first of these addresses that takes a connection. Each has its part of the patience: one of
+/// them may swallow all that is sent to it.
+async fn connect(
+    addresses: &[SocketAddr],
+    patience: Duration,
+) -> Result<TcpStream, TransportError> {
+    const ACTION: &str = "connect";
+    let part = patience / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    let mut failure = failed(ACTION)(io::ErrorKind::AddrNotAvailable.into());
+    for address in addresses {
+        failure = match timeout(part, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(source)) => failed(ACTION)(source),
+            Err(_) => TransportError::TimedOut { action: ACTION },
+        };
+    }
+    Err(failure)
 }
 
 /// Asks a server, at each address at which it may be until it answers.
@@ -202,5 +220,23 @@ pub(super) fn closed(read: io::Result<usize>) -> TransportError {
         Ok(0) => TransportError::Refused("it has closed the connection"),
         Ok(_) => TransportError::NotKontiki,
         Err(source) => failed("keep the connection")(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn of_several_addresses_the_first_that_answers_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let patience = Duration::from_secs(60);
+        let socket = connect(&[closed, open], patience).await.unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), open);
+        assert!(connect(&[closed], patience).await.is_err());
+        assert!(connect(&[], patience).await.is_err());
     }
 }

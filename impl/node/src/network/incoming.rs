@@ -163,7 +163,7 @@ pub(super) async fn read<L: Future<Output = Result<(), TransportError>>>(
 ) -> Result<(), TransportError> {
     let most = settings.frame_bytes;
     let mut frames = LengthDelimitedCodec::builder().max_frame_length(most).new_codec();
-    let budget = settings.peer_bytes.max(2 * most);
+    let budget = settings.peer_bytes.max(most);
     let room = Arc::new(Semaphore::new(budget));
     let mut buffer = BytesMut::new();
     loop {

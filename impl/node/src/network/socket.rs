@@ -30,3 +30,20 @@ fn keep_alive(socket: &TcpStream, patience: Duration) -> rustix::io::Result<()> 
 fn keep_alive(socket: &TcpStream, _: Duration) -> rustix::io::Result<()> {
     rustix::net::sockopt::set_socket_keepalive(socket, true)
 }
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt;
+
+    #[tokio::test]
+    async fn whoever_is_gone_without_a_word_is_noticed_in_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        set_up(&socket, Duration::from_secs(5)).unwrap();
+        assert!(socket.nodelay().unwrap());
+        assert!(sockopt::socket_keepalive(&socket).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), Duration::from_secs(5));
+        assert_eq!(sockopt::tcp_user_timeout(&socket).unwrap(), 5000);
+    }
+}

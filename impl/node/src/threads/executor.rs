@@ -1,7 +1,7 @@
 //! The thread of the state machine.
 
 use super::writer::WriteJob;
-use super::{Signal, Watch};
+use super::{Signal, Watch, given_up};
 use crate::machine::{SnapshotImage, StateMachine};
 use crate::request::{Seen, Waiter, Waiting, failure};
 use crate::snapshot::{SnapshotReader, write_snapshot};
@@ -72,8 +72,10 @@ impl<M: StateMachine> Executor<M> {
         });
         let commands: Vec<_> = commands.collect();
         let answers = self.machine.apply_all(&commands);
-        if answers.len() != commands.len() {
-            let how = format!("it gave {} answers to {} commands", answers.len(), commands.len());
+        let (gave, got) = (answers.len(), commands.len());
+        let miscounted =
+            || (gave != got).then(|| format!("it gave {gave} answers to {got} commands"));
+        if let Some(how) = self.machine.failure().or_else(miscounted) {
             self.is_void = true;
             return self.tell(Event::StateMachineFailed { how });
         }
@@ -110,7 +112,11 @@ impl<M: StateMachine> Executor<M> {
 
     fn take_snapshot(&mut self, of: Snapshot) {
         let snapshot = of.id;
-        if self.is_void || self.spawn_snapshot(of).is_err() {
+        if self.is_void {
+            return self.tell(Event::SnapshotFailed { snapshot });
+        }
+        if let Err(error) = self.spawn_snapshot(of) {
+            given_up(snapshot, &error);
             self.tell(Event::SnapshotFailed { snapshot });
         }
     }
@@ -123,10 +129,13 @@ impl<M: StateMachine> Executor<M> {
         super::spawn("snapshot", move || {
             let snapshot = of.id;
             let mut failed = Failed { inbox, snapshot, done: false };
-            if let Ok((draft, size)) = write_snapshot(&store, image, &stopping) {
-                let of = Snapshot { size, ..of };
-                let keep = WriteJob::KeepSnapshot(Box::new((of, draft)));
-                failed.done = writer.send(keep).is_ok();
+            match write_snapshot(&store, image, &stopping) {
+                Ok((draft, size)) => {
+                    let of = Snapshot { size, ..of };
+                    let keep = WriteJob::KeepSnapshot(Box::new((of, draft)));
+                    failed.done = writer.send(keep).is_ok();
+                }
+                Err(error) => given_up(snapshot, &error),
             }
         })?;
         Ok(())

@@ -13,7 +13,8 @@ use crate::network::{Facts, Wants};
 use crate::node::NodeStatus;
 use crate::request::Request;
 use kontiki::driver::Event;
-use kontiki::{Message, ServerId};
+use kontiki::{Message, ServerId, SnapshotId};
+use std::fmt::Display;
 use std::io;
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
@@ -46,6 +47,11 @@ pub(crate) enum Signal<M: StateMachine> {
 /// Starts a thread.
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name(format!("kontiki-{name}")).spawn(run)
+}
+
+/// Tells operators why there is no snapshot.
+pub(crate) fn given_up(snapshot: SnapshotId, error: &dyn Display) {
+    tracing::warn!(%snapshot, %error, "snapshot given up");
 }
 
 /// Tells the driver if a thread ends by a panic, which is a failure like others.

@@ -1,6 +1,6 @@
 //! The thread that waits for the disk.
 
-use super::{Signal, Watch};
+use super::{Signal, Watch, given_up};
 use crate::machine::StateMachine;
 use crate::telemetry::DiskMetrics;
 use kontiki::driver::{Event, WriteGroup};
@@ -82,6 +82,7 @@ fn write_all(
         sync(&mut writer, stopping)?;
         metrics.synced(start.elapsed(), writes);
         done.into_iter().for_each(&tell);
+        writer.tidy();
     }
 }
 
@@ -103,7 +104,10 @@ fn take_up(
             done.push(match writer.keep_snapshot(of, draft) {
                 Ok(()) => Event::SnapshotTaken { snapshot, size },
                 Err(WriteError::Failed(how)) => return Err(WriteError::Failed(how)),
-                Err(_) => Event::SnapshotFailed { snapshot },
+                Err(error) => {
+                    given_up(snapshot, &error);
+                    Event::SnapshotFailed { snapshot }
+                }
             });
         }
     }
@@ -112,12 +116,22 @@ fn take_up(
 
 /// A disk that is full is waited for: what was taken up is written when there is room.
 fn sync(writer: &mut FileWriter, stopping: &AtomicBool) -> Result<(), WriteError> {
+    let mut told = false;
     loop {
         match writer.sync() {
-            Err(WriteError::Full(_)) if !stopping.load(Ordering::Relaxed) => {
+            Err(WriteError::Full(file)) if !stopping.load(Ordering::Relaxed) => {
+                if !told {
+                    tracing::warn!(file, "the disk is full");
+                }
+                told = true;
                 std::thread::sleep(FULL);
             }
-            result => return result,
+            result => {
+                if told && result.is_ok() {
+                    tracing::info!("the disk has room again");
+                }
+                return result;
+            }
         }
     }
 }

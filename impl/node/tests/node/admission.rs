@@ -169,14 +169,6 @@ async fn what_one_is_told_of_an_address_all_learn() {
     }
 }
 
-async fn change(cluster: &Cluster, change: MembershipChange) {
-    eventually("a change", async || {
-        let leader = cluster.leader().await;
-        cluster.handle(leader).change_membership(change.clone(), None).await.ok()
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_removed_is_told_so_and_goes_on_when_it_is_added() {
     let mut cluster = Cluster::start(3).await;
@@ -184,7 +176,7 @@ async fn a_server_that_was_removed_is_told_so_and_goes_on_when_it_is_added() {
     let removed = cluster.leader().await;
     let removed = *cluster.nodes.keys().find(|id| **id != removed).unwrap();
     cluster.shutdown(removed).await;
-    change(&cluster, MembershipChange::Remove(removed)).await;
+    cluster.change(MembershipChange::Remove(removed)).await;
     cluster.restart(removed).await;
     eventually("word of the removal", async || {
         matches!(cluster.status(removed).await.standing, Standing::Removed { .. }).then_some(())
@@ -204,8 +196,8 @@ async fn a_server_that_was_removed_is_told_so_and_goes_on_when_it_is_added() {
     let refused = cluster.handle(removed).write(&b"12345678"[..]).await.err();
     assert_eq!(refused, Some(RequestError::NotLeader { leader: None }));
 
-    change(&cluster, MembershipChange::AddLearner(removed)).await;
-    change(&cluster, MembershipChange::AddVoter(removed)).await;
+    cluster.change(MembershipChange::AddLearner(removed)).await;
+    cluster.change(MembershipChange::AddVoter(removed)).await;
     eventually("membership", async || {
         (cluster.status(removed).await.standing == Standing::Member).then_some(())
     })
@@ -227,7 +219,7 @@ async fn a_learner_that_is_taken_out_while_it_joins_stays_out() {
         is_in.then_some(())
     })
     .await;
-    change(&cluster, MembershipChange::Remove(fourth)).await;
+    cluster.change(MembershipChange::Remove(fourth)).await;
     eventually("word of the removal", async || {
         matches!(cluster.status(fourth).await.standing, Standing::Removed { .. }).then_some(())
     })
@@ -251,7 +243,7 @@ async fn a_server_that_was_away_answers_one_that_came_meanwhile() {
     cluster.shutdown(away).await;
     cluster.join(fourth).await;
     cluster.handle(fourth).admitted().await.unwrap();
-    change(&cluster, MembershipChange::Remove(removed)).await;
+    cluster.change(MembershipChange::Remove(removed)).await;
     cluster.shutdown(removed).await;
     cluster.transfer(fourth).await;
     cluster.write().await;
@@ -268,7 +260,7 @@ async fn a_leader_that_removes_itself_knows() {
     let mut cluster = Cluster::start(3).await;
     cluster.write().await;
     let leader = cluster.leader().await;
-    change(&cluster, MembershipChange::Remove(leader)).await;
+    cluster.change(MembershipChange::Remove(leader)).await;
     eventually("word of the removal", async || {
         matches!(cluster.status(leader).await.standing, Standing::Removed { .. }).then_some(())
     })

@@ -1,8 +1,8 @@
 //! A cluster in this process, whose servers can be stopped and started.
 
 use crate::journal::Journal;
-use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::Consistency;
+use kontiki_node::kontiki::{MembershipChange, ServerId};
 use kontiki_node::{
     Handle, Node, NodeConfig, NodeStatus, RequestError, Security, Start, StartError,
 };
@@ -133,6 +133,15 @@ impl Cluster {
                 true => Some(()),
                 false => self.handle(leader).transfer(to).await.ok(),
             }
+        })
+        .await;
+    }
+
+    /// Changes the membership.
+    pub async fn change(&self, change: MembershipChange) {
+        eventually("a change", async || {
+            let leader = self.leader().await;
+            self.handle(leader).change_membership(change.clone(), None).await.ok()
         })
         .await;
     }

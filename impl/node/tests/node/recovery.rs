@@ -2,7 +2,7 @@
 
 use crate::cluster::{CLUSTER, Cluster, eventually};
 use crate::journal::Journal;
-use kontiki_node::kontiki::ServerId;
+use kontiki_node::kontiki::{MembershipChange, ServerId};
 use kontiki_node::recovery::{RecoveryError, examine, recover};
 use kontiki_node::{Node, NodeConfig, Start, TransportError};
 use std::fs;
@@ -20,21 +20,31 @@ fn of_the_new_cluster(config: &mut NodeConfig) {
     config.cluster = NEW;
 }
 
-/// Five servers of which three are lost. Of the two that are left one is recovered, and others join it.
+/// Four servers of which three are lost. The one that is left is recovered, and others join it.
 async fn one_survivor_goes_on(adjust: fn(&mut NodeConfig)) {
     let mut cluster = Cluster::adjusted(5, adjust).await;
     for _ in 0..50 {
         cluster.write().await;
     }
     cluster.check().await; // So all servers have everything.
-    for id in (1..=5).map(ServerId) {
+    // Members have come and gone, by a joint configuration too: the log has some that are not to be gone by.
+    cluster.join(ServerId(6)).await;
+    cluster.handle(ServerId(6)).admitted().await.unwrap();
+    let voters = [3, 4, 5, 6].map(ServerId);
+    cluster.change(MembershipChange::Replace { voters: voters.into(), learners: Vec::new() }).await;
+    for id in [1, 2].map(ServerId) {
+        cluster.shutdown(id).await;
+    }
+    cluster.write().await;
+    cluster.check().await;
+    for id in voters {
         cluster.shutdown(id).await;
     }
     let root = cluster.directory.path().to_owned();
     let (old, new) = (root.join("S3"), root.join("recovered"));
     let survivor = examine(&old).unwrap();
     assert_eq!(survivor.owner.server, S3);
-    assert_eq!(survivor.configuration.voters.len(), 5);
+    assert_eq!(survivor.configuration.voters, voters.into());
     assert_eq!(
         survivor.snapshot.is_some(),
         root.join("S3")

@@ -101,6 +101,15 @@ fn problem(error: &TransportError) -> Option<&CertificateProblem> {
 
 /// Connects to the first server with a certificate or without.
 async fn connected(cluster: &Cluster, tls: Option<&Tls>) -> TlsStream<TcpStream> {
+    connected_for(cluster, tls, &["kontiki-peer"]).await
+}
+
+/// As [`connected`], for one of these protocols.
+async fn connected_for(
+    cluster: &Cluster,
+    tls: Option<&Tls>,
+    protocols: &[&str],
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     for authority in [&AUTHORITY, &OTHER_AUTHORITY] {
         roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
@@ -117,7 +126,7 @@ async fn connected(cluster: &Cluster, tls: Option<&Tls>) -> TlsStream<TcpStream>
         }
         None => config.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"kontiki-peer".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let socket = TcpStream::connect(cluster.addresses[&ServerId(1)]).await.unwrap();
     let name = ServerName::try_from(certificate_name(CLUSTER, ServerId(1))).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap()
@@ -172,6 +181,16 @@ async fn whoever_connects_shows_the_certificate_of_the_server_that_it_says_it_is
 
     let refusal = refused(&cluster, None, 2).await;
     assert_eq!(problem(&refusal), Some(&CertificateProblem::Missing), "{refusal}");
+
+    // Its certificate is good, but it does not say that it speaks this protocol.
+    let before = cluster.status(ServerId(1)).await.refused_connections;
+    drop(connected_for(&cluster, Some(&second), &[]).await);
+    eventually("a refusal", async || {
+        let status = cluster.status(ServerId(1)).await;
+        let refusal = status.last_refusal.filter(|_| status.refused_connections > before)?;
+        matches!(*refusal, TransportError::NotKontiki).then_some(())
+    })
+    .await;
 
     let refusal = refused(&cluster, Some(&AUTHORITY.tls(CLUSTER, ServerId(1))), 1).await;
     assert!(matches!(*refusal, TransportError::SameId(ServerId(1))), "{refusal}");

@@ -59,10 +59,14 @@ pub fn check_failing_disk(subject: &impl DirectorySubject, script: &Script) -> R
 /// that says [`WriteError::Full`] must show what was durable, and go on when there is room. One that
 /// stops must have lost nothing when it is opened again.
 ///
+/// Returns how often the store waited for room, and went on. For a store that is meant to do so this has to be
+/// more than 0.
+///
 /// # Errors
 /// The first lack of room that a store does not survive.
-pub fn check_full_disk(subject: &impl DirectorySubject, script: &Script) -> Result<(), Failure> {
+pub fn check_full_disk(subject: &impl DirectorySubject, script: &Script) -> Result<u64, Failure> {
     let (operations, _) = record(subject, script)?;
+    let mut waited = 0;
     let mut sizes = Vec::new();
     let mut disk = crate::kit::Disk::default();
     for at in 0..operations.count() {
@@ -87,12 +91,13 @@ pub fn check_full_disk(subject: &impl DirectorySubject, script: &Script) -> Resu
         if let End::NotOpened(what) = end {
             return Err(Failure(format!("{done}: not opened: {what}")));
         }
+        waited += run.waited;
         let progress = run.progress.clone();
         drop(run.halves.take());
         counted.set_room(None);
         survives(subject, counted.disk(), &progress.possible(usize::MAX), &done)?;
     }
-    Ok(())
+    Ok(waited)
 }
 
 /// Has a sync hang: what was durable can be read meanwhile, and the sync ends when the disk goes on.

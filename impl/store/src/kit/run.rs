@@ -92,6 +92,8 @@ pub(crate) struct Run<'a, S: Subject> {
     operations: &'a dyn Fn() -> usize,
     /// Makes room, where a test had limited it; `false` if there is none to be made.
     make_room: &'a dyn Fn() -> bool,
+    /// How often the store waited for room, and went on.
+    pub(crate) waited: u64,
     /// Whether the disk may fail.
     pub(crate) may_fail: bool,
     pub(crate) progress: Progress,
@@ -107,7 +109,7 @@ impl<'a, S: Subject> Run<'a, S> {
         make_room: &'a dyn Fn() -> bool,
     ) -> Self {
         let progress = Progress::begin(operations(), holding);
-        Run { subject, operations, make_room, may_fail: false, progress, halves: None }
+        Run { subject, operations, make_room, waited: 0, may_fail: false, progress, halves: None }
     }
 
     /// Does what the script says, and compares what the store shows whenever all is durable.
@@ -213,6 +215,7 @@ impl<'a, S: Subject> Run<'a, S> {
             }
             let Some((_, writer)) = &mut self.halves else { return Ok(Ok(())) };
             synced = writer.sync();
+            self.waited += u64::from(synced.is_ok());
         }
         Ok(synced)
     }
