@@ -8,7 +8,7 @@
 
 use kontiki::core::Rejection;
 use kontiki_model::server::{Role, ServerState};
-use kontiki_specs::{AppendOutcome, Entry, Input, LogPosition, Message, ServerId, Term};
+use kontiki_specs::{AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, ServerId, Term};
 use std::fmt;
 
 /// Why an input makes no sense to a server.
@@ -61,6 +61,51 @@ impl Nonsense {
     pub fn explains(reasons: &[Nonsense], rejection: &Rejection) -> bool {
         reasons.iter().any(|reason| reason.is(rejection))
     }
+
+    /// Whether these are the implementation's words for one of the reasons, in this state. Recordings have
+    /// reasons in words only.
+    pub fn says(reasons: &[Nonsense], state: &ServerState, input: &Input, words: &str) -> bool {
+        let mut rejections = reasons.iter().filter_map(|reason| reason.rejection(state, input));
+        rejections.any(|rejection| rejection.to_string() == words)
+    }
+
+    /// How the implementation turns the input away for this reason, in this state.
+    fn rejection(self, state: &ServerState, input: &Input) -> Option<Rejection> {
+        let commit_index = state.commit_index;
+        match (self, input) {
+            (Nonsense::UnexpectedCompletion, _) => Some(Rejection::UnexpectedCompletion),
+            (Nonsense::ContradictsCommitted, Input::Deliver { message, .. }) => {
+                let index = contradicted(state, message)?;
+                Some(Rejection::ContradictsCommitted { index, commit_index })
+            }
+            (Nonsense::SecondLeader, Input::Deliver { from, message }) => {
+                let (leader, term) = (known_leader(state)?, message.term());
+                Some(Rejection::SecondLeader { from: *from, leader, term })
+            }
+            (
+                Nonsense::AcknowledgesUnsent,
+                Input::Deliver {
+                    message:
+                        Message::AppendEntriesReply {
+                            outcome: AppendOutcome::Matched { index }, ..
+                        },
+                    ..
+                },
+            ) => {
+                let (index, last_index) = (*index, state.log.last_index());
+                Some(Rejection::AcknowledgesUnsent { index, last_index })
+            }
+            (
+                Nonsense::AnotherSnapshot,
+                Input::Deliver { message: Message::InstallSnapshot { snapshot, .. }, .. },
+            ) => Some(Rejection::AnotherSnapshot { snapshot: snapshot.id }),
+            (Nonsense::ExecutesUnapplied, Input::Executed { index }) => {
+                let (index, applied_index) = (*index, state.applied_index);
+                Some(Rejection::ExecutesUnapplied { index, applied_index })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Why a server in this state must turn the input away: every reason there is; none if it must
@@ -93,31 +138,44 @@ pub fn must_be_rejected(state: &ServerState, input: &Input) -> bool {
 }
 
 fn contradicts_committed(state: &ServerState, message: &Message) -> bool {
+    contradicted(state, message).is_some()
+}
+
+/// The first index at which the message contradicts what is committed.
+fn contradicted(state: &ServerState, message: &Message) -> Option<LogIndex> {
+    if message.term() < state.term {
+        return None;
+    }
     // What is let go of is not known any more.
     let known = |at: LogPosition| at.index >= state.log.base().index;
     let claims =
         |at: LogPosition| at.index <= state.commit_index && known(at) && !state.log.holds(at);
-    let claimed = match message {
+    match message {
         Message::AppendEntries { prev, entries, .. } => {
-            claims(*prev) || entries.iter().map(Entry::position).any(claims)
+            let mut told = [*prev].into_iter().chain(entries.iter().map(Entry::position));
+            told.find(|at| claims(*at)).map(|at| at.index)
         }
         // Terms do not fall from one entry to the next.
         Message::InstallSnapshot { snapshot, .. } => {
             let last = snapshot.id.last;
             let committed = state.log.position_at(state.commit_index);
-            claims(last) || (last.index > committed.index && last.term < committed.term)
+            let contradicts =
+                claims(last) || (last.index > committed.index && last.term < committed.term);
+            contradicts.then_some(last.index)
         }
-        _ => false,
-    };
-    claimed && message.term() >= state.term
+        _ => None,
+    }
 }
 
-fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> bool {
-    let leader = match state.role {
+fn known_leader(state: &ServerState) -> Option<ServerId> {
+    match state.role {
         Role::Leader { .. } => Some(state.id),
         Role::Follower { leader, .. } => leader,
         Role::PreCandidate { .. } | Role::Candidate { .. } => None,
-    };
+    }
+}
+
+fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> bool {
     let leads = match message {
         Message::AppendEntries { term, .. }
         | Message::InstallSnapshot { term, .. }
@@ -125,7 +183,7 @@ fn is_second_leader(state: &ServerState, from: ServerId, message: &Message) -> b
         | Message::TimeoutNow { term } => *term == state.term,
         _ => false,
     };
-    leads && leader.is_some_and(|leader| leader != from)
+    leads && known_leader(state).is_some_and(|leader| leader != from)
 }
 
 fn acknowledges_unsent(state: &ServerState, message: &Message) -> bool {

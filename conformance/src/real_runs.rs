@@ -9,6 +9,7 @@ mod files;
 mod follower;
 mod judge;
 mod limits;
+mod messages;
 mod restart;
 mod start;
 
@@ -38,15 +39,16 @@ pub struct Agreement {
 /// # Errors
 /// The first thing that is wrong with a server, in the order of their ids, or else between them.
 pub fn follow(files: &[PathBuf]) -> Result<Agreement, Box<RunFault>> {
-    let mut judge = Judge::default();
+    let files = sorted(files)?;
+    let mut judge = Judge::of(files.keys().copied());
     let mut servers = BTreeMap::new();
-    for (server, files) in sorted(files)? {
+    for (server, files) in files {
         let mut follower = Follower::new(server);
         for file in &files {
             follower.follow(file, &mut judge)?;
         }
         let followed = follower.into_followed();
-        judge.has_followed(server, &followed);
+        judge.has_followed(server, &followed)?;
         servers.insert(server, followed);
     }
     let judged = judge.conclude()?;

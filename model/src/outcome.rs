@@ -26,7 +26,7 @@ Exit status:
   0  all is well
   1  a property is broken, or the implementation differs from the model
   2  the command could not be carried out
-  3  a check was ended early by --max-states or --time; nothing is wrong in what was seen
+  3  not all was checked (--max-states, --time, or too many messages); nothing is wrong in what was seen
   4  a goal of a scope was not reached, or a simulation did not exercise everything
   5  a count is not the pinned one, or two ways of counting differ
   6  a mutation survives, or a claim is not decided

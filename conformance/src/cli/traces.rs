@@ -111,7 +111,14 @@ fn validate_recordings(paths: &[PathBuf]) -> anyhow::Result<Outcome> {
                 grouped(steps),
                 grouped(each_second as u64)
             ))?;
-            Ok(Outcome::AllIsWell)
+            let failures: u64 = servers.values().map(|followed| followed.store_failures).sum();
+            if failures > 0 {
+                say(format_args!(
+                    "Stores failed {} times: what those servers did is judged up to there.",
+                    grouped(failures)
+                ))?;
+            }
+            Ok(Outcome::unless(judged.messages_not_looked_for == 0, Outcome::EndedEarly))
         }
         Err(fault) => match *fault {
             RunFault::Unreadable(_)

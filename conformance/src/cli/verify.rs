@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use kontiki_conformance::implementation::Memory;
 use kontiki_conformance::simulate::{
-    DriversOptions, SimulationOptions, SimulationReport, simulate, simulate_drivers,
+    DriversOptions, DriversReport, SimulationOptions, SimulationReport, simulate, simulate_drivers,
 };
 use kontiki_conformance::verify::{ScopeRow, Stage, verify};
 use kontiki_model::console::{grouped, progress_bar, say, seconds, table, write_json};
@@ -188,11 +188,8 @@ fn judge_simulation(
     time: Duration,
 ) -> (SimulationRow, Outcome) {
     let unexercised = report.exercised.counts().into_iter().find(|(_, count)| *count == 0);
-    let (verdict, outcome) = match (&report.finding, unexercised) {
-        (Some(_), _) => ("FOUND".to_string(), Outcome::Broken),
-        (None, Some((what, _))) => (format!("NOT EXERCISED: {what}"), Outcome::NotReached),
-        (None, None) => ("holds".to_string(), Outcome::AllIsWell),
-    };
+    let unexercised = unexercised.map(|(what, _)| what);
+    let (verdict, outcome) = verdict_of_simulation(report.finding.is_some(), unexercised);
     let row = SimulationRow {
         servers,
         drivers: false,
@@ -203,6 +200,15 @@ fn judge_simulation(
         seconds: time.as_secs_f64(),
     };
     (row, outcome)
+}
+
+/// What exercises too little shows too little.
+fn verdict_of_simulation(found: bool, unexercised: Option<&str>) -> (String, Outcome) {
+    match (found, unexercised) {
+        (true, _) => ("FOUND".to_string(), Outcome::Broken),
+        (false, Some(what)) => (format!("NOT EXERCISED: {what}"), Outcome::NotReached),
+        (false, None) => ("holds".to_string(), Outcome::AllIsWell),
+    }
 }
 
 /// Simulates clusters that the library's driver runs.
@@ -217,24 +223,29 @@ fn simulate_clusters_of_drivers(what: DriversOptions) -> Job<'static, Verified> 
         });
         match report {
             Ok(report) => {
-                let is_well = report.finding.is_none();
-                let row = SimulationRow {
-                    servers,
-                    drivers: true,
-                    steps: report.steps,
-                    runs: report.runs,
-                    verdict: if is_well { "holds" } else { "FOUND" }.to_string(),
-                    finding: report.finding.map(|finding| finding.to_string()),
-                    seconds: started.elapsed().as_secs_f64(),
-                };
+                let (row, outcome) = judge_drivers(servers, &report, started.elapsed());
                 let said = format!("{}, {} steps", row.verdict, grouped(row.steps));
-                let outcome = Outcome::unless(is_well, Outcome::Broken);
                 (said, Ok((Part::Simulation(row), outcome)))
             }
             Err(error) => (error.to_string(), Err(error.into())),
         }
     });
     Job { bar, size: Some(steps), work }
+}
+
+fn judge_drivers(servers: u64, report: &DriversReport, time: Duration) -> (SimulationRow, Outcome) {
+    let unexercised = report.told.missing().next();
+    let (verdict, outcome) = verdict_of_simulation(report.finding.is_some(), unexercised);
+    let row = SimulationRow {
+        servers,
+        drivers: true,
+        steps: report.steps,
+        runs: report.runs,
+        verdict,
+        finding: report.finding.as_ref().map(ToString::to_string),
+        seconds: time.as_secs_f64(),
+    };
+    (row, outcome)
 }
 
 fn judge_mutation(report: &MutantReport) -> (Part, Outcome) {

@@ -157,6 +157,17 @@ pub enum Fault {
         /// The earlier vote.
         other: ServerId,
     },
+    /// A server goes on after its store has failed.
+    #[error(
+        "it goes on, but its store failed at step {step}: a server that has stopped does nothing until it is started again"
+    )]
+    GoesOn {
+        /// The step at which it failed.
+        step: u64,
+    },
+    /// A server says that its store has failed before, and it has not.
+    #[error("it says that its store has failed before, and no step of this start says so")]
+    NeverFailed,
     /// A message that nobody has sent.
     #[error("it receives what {from} has never sent to it")]
     NeverSent {

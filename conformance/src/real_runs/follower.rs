@@ -6,7 +6,8 @@ use super::restart::restarted;
 use super::{Fault, Place, RunFault, limits, start};
 use crate::divergence::{Divergence, Occasion, Reaction};
 use crate::implementation::{Failure, join_applied};
-use crate::nonsense::reasons_to_reject;
+use crate::nonsense::{Nonsense, reasons_to_reject};
+use kontiki::core::StepError;
 use kontiki_model::console::grouped;
 use kontiki_model::server::{RaftServer, ServerState};
 use kontiki_specs::recording::{
@@ -25,7 +26,7 @@ const STEPS_BETWEEN_FORGETTING: u64 = 256;
 /// What was followed of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Followed {
-    /// How many steps.
+    /// How many steps, without those at which its store failed.
     pub steps: u64,
     /// How many files.
     pub files: u64,
@@ -49,7 +50,7 @@ pub struct Followed {
     pub reads: u64,
     /// How many of these as a leader with a lease, in the step in which it was asked (rule C4).
     pub lease_reads: u64,
-    /// How often its store failed.
+    /// In how many of these starts its store failed: nothing that came after can be judged.
     pub store_failures: u64,
     /// Whether the recording is there from the first start of the server, without a gap.
     pub is_complete: bool,
@@ -63,7 +64,10 @@ pub(super) struct Follower {
     state: Option<ServerState>,
     /// Where the last file ended.
     last: Option<(RecordingHeader, End)>,
+    incarnation: u64,
     step: u64,
+    /// The step at which the store failed, if it has in this start.
+    failed_at: Option<u64>,
     /// The last inputs.
     recent: VecDeque<Input>,
     path: PathBuf,
@@ -78,7 +82,9 @@ impl Follower {
             server: None,
             state: None,
             last: None,
+            incarnation: 0,
             step: 0,
+            failed_at: None,
             recent: VecDeque::with_capacity(TOLD + 1),
             path: PathBuf::new(),
             line: 0,
@@ -105,22 +111,29 @@ impl Follower {
                 (Recorded::Checkpoint(begins), Some(header)) => self.begin(header, &begins),
                 (Recorded::Step(step), _) => self.take(*step, judge),
                 (Recorded::End(end), _) => {
-                    self.end(header, end);
-                    return Ok(());
+                    let ended = self.end(header, end);
+                    return ended.map_err(|fault| self.at_this_place(fault));
                 }
                 (Recorded::Checkpoint(_), None) => Ok(()), // There is none without a header.
             };
-            followed.map_err(|fault| Box::new(RunFault::At { place: self.place(), fault }))?;
+            followed.map_err(|fault| self.at_this_place(fault))?;
         }
     }
 
+    fn at_this_place(&self, fault: Fault) -> Box<RunFault> {
+        Box::new(RunFault::At { place: self.place(), fault })
+    }
+
     fn place(&self) -> Place {
-        let incarnation = self.state.as_ref().map_or(0, |state| state.incarnation);
-        let (file, line, server, step) = (self.path.clone(), self.line, self.id, self.step);
+        let (file, line, server) = (self.path.clone(), self.line, self.id);
+        let (incarnation, step) = (self.incarnation, self.step);
         Place { file, line, server, incarnation, step }
     }
 
-    fn end(&mut self, header: Option<RecordingHeader>, end: End) {
+    fn end(&mut self, header: Option<RecordingHeader>, end: End) -> Result<(), Fault> {
+        if let (End::Full, Some(step)) = (end, self.failed_at) {
+            return Err(Fault::GoesOn { step });
+        }
         self.followed.torn += u64::from(end == End::Torn);
         match (header, &mut self.last) {
             (Some(header), last) => *last = Some((header, end)),
@@ -131,6 +144,7 @@ impl Follower {
             }
             (None, None) => {}
         }
+        Ok(())
     }
 
     /// A file begins, with this state.
@@ -141,6 +155,7 @@ impl Follower {
             let how = format!("it is of start {found}, and the header says {}", header.incarnation);
             return Err(Fault::Impossible { how });
         }
+        self.incarnation = found;
         let before = self.last.clone().zip(self.state.take());
         let starts = header.after_step == 0;
         if starts {
@@ -166,6 +181,7 @@ impl Follower {
         };
         if starts {
             self.recent.clear();
+            self.failed_at = None;
         }
         self.step = header.after_step;
         self.state = Some(state);
@@ -246,24 +262,33 @@ impl Follower {
         let (Some((server, rules)), Some(state)) = (&self.server, self.state.take()) else {
             return Err(Fault::Impossible { how: "no state comes before the step".to_string() });
         };
+        if let RecordedReaction::Failed(how) = reaction {
+            self.state = Some(state); // Its outputs, if it had any, were taken back.
+            return self.fails(&how);
+        }
+        if let Some(step) = self.failed_at {
+            return Err(Fault::GoesOn { step });
+        }
         self.followed.steps += 1;
         let reasons = reasons_to_reject(&state, &input);
         let (state, fault) = match reaction {
-            RecordedReaction::Rejected(_) if !reasons.is_empty() => {
+            RecordedReaction::Rejected(why) if Nonsense::says(&reasons, &state, &input, &why) => {
                 self.followed.turned_away += 1;
                 (state, None)
+            }
+            RecordedReaction::Rejected(why) if !reasons.is_empty() => {
+                let found = Reaction::Failed(Failure::TurnedAway(why));
+                (state, Some((Reaction::MustReject { reasons }, found)))
             }
             RecordedReaction::Rejected(why) => {
                 differs(server, state, &input, Reaction::Failed(Failure::TurnedAway(why)))
             }
-            RecordedReaction::Failed(_) => {
-                self.followed.store_failures += 1;
-                (state, None)
-            }
+            RecordedReaction::Failed(_) => (state, None), // Taken care of before.
             RecordedReaction::Took { outputs, observation }
                 if limits::refuses(rules, &state, &input, &outputs) =>
             {
                 self.followed.refused_by_limits += 1;
+                judge.hears(self.id, &input)?;
                 let same = state.observe_from(state.log.last_index().next()) == *observation;
                 match same {
                     true => (state, None),
@@ -299,6 +324,22 @@ impl Follower {
         }
         self.remember(input);
         Ok(())
+    }
+
+    /// The store fails, or the server says again that it has. The model's store never fails, so the model is
+    /// not asked. But a server that has stopped must not go on.
+    fn fails(&mut self, how: &str) -> Result<(), Fault> {
+        let says_again = how == StepError::Stopped.to_string();
+        match (self.failed_at, says_again) {
+            (None, false) => {
+                self.failed_at = Some(self.step);
+                self.followed.store_failures += 1;
+                Ok(())
+            }
+            (Some(_), true) => Ok(()),
+            (None, true) => Err(Fault::NeverFailed),
+            (Some(step), false) => Err(Fault::GoesOn { step }),
+        }
     }
 
     fn diverges(&self, input: Input, expected: Reaction, found: Reaction) -> Fault {
@@ -342,7 +383,7 @@ impl fmt::Display for Followed {
             (self.lease_reads, "of them by lease"),
             (self.turned_away, "inputs turned away, as they must be"),
             (self.refused_by_limits, "requests refused by limits"),
-            (self.store_failures, "failures of the store"),
+            (self.store_failures, "starts that ended as the store failed"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
         let counts: Vec<String> =

@@ -1,17 +1,12 @@
 //! What the servers of a cluster did must go together, whatever each did by itself.
 
+use super::messages::{Messages, hash};
 use super::{Fault, Followed, RunFault};
 use kontiki_model::console::grouped;
 use kontiki_model::server::ServerState;
-use kontiki_specs::{
-    Entry, Input, LogIndex, LogPosition, Message, Output, RoleKind, ServerId, Term,
-};
-use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
+use kontiki_specs::{Entry, Input, LogIndex, LogPosition, Output, RoleKind, ServerId, Term};
+use rustc_hash::FxHashMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
-
-/// The most messages that are remembered, of those sent and of those received.
-const MOST_MESSAGES: usize = 1 << 22;
 
 /// What was compared between servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,10 +17,11 @@ pub struct Judged {
     pub executions_compared: u64,
     /// How many terms have a leader.
     pub terms_with_leader: u64,
-    /// How many received messages were found to have been sent.
+    /// How many received messages were found to have been sent. One that came more than once may count once.
     pub messages_found: u64,
-    /// Whether there were more messages than can be remembered, so that not all were looked for.
-    pub too_many_messages: bool,
+    /// How many received messages were not looked for, because there were more than can be remembered. If
+    /// there are any, not all was judged.
+    pub messages_not_looked_for: u64,
 }
 
 /// As `between the servers: ...`.
@@ -40,9 +36,12 @@ impl fmt::Display for Judged {
             grouped(self.terms_with_leader),
             grouped(self.messages_found)
         )?;
-        match self.too_many_messages {
-            true => write!(f, " (there were more than are looked for)"),
-            false => Ok(()),
+        match self.messages_not_looked_for {
+            0 => Ok(()),
+            others => {
+                let others = grouped(others);
+                write!(f, "; there were too many to look for all: {others} were not looked for")
+            }
         }
     }
 }
@@ -58,21 +57,34 @@ struct Executed {
 /// Sees all steps of all servers, one server after the other.
 ///
 /// It takes some 32 bytes an entry and a message, whatever these have.
-#[derive(Default)]
 pub struct Judge {
     executed: FxHashMap<LogIndex, Executed>,
     /// Entries that snapshots end with, to be compared in the end: who executed them may come later.
     covered: FxHashMap<LogPosition, ServerId>,
     leaders: FxHashMap<Term, ServerId>,
     votes: FxHashMap<(ServerId, Term), ServerId>,
-    sent: FxHashSet<u64>,
-    received: FxHashMap<u64, (ServerId, ServerId)>,
-    /// Servers whose every step is there.
-    complete: FxHashSet<ServerId>,
+    messages: Messages,
     judged: Judged,
 }
 
 impl Judge {
+    /// A judge of these servers, which are followed one after the other.
+    pub(super) fn of(servers: impl IntoIterator<Item = ServerId>) -> Judge {
+        Judge {
+            executed: FxHashMap::default(),
+            covered: FxHashMap::default(),
+            leaders: FxHashMap::default(),
+            votes: FxHashMap::default(),
+            messages: Messages::between(servers),
+            judged: Judged::default(),
+        }
+    }
+
+    /// Something happens to a server that leaves it as it is.
+    pub(super) fn hears(&mut self, server: ServerId, input: &Input) -> Result<(), Fault> {
+        self.messages.happens(server, input)
+    }
+
     /// A server has taken a step, and is in this state now.
     pub(super) fn sees(
         &mut self,
@@ -81,21 +93,18 @@ impl Judge {
         outputs: &[Output],
     ) -> Result<(), Fault> {
         let server = after.id;
-        if let Input::Deliver { from, message } = input
-            && *from != server
-            && !brings_bytes(message)
-        {
-            self.receives(*from, server, message);
-        }
-        if let Some(vote) = after.vote {
-            let other = *self.votes.entry((server, after.term)).or_insert(vote);
+        self.messages.happens(server, input)?;
+        // A vote that a crash keeps from the disk was told nobody (E3).
+        let term = after.disk.term;
+        if let Some(vote) = after.disk.vote {
+            let other = *self.votes.entry((server, term)).or_insert(vote);
             if other != vote {
-                return Err(Fault::SecondVote { term: after.term, vote, other });
+                return Err(Fault::SecondVote { term, vote, other });
             }
         }
         for output in outputs {
+            self.messages.puts_out(server, output);
             match output {
-                Output::Send { to, message } => self.sends(server, *to, message),
                 Output::Apply { entries } => {
                     entries.iter().try_for_each(|entry| self.executes(server, entry))?;
                 }
@@ -133,26 +142,15 @@ impl Judge {
         Err(Fault::ExecutesAnother { index: *index, term: *term, other, other_term })
     }
 
-    fn sends(&mut self, from: ServerId, to: ServerId, message: &Message) {
-        if self.sent.len() < MOST_MESSAGES {
-            self.sent.insert(hash(&(from, to, message)));
-        } else {
-            self.judged.too_many_messages = true;
-        }
-    }
-
-    fn receives(&mut self, from: ServerId, to: ServerId, message: &Message) {
-        if self.received.len() < MOST_MESSAGES {
-            self.received.insert(hash(&(from, to, message)), (from, to));
-        } else {
-            self.judged.too_many_messages = true;
-        }
-    }
-
     /// All that there is of a server was seen.
-    pub(super) fn has_followed(&mut self, server: ServerId, followed: &Followed) {
-        if followed.is_complete {
-            self.complete.insert(server);
+    pub(super) fn has_followed(
+        &mut self,
+        server: ServerId,
+        followed: &Followed,
+    ) -> Result<(), Box<RunFault>> {
+        match self.messages.has_followed(server, followed.is_complete) {
+            None => Ok(()),
+            Some((server, fault)) => Err(Box::new(RunFault::Between { server, fault })),
         }
     }
 
@@ -167,29 +165,10 @@ impl Judge {
                 return Err(Box::new(RunFault::Between { server: *server, fault }));
             }
         }
-        if !self.judged.too_many_messages {
-            for (message, (from, to)) in &self.received {
-                if self.sent.contains(message) {
-                    self.judged.messages_found += 1;
-                } else if self.complete.contains(from) {
-                    let fault = Fault::NeverSent { from: *from };
-                    return Err(Box::new(RunFault::Between { server: *to, fault }));
-                }
-            }
-        }
+        self.judged.messages_found = self.messages.found;
+        self.judged.messages_not_looked_for = self.messages.not_looked_for;
         self.judged.indices = self.executed.len() as u64;
         self.judged.terms_with_leader = self.leaders.len() as u64;
         Ok(self.judged)
     }
-}
-
-/// A chunk of a snapshot, whose bytes its sender's recording does not have.
-fn brings_bytes(message: &Message) -> bool {
-    matches!(message, Message::InstallSnapshot { data, .. } if !data.is_empty())
-}
-
-fn hash(of: &impl Hash) -> u64 {
-    let mut hasher = FxHasher::default();
-    of.hash(&mut hasher);
-    hasher.finish()
 }

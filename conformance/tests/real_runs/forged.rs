@@ -1,63 +1,13 @@
 //! A recording that was altered is rejected, wherever and however; one that was cut short is told as such.
 
-use kontiki_conformance::real_runs::{Agreement, RunFault, follow};
-use kontiki_node::kontiki::core::{Config, Outputs, Raft, completion};
-use kontiki_node::kontiki::driver::Observer;
+use crate::recorded::{Files, IDS, Recorded, judged_together};
+use kontiki_conformance::real_runs::{Agreement, RunFault};
+use kontiki_node::kontiki::core::{Config, Raft};
 use kontiki_node::kontiki::storage::{HardState, MemoryStore};
 use kontiki_node::kontiki::{
-    AppendOutcome, Entry, Input, LogIndex, Message, Payload, ReadId, Recorder, RecordingFiles,
-    ServerId, Term,
+    AppendOutcome, Entry, Input, LogIndex, Message, Payload, ReadId, Recorder, Term,
 };
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
-use tempfile::TempDir;
-
-const IDS: [ServerId; 3] = [ServerId(1), ServerId(2), ServerId(3)];
-
-/// Files in memory, each of some steps.
-#[derive(Default)]
-struct Files(Rc<RefCell<Vec<Vec<u8>>>>);
-
-impl RecordingFiles for Files {
-    fn next_file(&mut self) -> io::Result<u64> {
-        let mut files = self.0.borrow_mut();
-        files.push(Vec::new());
-        Ok(files.len() as u64)
-    }
-
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.0.borrow_mut().last_mut().unwrap().extend_from_slice(lines);
-        Ok(())
-    }
-
-    fn is_full(&self, lines: usize, beginning: usize) -> bool {
-        self.0.borrow().last().unwrap().len() + lines > beginning + 6000
-    }
-}
-
-/// A server with a disk that is done at once.
-struct Recorded {
-    raft: Raft<MemoryStore>,
-    recorder: Recorder<Files>,
-}
-
-impl Recorded {
-    fn take(&mut self, input: Input) {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            let mut outputs = Outputs::new();
-            let failure = self.raft.step(input.clone(), &mut outputs).err();
-            self.recorder.stepped(&self.raft, input, &outputs, failure.as_ref());
-            for write in outputs.iter() {
-                self.raft.store_mut().write(write);
-                inputs.extend(completion(write));
-            }
-        }
-    }
-}
 
 /// Server 1 with three entries on its disk is elected, commits them and others, answers reads, steps down,
 /// loses entries, and is restarted.
@@ -72,11 +22,7 @@ fn files() -> Vec<String> {
         MemoryStore::with(hard_state, (1..=3).map(|index| entry(index, 1, b"old")).collect());
     let mut config = Config::new(IDS[0], IDS);
     config.limits.batch_bytes = 60;
-    let files = Files::default();
-    let written = Rc::clone(&files.0);
-    let raft = Raft::start(config.clone(), disk).unwrap();
-    let recorder = Recorder::begin(&raft, files).unwrap();
-    let mut server = Recorded { raft, recorder };
+    let (mut server, written) = Recorded::begin(config.clone(), disk);
     let from = IDS[1];
     let deliver = |message| Input::Deliver { from, message };
     let term = Term(3);
@@ -101,15 +47,18 @@ fn files() -> Vec<String> {
         entries: vec![entry(8, 4, b"another"), entry(9, 4, b"and one more")].into(),
         commit_index: LogIndex(8),
     }));
+    // It knows another leader of that term, and must turn this away.
+    let message = Message::ConfirmLeadership { term: Term(4), round: 1 };
+    server.take(Input::Deliver { from: IDS[2], message });
     server.take(Input::LeaderContactExpired);
     server.recorder.flush();
     // The process is killed, and starts again.
-    let Recorded { raft, recorder } = server;
+    let Recorded { raft, recorder, .. } = server;
     drop(recorder);
     config.incarnation = 1;
     let raft = Raft::start(config, raft.into_store()).unwrap();
     let recorder = Recorder::begin(&raft, Files(Rc::clone(&written))).unwrap();
-    let mut server = Recorded { raft, recorder };
+    let mut server = Recorded { raft, recorder, sent: Vec::new() };
     server.take(Input::ElectionTimeout);
     server.recorder.end();
     assert!(server.recorder.failure().is_none());
@@ -118,15 +67,7 @@ fn files() -> Vec<String> {
 }
 
 fn judged(files: &[Vec<u8>]) -> Result<Agreement, Box<RunFault>> {
-    let directory = TempDir::new().unwrap();
-    let path = |number: usize| -> PathBuf {
-        directory.path().join(format!("server-1-{:06}.jsonl", number + 1))
-    };
-    for (number, file) in files.iter().enumerate() {
-        std::fs::write(path(number), file).unwrap();
-    }
-    let paths: Vec<PathBuf> = (0..files.len()).map(path).collect();
-    follow(&paths)
+    judged_together(&[(IDS[0], files)])
 }
 
 fn bytes(files: &[String]) -> Vec<Vec<u8>> {
@@ -160,6 +101,7 @@ fn the_model_confirms_what_a_server_records() {
     let followed = &agreement.servers[&IDS[0]];
     assert_eq!((followed.starts, followed.restarts_judged, followed.torn), (2, 1, 1));
     assert!(followed.is_complete && followed.steps > 15 && followed.reads == 1, "{followed:?}");
+    assert_eq!((followed.turned_away, followed.store_failures), (1, 0));
     assert!(files.iter().any(|file| file.contains("[110,111,116")), "no text");
     // Whoever has only the last files begins in their midst.
     for first in 1..files.len() {
@@ -257,6 +199,105 @@ impl serde::Serialize for Ordered<'_> {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+/// What a server says when its store fails, and from then on.
+const STORE_FAILS: &str = "stopped: the store failed: no such luck";
+const HAS_STOPPED: &str = "the server has stopped because its store failed: start it again";
+
+/// The line of a step, as if the store had failed there; any other line as it is.
+fn failed(line: &str, how: &str) -> String {
+    let value: serde_json::Value = serde_json::from_str(line).unwrap();
+    match value.get("step").zip(value.get("input")) {
+        Some((step, input)) => {
+            format!("{{\"step\":{step},\"input\":{input},\"failed\":\"{how}\"}}")
+        }
+        None => line.to_string(),
+    }
+}
+
+/// The places of the steps, with whether each is the last of its start. The first start ends with the last
+/// file but one.
+fn steps(all: &[(usize, &str)], files: usize) -> Vec<(usize, bool)> {
+    let is_step = |line: &str| line.starts_with("{\"step\"");
+    let start = |place: usize| all[place].0 + 1 == files;
+    let places: Vec<usize> = (0..all.len()).filter(|place| is_step(all[*place].1)).collect();
+    let next = places.iter().skip(1).map(Some).chain([None]);
+    let is_last =
+        |place, next: Option<&usize>| next.is_none_or(|next| start(*next) != start(place));
+    places.iter().zip(next).map(|(place, next)| (*place, is_last(*place, next))).collect()
+}
+
+#[test]
+fn who_goes_on_after_the_store_failed_is_noticed() {
+    let files = files();
+    let all = lines(&files);
+    for (place, is_last) in steps(&all, files.len()) {
+        for how in [STORE_FAILS, HAS_STOPPED] {
+            let mut forged = owned(&all);
+            forged[place].1 = failed(all[place].1, how);
+            let found = judged(&joined(files.len(), &forged));
+            let allowed = is_last && how == STORE_FAILS;
+            assert_eq!(found.is_ok(), allowed, "line {place} with {how}");
+            assert!(found.is_err() || found.unwrap().servers[&IDS[0]].store_failures == 1);
+        }
+    }
+}
+
+/// A server that has stopped says so at whatever comes, until it is started again.
+#[test]
+fn a_store_that_fails_once_is_told_and_no_more() {
+    let files = files();
+    let all = lines(&files);
+    let (second, _) = steps(&all, files.len()).into_iter().rfind(|(_, is_last)| *is_last).unwrap();
+    let begins = (0..all.len()).find(|place| all[*place].0 + 1 == files.len()).unwrap();
+    let mut forged = owned(&all);
+    let mut how = STORE_FAILS;
+    for place in begins..=second {
+        forged[place].1 = failed(all[place].1, how);
+        if forged[place].1 != all[place].1 {
+            how = HAS_STOPPED;
+        }
+    }
+    let agreement = judged(&joined(files.len(), &forged)).unwrap_or_else(|fault| panic!("{fault}"));
+    let followed = &agreement.servers[&IDS[0]];
+    assert_eq!((followed.store_failures, how), (1, HAS_STOPPED));
+    assert!(followed.to_string().contains("1 starts that ended as the store failed"), "{followed}");
+    // Its store cannot fail a second time.
+    forged[second].1 = failed(all[second].1, STORE_FAILS);
+    let several = forged.iter().filter(|(_, line)| line.contains("\"failed\"")).count() > 1;
+    assert_eq!(judged(&joined(files.len(), &forged)).is_err(), several);
+    // Who has stopped has no next file.
+    let mut forged = owned(&all);
+    let full = all.iter().position(|(_, line)| line.starts_with("{\"end\"")).unwrap();
+    forged[full - 1].1 = failed(all[full - 1].1, STORE_FAILS);
+    assert!(matches!(
+        *judged(&joined(files.len(), &forged)[..1]).unwrap_err(),
+        RunFault::At { .. }
+    ));
+}
+
+#[test]
+fn a_rejection_for_another_reason_is_noticed() {
+    let files = files();
+    let all = lines(&files);
+    let place = all.iter().position(|(_, line)| line.contains("\"rejected\"")).unwrap();
+    let why = "S3 claims to lead in term 4, in which S2 leads";
+    assert!(all[place].1.contains(why), "{}", all[place].1);
+    for other in [
+        "",
+        "S3 claims to lead in term 4, in which S1 leads",
+        "S3 claims to lead in term 5, in which S2 leads",
+        "S2 claims to lead in term 4, in which S2 leads",
+        "the term of entry 8 contradicts what is committed up to 8",
+        "the completion of a write that is not the oldest outstanding",
+        "a message from the server to itself",
+    ] {
+        let mut forged = owned(&all);
+        forged[place].1 = all[place].1.replace(why, other);
+        let fault = judged(&joined(files.len(), &forged)).unwrap_err().to_string();
+        assert!(fault.contains("two servers would act as leader in one term"), "{fault}");
     }
 }
 

@@ -5,6 +5,9 @@
 
 mod cluster;
 mod forged;
+mod recorded;
+mod unsent;
+mod votes;
 
 use cluster::Cluster;
 use kontiki_conformance::real_runs::{find_files, follow};

@@ -3,8 +3,39 @@
 use crate::simulate::problem::{Invariant, Problem};
 use crate::simulate::state_machine::Content;
 use kontiki::driver::{Doubt, Outcome, Reason, Ticket};
-use kontiki_specs::{Entry, LogIndex, LogPosition, Payload, ServerId};
-use std::collections::BTreeMap;
+use kontiki_specs::{
+    Configuration, Entry, LogIndex, LogPosition, MembershipChange, Payload, ServerId,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// What happens in every simulation that is long enough to show something. That commands are committed
+/// without an answer, or lost from sight in a snapshot, is too rare to be asked for.
+const EXPECTED: [&str; 23] = [
+    "commands applied",
+    "commands overwritten",
+    "reads served",
+    "numbers of reads answered by lease",
+    "changes completed",
+    "transfers ended",
+    "transfers given up",
+    "requests sent to another server",
+    "requests that found no room",
+    "requests that were too late",
+    "requests refused",
+    "requests given up without an answer",
+    "requests cut short by a stop",
+    "requests refused by a server that stops",
+    "snapshots taken",
+    "snapshots taken for operators",
+    "snapshots failed",
+    "state machines restored",
+    "crashes",
+    "servers shut down",
+    "servers that stopped by themselves",
+    "processes stopped for a while",
+    "jumps of clocks",
+];
 
 /// How often clients were told what, and how often things happened to servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +56,12 @@ impl Told {
         }
     }
 
+    /// What has not happened of what is to happen in every long simulation.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> + '_ {
+        let happened = |what: &&str| self.0.get(what).is_some_and(|times| *times > 0);
+        EXPECTED.into_iter().filter(move |what| !happened(what))
+    }
+
     /// Each, with its name.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.0.iter().map(|(what, times)| (*what, *times))
@@ -32,14 +69,18 @@ impl Told {
 }
 
 /// What a client has asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Request {
     /// A command, with its number.
     Command(u64),
     /// A read that must see so much.
     Read { at_least: LogIndex },
-    /// Something that shows in what the servers do.
-    Other,
+    /// A change of membership, and where the server has appended it, if it has.
+    Change { change: MembershipChange, appended: Option<LogPosition> },
+    /// A transfer of leadership, which shows in what the servers do.
+    Transfer,
+    /// A snapshot.
+    Snapshot,
 }
 
 /// A request, and what became of it.
@@ -60,6 +101,8 @@ pub(super) struct Clients {
     positions: BTreeMap<u64, LogPosition>,
     /// What state machines have come to by each entry, and the entry, wherever first.
     executed: BTreeMap<LogIndex, (LogPosition, Content)>,
+    /// The configurations among these entries.
+    configurations: BTreeMap<LogIndex, Configuration>,
     /// The highest index that any server has known to be committed.
     pub(super) committed: LogIndex,
     pub(super) told: Told,
@@ -72,6 +115,14 @@ impl Clients {
         let (outcome, lost) = (None, false);
         self.asked.insert(ticket, Asked { request, of, outcome, lost });
         ticket
+    }
+
+    /// The server has appended the change of membership that it was asked for.
+    pub(super) fn appends(&mut self, ticket: Ticket, position: LogPosition) {
+        let asked = self.asked.get_mut(&ticket);
+        if let Some(Request::Change { appended, .. }) = asked.map(|asked| &mut asked.request) {
+            *appended = Some(position);
+        }
     }
 
     /// Whether a command is committed, and its client was told so.
@@ -108,6 +159,9 @@ impl Clients {
                 let how = format!("a command is executed at {} and at {position}", found.0);
                 return Err(broken(Invariant::SameContent, server, how));
             }
+        }
+        if let Payload::Configuration(configuration) = &entry.payload {
+            self.configurations.entry(entry.index).or_insert_with(|| configuration.clone());
         }
         if first != found {
             let how = format!("{found:?}, and elsewhere {first:?}");
@@ -149,8 +203,9 @@ impl Clients {
             let how = format!("{ticket:?} is told {outcome:?}, and was {asked:?}");
             return Err(broken(Invariant::OneOutcome, server, how));
         }
-        if let (Outcome::Readable { index }, Request::Read { at_least }) = (&outcome, asked.request)
-            && !(at_least <= *index && *index <= seen)
+        if let (Outcome::Readable { index }, Request::Read { at_least }) =
+            (&outcome, &asked.request)
+            && !(at_least <= index && *index <= seen)
         {
             let how = format!("a read sees {index} of {seen}, and was to see {at_least}");
             return Err(broken(Invariant::LinearizableReads, server, how));
@@ -169,22 +224,97 @@ impl Clients {
                 let how = format!("{ticket:?} has no outcome: {asked:?}");
                 return Err(broken(Invariant::OneOutcome, asked.of, how));
             };
-            let Request::Command(number) = asked.request else { continue };
-            let executed = self.positions.get(&number);
-            let is_true = match outcome {
-                Outcome::Applied { position } | Outcome::Committed { position } => {
-                    executed == Some(position)
-                }
-                Outcome::Unknown(_) => true,
-                outcome => outcome.is_certainly_not_done() && executed.is_none(),
-            };
-            if !is_true {
-                let how = format!("{ticket:?} was told {outcome:?}, and is at {executed:?}");
+            if let Err(is_so) = self.is_true(&asked.request, outcome) {
+                let how = format!("{ticket:?} was told {outcome:?}, and {is_so}: {asked:?}");
                 return Err(broken(Invariant::TrueOutcomes, asked.of, how));
             }
         }
         Ok(())
     }
+
+    /// What is so instead, if an outcome is not true. All that is committed was executed somewhere.
+    fn is_true(&self, request: &Request, outcome: &Outcome) -> Result<(), String> {
+        let is_true = match (request, outcome) {
+            (_, Outcome::Unknown(_)) => true,
+            (Request::Command(number), outcome) => {
+                let executed = self.positions.get(number);
+                let is_true = match outcome {
+                    Outcome::Applied { position } | Outcome::Committed { position } => {
+                        executed == Some(position)
+                    }
+                    outcome => outcome.is_certainly_not_done() && executed.is_none(),
+                };
+                return is_true.then_some(()).ok_or_else(|| format!("is at {executed:?}"));
+            }
+            (Request::Change { change, appended }, Outcome::Changed { position }) => {
+                return self.is_changed(change, *appended, *position);
+            }
+            (Request::Change { appended: Some(position), .. }, outcome) => {
+                outcome.is_certainly_not_done() && !self.is_committed(*position)
+            }
+            (Request::Snapshot, Outcome::SnapshotTaken { last }) => self.is_committed(*last),
+            (Request::Read { .. }, Outcome::Readable { .. })
+            | (Request::Transfer, Outcome::Transferred) => true,
+            (_, outcome) => outcome.is_certainly_not_done(),
+        };
+        is_true.then_some(()).ok_or_else(|| "that is not so".to_string())
+    }
+
+    /// Whether a change that was appended somewhere is complete by the configuration at a position.
+    fn is_changed(
+        &self,
+        change: &MembershipChange,
+        appended: Option<LogPosition>,
+        position: LogPosition,
+    ) -> Result<(), String> {
+        let appended = appended.ok_or("it was appended nowhere")?;
+        if !self.is_committed(appended) || !self.is_committed(position) {
+            return Err("it is not committed".to_string());
+        }
+        let begun = self.configurations.get(&appended.index);
+        let begun = begun.filter(|begun| leads_to(change, begun));
+        let begun = begun.ok_or("where it was appended there is something else")?;
+        let in_force = self.configurations.get(&position.index);
+        let in_force = in_force.filter(|in_force| in_force.outgoing.is_empty());
+        let in_force = in_force.ok_or("no configuration is in force by then")?;
+        if begun.outgoing.is_empty() {
+            let is_it = position == appended;
+            return is_it.then_some(()).ok_or("it was complete where it was appended".to_string());
+        }
+        // The next configuration after a joint one completes it.
+        let behind = (Bound::Excluded(appended.index), Bound::Included(position.index));
+        let next = self.configurations.range(behind).next().map(|(_, next)| next);
+        let keeps = |next: &Configuration| {
+            (&next.voters, &next.learners) == (&begun.voters, &begun.learners)
+        };
+        match next.is_some_and(keeps) {
+            true => Ok(()),
+            false => Err(format!("{next:?} follows {begun}, and {in_force} is in force")),
+        }
+    }
+
+    fn is_committed(&self, position: LogPosition) -> bool {
+        self.executed.get(&position.index).is_some_and(|(found, _)| *found == position)
+    }
+}
+
+/// Whether a configuration can be what a change makes of another.
+fn leads_to(change: &MembershipChange, found: &Configuration) -> bool {
+    let is_joint = matches!(change, MembershipChange::Replace { .. });
+    let votes = |server: &ServerId| found.voters.contains(server);
+    let learns = |server: &ServerId| found.learners.contains(server);
+    is_joint != found.outgoing.is_empty()
+        && match change {
+            MembershipChange::AddLearner(server) | MembershipChange::Demote(server) => {
+                learns(server)
+            }
+            MembershipChange::AddVoter(server) => votes(server),
+            MembershipChange::Remove(server) => !votes(server) && !learns(server),
+            MembershipChange::Replace { voters, learners } => {
+                let of = |servers: &[ServerId]| servers.iter().copied().collect::<BTreeSet<_>>();
+                (&found.voters, &found.learners) == (&of(voters), &of(learners))
+            }
+        }
 }
 
 fn broken(invariant: Invariant, server: ServerId, how: String) -> Box<Problem> {
@@ -215,5 +345,106 @@ fn name(outcome: &Outcome) -> &'static str {
         Outcome::Unknown(Doubt::DeadlinePassed) => "requests given up without an answer",
         Outcome::Unknown(Doubt::Stopped) => "requests cut short by a stop",
         Outcome::Unknown(Doubt::TransferGivenUp) => "transfers given up",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kontiki_specs::Term;
+
+    const S1: ServerId = ServerId(1);
+
+    fn at(index: u64) -> LogPosition {
+        LogPosition { index: LogIndex(index), term: Term(1) }
+    }
+
+    fn servers(ids: &[u64]) -> Vec<ServerId> {
+        ids.iter().copied().map(ServerId).collect()
+    }
+
+    fn configuration(voters: &[u64], outgoing: &[u64]) -> Configuration {
+        let outgoing = servers(outgoing).into_iter().collect();
+        Configuration { outgoing, ..Configuration::of_voters(servers(voters)) }
+    }
+
+    /// A joint configuration is committed at 1, the one after it at 2, and one with a voter more at 3.
+    fn executed() -> Clients {
+        let mut clients = Clients::default();
+        let configurations = [
+            configuration(&[1, 2], &[1, 3]),
+            configuration(&[1, 2], &[]),
+            configuration(&[1, 2, 4], &[]),
+        ];
+        for (index, configuration) in (1..).zip(configurations) {
+            let payload = Payload::Configuration(configuration);
+            let entry = Entry { index: LogIndex(index), term: Term(1), payload };
+            clients.executes(S1, &entry, Content::default()).unwrap();
+        }
+        clients
+    }
+
+    fn judges(request: Request, appended: Option<LogPosition>, outcome: Outcome) -> bool {
+        let mut clients = executed();
+        let ticket = clients.asks(S1, request);
+        if let Some(position) = appended {
+            clients.appends(ticket, position);
+        }
+        clients.told(S1, ticket, outcome, LogIndex(3)).unwrap();
+        clients.check().is_ok()
+    }
+
+    fn change(change: MembershipChange) -> Request {
+        Request::Change { change, appended: None }
+    }
+
+    fn replace(voters: &[u64]) -> Request {
+        change(MembershipChange::Replace { voters: servers(voters), learners: Vec::new() })
+    }
+
+    #[test]
+    fn a_change_that_is_complete_is_committed_where_it_is_said_to_be() {
+        let changed = |position| Outcome::Changed { position };
+        let add = |server| change(MembershipChange::AddVoter(ServerId(server)));
+        assert!(judges(replace(&[1, 2]), Some(at(1)), changed(at(2))));
+        assert!(judges(replace(&[2, 1]), Some(at(1)), changed(at(3))), "or a later one");
+        assert!(judges(add(4), Some(at(3)), changed(at(3))));
+        let later_term = LogPosition { term: Term(2), ..at(3) };
+        for (request, appended, position) in [
+            (replace(&[1, 2]), Some(at(1)), at(1)), // It is joint.
+            (replace(&[1, 3]), Some(at(1)), at(2)),
+            (replace(&[1, 2]), Some(at(2)), at(2)),
+            (replace(&[1, 2]), None, at(2)),
+            (add(4), Some(at(3)), at(2)),
+            (add(4), Some(at(2)), at(3)),
+            (add(4), Some(at(3)), at(4)),
+            (add(4), Some(later_term), later_term),
+            (add(5), Some(at(3)), at(3)),
+            (change(MembershipChange::Remove(ServerId(4))), Some(at(3)), at(3)),
+        ] {
+            let how = format!("{request:?} {appended:?} {position}");
+            assert!(!judges(request, appended, changed(position)), "{how}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_was_refused_is_committed_nowhere() {
+        let refused = Outcome::Refused(Reason::Stopping);
+        let add = change(MembershipChange::AddVoter(ServerId(4)));
+        assert!(judges(add.clone(), None, refused.clone()));
+        assert!(judges(add.clone(), Some(at(4)), refused.clone()));
+        assert!(!judges(add.clone(), Some(at(3)), refused));
+        assert!(!judges(add.clone(), Some(at(3)), Outcome::NotLeader { leader: None }));
+        assert!(judges(add, Some(at(3)), Outcome::Unknown(Doubt::Stopped)));
+    }
+
+    #[test]
+    fn nobody_is_told_what_was_not_asked_for() {
+        assert!(judges(Request::Snapshot, None, Outcome::SnapshotTaken { last: at(3) }));
+        assert!(!judges(Request::Snapshot, None, Outcome::SnapshotTaken { last: at(4) }));
+        assert!(judges(Request::Transfer, None, Outcome::Transferred));
+        assert!(!judges(Request::Snapshot, None, Outcome::Transferred));
+        assert!(!judges(Request::Transfer, None, Outcome::Changed { position: at(2) }));
+        assert!(!judges(replace(&[1, 2]), Some(at(1)), Outcome::Applied { position: at(1) }));
     }
 }

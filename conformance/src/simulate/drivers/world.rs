@@ -439,18 +439,25 @@ impl World {
         node: usize,
         change: MembershipChange,
     ) -> Result<(), Box<Problem>> {
-        let ticket = self.clients.asks(self.nodes[node].id, Request::Other);
+        let asked = Request::Change { change: change.clone(), appended: None };
+        let ticket = self.clients.asks(self.nodes[node].id, asked);
+        let before = self.nodes[node].driver.server().configuration_position();
         let (expected, deadline) = (None, None);
-        self.handle(node, Event::ChangeMembership { ticket, change, expected, deadline })
+        self.handle(node, Event::ChangeMembership { ticket, change, expected, deadline })?;
+        let after = self.nodes[node].driver.server().configuration_position();
+        if after != before {
+            self.clients.appends(ticket, after);
+        }
+        Ok(())
     }
 
     pub(super) fn transfer(&mut self, node: usize, to: ServerId) -> Result<(), Box<Problem>> {
-        let ticket = self.clients.asks(self.nodes[node].id, Request::Other);
+        let ticket = self.clients.asks(self.nodes[node].id, Request::Transfer);
         self.handle(node, Event::TransferLeadership { ticket, to })
     }
 
     pub(super) fn take_snapshot(&mut self, node: usize) -> Result<(), Box<Problem>> {
-        let ticket = self.clients.asks(self.nodes[node].id, Request::Other);
+        let ticket = self.clients.asks(self.nodes[node].id, Request::Snapshot);
         self.handle(node, Event::TakeSnapshot { ticket })
     }
 
