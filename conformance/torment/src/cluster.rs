@@ -2,6 +2,7 @@
 
 use crate::certificates;
 use crate::disk::{Disk, Loss, Trouble};
+use crate::history::{Did, Operation};
 use crate::machine::Mistake;
 use crate::proxy::{Link, Mode};
 use crate::run::name;
@@ -11,6 +12,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -44,7 +46,31 @@ pub struct Cluster {
     voters: u64,
     directory: PathBuf,
     mistake: Option<Mistake>,
+    /// When the run began.
+    begun: Instant,
+    /// The last number that was written here.
+    number: u64,
+    /// What was written here, and not by clients.
+    written: Vec<Operation>,
 }
+
+/// A server that has stopped by itself, or does not say how it is.
+#[derive(Debug)]
+pub struct Unwell(String);
+
+impl fmt::Display for Unwell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unwell {}
+
+/// How long a server that runs may take to say how it is. It may just have been started.
+const SAYS_HOW_IT_IS: Duration = Duration::from_secs(60);
+
+/// Who has written what no client has. So its numbers are none of theirs.
+const NO_CLIENT: u64 = 0;
 
 const MILLION: u32 = 1_000_000;
 
@@ -76,12 +102,13 @@ fn free_port(taken: &mut BTreeSet<u16>) -> anyhow::Result<u16> {
 
 impl Cluster {
     /// Starts so many servers, which form the cluster, and one more, which joins it. Their disks can fail, in ways that
-    /// a seed decides, if there is one.
+    /// a seed decides, if there is one. The run has begun at a moment before.
     pub fn start(
         voters: u64,
         directory: &Path,
         mistake: Option<Mistake>,
         disks: Option<u64>,
+        begun: Instant,
         random: &mut StdRng,
     ) -> anyhow::Result<Cluster> {
         let (mut processes, mut taken) = (BTreeMap::new(), BTreeSet::new());
@@ -104,7 +131,9 @@ impl Cluster {
         certificates::make(&certificates_in(directory), processes.keys().copied())
             .context("cannot make certificates")?;
         let directory = directory.to_path_buf();
-        let mut cluster = Cluster { processes, links, voters, directory, mistake };
+        let (number, written) = (0, Vec::new());
+        let mut cluster =
+            Cluster { processes, links, voters, directory, mistake, begun, number, written };
         for id in cluster.ids() {
             cluster.spawn(id)?;
         }
@@ -173,11 +202,59 @@ impl Cluster {
         Ok(())
     }
 
-    /// Kills a process and waits until it is gone.
+    /// The server whose clock is slower than it may be, if one is. It has to lead for that to show.
+    pub fn slow(&self) -> Option<u64> {
+        (self.mistake == Some(Mistake::SlowClock)).then_some(1)
+    }
+
+    /// All servers that run say that they have not stopped for good.
+    ///
+    /// # Errors
+    /// [`Unwell`], if one has, or says nothing.
+    pub fn are_well(&mut self) -> anyhow::Result<()> {
+        self.ids().into_iter().try_for_each(|id| self.is_well(id))
+    }
+
+    /// A server says that it has not stopped for good, if it is to run.
+    ///
+    /// # Errors
+    /// [`Unwell`], if it has, or says nothing.
+    pub fn is_well(&mut self, id: u64) -> anyhow::Result<()> {
+        if self.processes.get(&id).is_none_or(|process| process.child.is_none()) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let how = loop {
+            if !self.runs(id) {
+                break "has ended by itself".to_string();
+            }
+            match self.status(id, "failed") {
+                Some(failed) if failed == "-" => return Ok(()),
+                Some(failed) => break format!("has stopped by itself: {failed}"),
+                None if begun.elapsed() >= SAYS_HOW_IT_IS => {
+                    break "runs, and does not say how it is".to_string();
+                }
+                None => thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        Err(Unwell(format!("server {id} {how}")).into())
+    }
+
+    /// Kills processes and waits until they are gone. A new start would hide that a server had stopped before, so
+    /// each has to be well.
+    ///
+    /// # Errors
+    /// [`Unwell`], and if one was gone before: then something else ended it.
+    pub fn kill(&mut self, which: &[u64]) -> anyhow::Result<()> {
+        which.iter().try_for_each(|id| self.is_well(*id))?;
+        which.iter().try_for_each(|id| self.kill_as_it_is(*id))
+    }
+
+    /// Kills a process, whether its server has stopped for good or not, and waits until it is gone.
     ///
     /// # Errors
     /// If it was gone before: then something else ended it.
-    pub fn kill(&mut self, id: u64) -> anyhow::Result<()> {
+    pub fn kill_as_it_is(&mut self, id: u64) -> anyhow::Result<()> {
         let process = self.processes.get_mut(&id).context("no such server")?;
         let Some(mut child) = process.child.take() else { return Ok(()) };
         child.kill().with_context(|| format!("server {id} cannot be killed"))?;
@@ -204,9 +281,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::kill`].
     pub fn lose_power(&mut self, which: &[u64], everything: bool) -> anyhow::Result<Loss> {
-        for id in which {
-            self.kill(*id)?;
-        }
+        self.kill(which)?;
         let mut lost = Loss::default();
         for id in which {
             let Loss { sectors, kept, names } = self.disk(*id)?.lose_power(everything)?;
@@ -267,6 +342,13 @@ impl Cluster {
         self.links.values().map(Link::without_tls).sum()
     }
 
+    /// How many requests to disks the suite has had fail.
+    pub fn failures_of_disks(&self) -> u64 {
+        let disks = self.processes.values().filter_map(|process| process.disk.as_ref());
+        // A torn write fails, too, if its server is not killed.
+        disks.map(Disk::counts).map(|counts| counts.failed + counts.torn).sum()
+    }
+
     /// Everything runs and passes again.
     pub fn heal(&mut self) -> anyhow::Result<()> {
         self.set_links(|_, _| Some(Mode::Pass));
@@ -323,6 +405,44 @@ impl Cluster {
             thread::sleep(Duration::from_millis(100));
         }
         None
+    }
+
+    /// Appends a number to a list at whoever leads, until that is done, or for so long. Each try has a number of its
+    /// own: one without an answer may have been done. All of it is in the history of the run.
+    pub fn append(&mut self, key: &str, patience: Duration) -> Option<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < patience {
+            let leader = self.leader(patience)?;
+            self.number += 1;
+            let (number, start) = (self.number, self.now());
+            let line = format!("append {key} {number}");
+            let answer = self.ask(leader, &line, Duration::from_secs(5));
+            let end = self.now();
+            let words: Vec<&str> = answer.iter().flat_map(|answer| answer.split(' ')).collect();
+            let index = match words.as_slice() {
+                ["ok", index] => index.parse().ok(),
+                _ => None,
+            };
+            if !matches!(words.as_slice(), ["leader" | "no", ..]) {
+                let (key, end) = (key.to_string(), index.map(|_| end));
+                let did = Did::Append { number, index, session: None };
+                self.written.push(Operation { client: NO_CLIENT, key, start, end, did });
+            }
+            if index.is_some() {
+                return Some(());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        None
+    }
+
+    /// What [`Cluster::append`] has appended so far, and is not asked for again.
+    pub fn take_written(&mut self) -> Vec<Operation> {
+        std::mem::take(&mut self.written)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What clients did and were told, and whether that can be.
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a client asked for, and was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,36 @@ pub fn judge(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec<W
         .flat_map(|(key, operations)| judge_key(key, &operations, lists.get(key).unwrap_or(&empty)))
         .chain(judge_sessions(history))
         .collect()
+}
+
+/// Every list as far as clients can tell, where it is not known how the lists are in the end: the longest that was
+/// read, and behind that whatever else was acknowledged, in the order of the log.
+///
+/// Lists only grow, so any list in the end begins with what was read, and has what was acknowledged. What has no answer
+/// and was never read may be left out. So if these lists cannot be, no others can. Whether something is lost that
+/// nobody has looked for does not show.
+pub fn as_seen(history: &[Operation]) -> BTreeMap<String, Vec<u64>> {
+    let mut lists: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut acknowledged: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    for Operation { key, did, .. } in history {
+        let longest = lists.entry(key.clone()).or_default();
+        match did {
+            Did::Read { list, .. } if list.len() > longest.len() => longest.clone_from(list),
+            Did::Append { number, index: Some(index), .. } => {
+                acknowledged.entry(key).or_default().push((*index, *number));
+            }
+            _ => {}
+        }
+    }
+    for (key, mut numbers) in acknowledged {
+        numbers.sort_unstable();
+        let list = lists.entry(key.to_string()).or_default();
+        let read: HashSet<u64> = list.iter().copied().collect();
+        list.extend(
+            numbers.into_iter().map(|(_, number)| number).filter(|one| !read.contains(one)),
+        );
+    }
+    lists
 }
 
 /// Sessions are remembered, and so are their answers.
@@ -248,6 +278,31 @@ mod tests {
             read(3, 32, 33, ReadMode::Linearizable, &[2, 1, 3]),
         ];
         assert_eq!(judged(&history, &[2, 1, 3]), []);
+    }
+
+    #[test]
+    fn what_was_seen_is_judged_without_the_lists_in_the_end() {
+        use ReadMode::{Linearizable, Stale};
+        let right = [
+            append(1, 0, 10, 1),
+            append(1, 11, 20, 2),
+            read(2, 21, 22, Linearizable, &[1, 2]),
+            append(1, 23, 40, 5),
+            append(2, 24, 40, 4),
+            read(2, 25, 26, Stale, &[1]),
+            unknown(3, 27, 3),
+        ];
+        let lists = as_seen(&right);
+        assert_eq!(lists, BTreeMap::from([("k".to_string(), vec![1, 2, 4, 5])]));
+        assert_eq!(judge(&right, &lists), []);
+        let is_wrong = |operation| {
+            let history: Vec<Operation> = right.iter().cloned().chain([operation]).collect();
+            !judge(&history, &as_seen(&history)).is_empty()
+        };
+        assert!(!is_wrong(read(3, 41, 42, Stale, &[1, 2, 3])));
+        assert!(is_wrong(read(3, 41, 42, Linearizable, &[1, 2, 3])), "4 is not there yet");
+        assert!(is_wrong(read(3, 41, 42, Stale, &[2])), "1 is not there");
+        assert!(is_wrong(read(3, 41, 42, Stale, &[1, 2, 1])), "1 is there twice");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What goes wrong, and whether it did.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, field};
 use crate::disk_faults;
 use crate::proxy::Mode;
 use crate::server::KEPT_ENTRIES;
@@ -8,7 +8,6 @@ use anyhow::{Context, ensure};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
-use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,8 +40,10 @@ pub enum Fault {
     LeftBehind,
     /// Another server is to lead.
     Transfer,
-    /// A server is taken in, or taken out again.
+    /// A server is taken in, or one is taken out.
     Membership,
+    /// One server takes another's place, in one change.
+    Replace,
     /// A process is killed, and what it had not synced is lost.
     PowerLossOne,
     /// The same of so many that no majority is left.
@@ -61,11 +62,12 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 21] = [
+    pub const ALL: [Fault; 22] = [
         Fault::KillLeader,
         Fault::Partition,
         Fault::LeftBehind,
         Fault::Membership,
+        Fault::Replace,
         Fault::StopLeader,
         Fault::KillAll,
         Fault::LeaderMute,
@@ -111,10 +113,11 @@ pub fn inflict(
     lies: bool,
     random: &mut StdRng,
 ) -> anyhow::Result<String> {
-    let leader = cluster.leader(RECOVERS).context("nobody leads, though nothing is wrong")?;
-    let voters = voters(cluster, leader)?;
+    cluster.are_well()?;
+    let Members { leader, voters, .. } = members(cluster).context("though nothing is wrong")?;
     let while_ = Duration::from_millis(random.random_range(1200..2500));
-    let other = *{ voters.iter().find(|id| **id != leader) }.context("the leader is alone")?;
+    let others: Vec<u64> = voters.iter().copied().filter(|id| *id != leader).collect();
+    let other = *others.choose(random).context("the leader is alone")?;
     let any = *voters.choose(random).context("there is no voter")?;
     let told = match fault {
         Fault::KillLeader => kill(cluster, &[leader], while_)?,
@@ -167,11 +170,16 @@ pub fn inflict(
             told
         }
         Fault::Transfer => {
-            let answer = cluster.ask_leader(&format!("transfer {other}"), RECOVERS);
-            answer.with_context(|| format!("nobody hands over to server {other}"))?;
-            format!("server {other} was to lead")
+            // Where one clock is too slow, that server leads afterwards, so that it shows.
+            let slow = cluster.slow().filter(|slow| voters.contains(slow));
+            let told = transfer(cluster, slow.filter(|slow| *slow != leader).unwrap_or(other))?;
+            match slow {
+                Some(slow) if slow == leader => transfer(cluster, slow)?,
+                _ => told,
+            }
         }
-        Fault::Membership => membership(cluster, &voters)?,
+        Fault::Membership => membership(cluster, any)?,
+        Fault::Replace => replace(cluster, while_, random)?,
         Fault::PowerLossOne => disk_faults::lose_power(cluster, &[any], while_, lies, random)?,
         Fault::PowerLossMajority => {
             let most = some(&voters, random, voters.len() / 2 + 1);
@@ -191,17 +199,47 @@ pub fn inflict(
     Ok(told)
 }
 
-/// Who has a vote, as a server says.
-fn voters(cluster: &Cluster, at: u64) -> anyhow::Result<Vec<u64>> {
-    for _ in 0..50 {
-        if let Some(voters) = cluster.status(at, "voters") {
-            let voters: BTreeSet<u64> =
-                voters.split(',').filter_map(|voter| voter.parse().ok()).collect();
-            return Ok(voters.into_iter().collect());
-        }
-        thread::sleep(Duration::from_millis(100));
+fn transfer(cluster: &Cluster, to: u64) -> anyhow::Result<String> {
+    let answer = cluster.ask_leader(&format!("transfer {to}"), RECOVERS);
+    answer.with_context(|| format!("nobody hands over to server {to}"))?;
+    Ok(format!("server {to} was to lead"))
+}
+
+/// Who belongs to the cluster, as its leader says.
+pub struct Members {
+    /// A voter.
+    leader: u64,
+    /// Who has a vote.
+    pub voters: Vec<u64>,
+    learners: Vec<u64>,
+}
+
+impl Members {
+    /// Whether a server votes in another's place.
+    fn have_replaced(&self, old: u64, new: u64) -> bool {
+        self.voters.contains(&new) && !self.voters.contains(&old)
     }
-    anyhow::bail!("server {at} does not say how it is")
+}
+
+/// Who belongs to the cluster, as soon as no change is under way.
+pub fn members(cluster: &Cluster) -> anyhow::Result<Members> {
+    let begun = Instant::now();
+    while begun.elapsed() < RECOVERS {
+        let leader = cluster.leader(RECOVERS).context("nobody leads")?;
+        let status = cluster.ask(leader, "status", Duration::from_secs(1)).unwrap_or_default();
+        let ids = |name| -> Vec<u64> {
+            let ids = field(&status, name).unwrap_or_default();
+            ids.split(',').filter_map(|id| id.parse().ok()).collect()
+        };
+        let (voters, learners) = (ids("voters"), ids("learners"));
+        let is_settled = field(&status, "changing").as_deref() == Some("0");
+        // A leader that was taken out leads on for a moment.
+        if is_settled && voters.contains(&leader) {
+            return Ok(Members { leader, voters, learners });
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("a change of membership does not come to an end")
 }
 
 fn some(of: &[u64], random: &mut StdRng, count: usize) -> Vec<u64> {
@@ -212,9 +250,7 @@ fn some(of: &[u64], random: &mut StdRng, count: usize) -> Vec<u64> {
 }
 
 fn kill(cluster: &mut Cluster, which: &[u64], while_: Duration) -> anyhow::Result<String> {
-    for id in which {
-        cluster.kill(*id)?;
-    }
+    cluster.kill(which)?;
     thread::sleep(while_);
     for id in which {
         ensure!(!cluster.runs(*id), "server {id} was killed, and runs");
@@ -260,27 +296,84 @@ fn wait_until_left_behind(cluster: &Cluster, leader: u64, other: u64) -> anyhow:
     anyhow::bail!("server {other} was cut off, and server {leader} does not leave it behind")
 }
 
-fn is_learner(cluster: &Cluster, id: u64) -> bool {
-    let leader = cluster.leader(RECOVERS);
-    let learners = leader.and_then(|leader| cluster.status(leader, "learners"));
-    learners.is_some_and(|learners| learners.split(',').any(|learner| learner == id.to_string()))
+/// The server without a vote. All others have one, so there are as many voters as at the beginning, or one more.
+fn waiting(cluster: &Cluster, members: &Members) -> Option<u64> {
+    cluster.ids().into_iter().find(|id| !members.voters.contains(id))
 }
 
-/// The server that waits is taken in, or whoever was taken in is taken out.
-fn membership(cluster: &Cluster, voters: &[u64]) -> anyhow::Result<String> {
-    let new = cluster.ids().into_iter().max().context("there is no server")?;
-    let (lines, is_in) = match voters.contains(&new) {
-        true => (vec![format!("remove {new}")], false),
-        // A server that joins is taken in as learner by itself.
-        false if is_learner(cluster, new) => (vec![format!("add {new}")], true),
-        false => (vec![format!("learn {new}"), format!("add {new}")], true),
-    };
-    for line in &lines {
-        // One that was done already is refused.
-        cluster.ask_leader(line, Duration::from_secs(20));
+/// The next step of taking a server in: as learner, then as voter. One that joins for the first time takes them by
+/// itself.
+fn step_in(members: &Members, id: u64) -> String {
+    let verb = if members.learners.contains(&id) { "add" } else { "learn" };
+    format!("{verb} {id}")
+}
+
+/// The server that waits is taken in; if none waits, another one is taken out.
+fn membership(cluster: &Cluster, out: u64) -> anyhow::Result<String> {
+    let begun = Instant::now();
+    let waits = waiting(cluster, &members(cluster)?);
+    let which = waits.unwrap_or(out);
+    while begun.elapsed() < RECOVERS {
+        let members = members(cluster)?;
+        let votes = members.voters.contains(&which);
+        match waits {
+            Some(_) if votes => return Ok(format!("server {which} was taken in")),
+            None if !votes => return Ok(format!("server {which} was taken out")),
+            _ => {}
+        }
+        let line = match waits {
+            Some(_) => step_in(&members, which),
+            None => format!("remove {which}"),
+        };
+        // Whether it is done shows in the members. It is refused as long as a learner has not caught up.
+        cluster.ask(members.leader, &line, CHANGES);
+        thread::sleep(Duration::from_millis(50));
     }
-    let leader = cluster.leader(RECOVERS).context("nobody leads after a change")?;
-    let now = self::voters(cluster, leader)?;
-    ensure!(now.contains(&new) == is_in, "after {lines:?} the voters are {now:?}");
-    Ok(format!("{lines:?}"))
+    anyhow::bail!("the membership of server {which} was to change, and it does not")
+}
+
+/// How long a leader may take to answer that a change is done, before it is asked how things stand.
+const CHANGES: Duration = Duration::from_secs(5);
+
+/// One server takes another's place in a single change, so a joint configuration is in force for a moment. Half of
+/// the leaders that make the change are killed in that moment, or near it. It is done only if that shows: nothing else
+/// takes that server out.
+fn replace(cluster: &mut Cluster, while_: Duration, random: &mut StdRng) -> anyhow::Result<String> {
+    let begun = Instant::now();
+    let order = some(&cluster.ids(), random, usize::MAX);
+    let mut kills = random.random_bool(0.5);
+    let mut asked = None;
+    let mut killed = String::new();
+    while begun.elapsed() < RECOVERS {
+        let members = members(cluster)?;
+        if let Some((old, new)) = asked.filter(|(old, new)| members.have_replaced(*old, *new)) {
+            return Ok(format!("server {new} took the place of server {old}{killed}"));
+        }
+        let leader = members.leader;
+        let voter = order.iter().copied().find(|id| members.voters.contains(id));
+        let old = voter.context("there is no voter")?;
+        match waiting(cluster, &members) {
+            // All vote. So one has to go first, and not the one whose place is to be taken.
+            None => {
+                let last = order.last().context("there is no server")?;
+                cluster.ask(leader, &format!("remove {last}"), CHANGES);
+            }
+            Some(new) if !members.learners.contains(&new) => {
+                cluster.ask(leader, &step_in(&members, new), CHANGES);
+            }
+            Some(new) => {
+                asked = Some((old, new));
+                let moment = Duration::from_millis(random.random_range(1..20));
+                let patience = if kills { moment } else { CHANGES };
+                let answer = cluster.ask(leader, &format!("replace {old} {new}"), patience);
+                // One that has answered has refused the change, or has done it.
+                if kills && answer.is_none() {
+                    killed = format!("; {}", kill(cluster, &[leader], while_)?);
+                    kills = false;
+                }
+            }
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    anyhow::bail!("no server takes another's place")
 }

@@ -1,12 +1,12 @@
 //! A run: a cluster, its clients, what goes wrong, and the judges.
 
 use crate::clients::{Clients, Done, Tries};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Unwell};
 use crate::disk;
-use crate::history::{Did, Operation, ReadMode, Wrong, judge};
+use crate::history::{Did, Operation, ReadMode, Wrong, as_seen, judge};
 use crate::linearizable::{self, Verdict};
 use crate::machine::{self, Mistake};
-use crate::nemesis::{Fault, inflict};
+use crate::nemesis::{self, Fault, inflict};
 use crate::tell;
 use anyhow::Context;
 use clap::ValueEnum;
@@ -93,11 +93,31 @@ impl Options {
 
 /// What is wrong in a run, by who has found it.
 #[derive(Default)]
-struct Findings(Vec<(&'static str, String)>);
+struct Findings {
+    found: Vec<(&'static str, String)>,
+    /// The run has ended before its time. That it shows little then says nothing.
+    is_cut_short: bool,
+}
 
 impl Findings {
     fn add(&mut self, judge: &'static str, how: impl Into<String>) {
-        self.0.push((judge, how.into()));
+        self.found.push((judge, how.into()));
+    }
+
+    /// What makes a run of no use if nothing else is wrong with it.
+    fn shows_too_little(&mut self, how: &str) {
+        if !self.is_cut_short {
+            self.add("the suite", how);
+        }
+    }
+
+    /// What has kept the suite from going on.
+    fn fails(&mut self, error: &anyhow::Error) {
+        let judge = match error.downcast_ref::<Unwell>() {
+            Some(_) => "the servers",
+            None => "the suite",
+        };
+        self.add(judge, format!("{error:#}"));
     }
 }
 
@@ -107,7 +127,7 @@ const TOLD: usize = 10;
 /// Runs, and judges. Whether nothing is wrong.
 ///
 /// # Errors
-/// If the run cannot be made, or a fault was not in effect.
+/// If the run cannot be made.
 pub fn run(options: &Options) -> anyhow::Result<bool> {
     if !options.without_disk_faults {
         disk::enter().context(NO_DISKS)?;
@@ -118,30 +138,30 @@ pub fn run(options: &Options) -> anyhow::Result<bool> {
     let mut findings = Findings::default();
     let run = torment(options, &directory, &mut findings);
     if let Err(error) = &run {
-        findings.add("the suite", format!("{error:#}"));
+        findings.fails(error);
     }
-    if findings.0.is_empty() {
+    let found = &findings.found;
+    if found.is_empty() {
         tell("nothing is wrong");
         if !options.keep {
             fs::remove_dir_all(&directory)?;
         }
         return Ok(true);
     }
-    let judges: BTreeSet<&str> = findings.0.iter().map(|(judge, _)| *judge).collect();
+    let judges: BTreeSet<&str> = found.iter().map(|(judge, _)| *judge).collect();
     for judge in judges {
-        let found: Vec<_> = findings.0.iter().filter(|(by, _)| *by == judge).collect();
-        for (_, how) in found.iter().take(TOLD) {
+        let by_judge: Vec<_> = found.iter().filter(|(by, _)| *by == judge).collect();
+        for (_, how) in by_judge.iter().take(TOLD) {
             tell(&format!("{judge}: {how}"));
         }
-        if found.len() > TOLD {
-            tell(&format!("{judge}: in all {} findings; see findings.txt", found.len()));
+        if by_judge.len() > TOLD {
+            tell(&format!("{judge}: in all {} findings; see findings.txt", by_judge.len()));
         }
     }
     let again = format!("kontiki-torment {}", options.again());
     fs::write(directory.join("command.txt"), format!("{again}\n"))?;
-    let found: Vec<String> =
-        findings.0.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
-    fs::write(directory.join("findings.txt"), found.join("\n"))?;
+    let lines: Vec<String> = found.iter().map(|(judge, how)| format!("{judge}: {how}")).collect();
+    fs::write(directory.join("findings.txt"), lines.join("\n"))?;
     tell(&format!("all of it is in {}", directory.display()));
     tell(&format!("as nearly the same again as possible: {again}"));
     Ok(false)
@@ -157,63 +177,94 @@ pub fn name(value: &impl ValueEnum) -> String {
 
 fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);
-    let mut cluster = {
-        let disks = (!options.without_disk_faults).then_some(options.seed);
-        let start = Cluster::start(options.servers, directory, options.mistake, disks, &mut random);
-        start.context("the cluster does not start")?
-    };
+    let begun = Instant::now();
+    let mut cluster = start(options, directory, begun, &mut random)?;
+    let clients = Clients::start(options.clients, options.seed, &cluster.client_ports(), begun);
+    let mut counts: BTreeMap<Fault, u64> = BTreeMap::new();
+    let tormented = inflict_all(options, directory, begun, &mut cluster, &mut counts, &mut random);
+    if let Err(error) = &tormented {
+        findings.is_cut_short = true;
+        findings.fails(error);
+    }
+    // A run that has ended before its time is judged, too. What was wrong then is over for clients that still wait.
+    let healed = cluster.heal();
+    let Done { mut history, tries } = clients.finish()?;
+    let lists = healed.and_then(|()| conclude(&mut cluster, &mut history, findings));
+    write_history(directory, &history)?;
+    let without_tls = cluster.without_tls();
+    if without_tls > 0 {
+        findings.add("the suite", format!("{without_tls} connections did not begin as TLS does"));
+    }
+    let failures_of_disks = cluster.failures_of_disks();
+    drop(cluster);
+    let wrong: Vec<String> =
+        counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
+    tell(&format!("went wrong: {}", wrong.join(", ")));
+    let lists = lists.unwrap_or_else(|error| {
+        // Why a cluster does not come back may be seen in what it has recorded.
+        findings.is_cut_short = true;
+        findings.fails(&error);
+        tell("how lists are in the end is not known: what clients have seen is judged");
+        as_seen(&history)
+    });
+    judge_history(&history, &lists, findings);
+    judge_tries(tries, findings);
+    let is_left_behind = counts.contains_key(&Fault::LeftBehind);
+    judge_recordings(directory, is_left_behind, failures_of_disks, findings)
+}
+
+/// A cluster with a leader.
+fn start(
+    options: &Options,
+    directory: &Path,
+    begun: Instant,
+    random: &mut StdRng,
+) -> anyhow::Result<Cluster> {
+    let disks = (!options.without_disk_faults).then_some(options.seed);
+    let (servers, mistake) = (options.servers, options.mistake);
+    let mut cluster = Cluster::start(servers, directory, mistake, disks, begun, random)
+        .context("the cluster does not start")?;
     if cluster.leader(Duration::from_secs(60)).is_none() {
         let ended: Vec<u64> = cluster.ids().into_iter().filter(|id| !cluster.runs(*id)).collect();
         anyhow::bail!("nobody leads at the beginning; these servers have ended: {ended:?}");
     }
-    let begun = Instant::now();
-    let clients = Clients::start(options.clients, options.seed, &cluster.client_ports(), begun);
+    Ok(cluster)
+}
+
+/// One thing goes wrong after the other, until the time is over, or something went wrong otherwise. What was in
+/// effect is counted.
+fn inflict_all(
+    options: &Options,
+    directory: &Path,
+    begun: Instant,
+    cluster: &mut Cluster,
+    counts: &mut BTreeMap<Fault, u64>,
+    random: &mut StdRng,
+) -> anyhow::Result<()> {
     let mut schedule = fs::File::create(directory.join("schedule.txt"))?;
-    let mut counts: BTreeMap<Fault, u64> = BTreeMap::new();
     let faults = options.faults();
     anyhow::ensure!(!faults.is_empty(), "nothing is left that goes wrong");
-    let mut todo = Vec::new();
-    let tormented = loop {
-        if begun.elapsed() >= Duration::from_secs(options.seconds) {
-            break Ok(());
-        }
+    let (from, mut todo) = (Instant::now(), Vec::new());
+    while from.elapsed() < Duration::from_secs(options.seconds) {
         let fault = todo.pop().unwrap_or_else(|| {
             todo = faults.clone();
-            todo.shuffle(&mut random);
+            todo.shuffle(random);
             todo.pop().unwrap_or(Fault::KillLeader)
         });
         let at = begun.elapsed().as_millis();
-        match inflict(fault, &mut cluster, options.lying_disks, &mut random) {
+        match inflict(fault, cluster, options.lying_disks, random) {
             Ok(how) => {
                 writeln!(schedule, "{at} ms: {fault:?}: {how}")?;
                 *counts.entry(fault).or_default() += 1;
             }
             Err(error) => {
                 writeln!(schedule, "{at} ms: {fault:?}: {error:#}")?;
-                break Err(error.context(format!("{fault:?}")));
+                return Err(error.context(format!("{fault:?}")));
             }
         }
         thread::sleep(Duration::from_millis(500));
-    };
-    let Done { history, tries } = clients.finish()?;
-    write_history(directory, &history)?;
-    let lists = tormented.and_then(|()| conclude(&mut cluster, &history, findings));
-    let without_tls = cluster.without_tls();
-    if without_tls > 0 {
-        findings.add("the suite", format!("{without_tls} connections did not begin as TLS does"));
     }
-    drop(cluster);
-    let wrong: Vec<String> =
-        counts.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
-    tell(&format!("went wrong: {}", wrong.join(", ")));
-    match lists {
-        Ok(lists) => judge_history(&history, &lists, findings),
-        // Why a cluster does not come back may be seen in what it has recorded.
-        Err(error) => findings.add("the suite", format!("{error:#}")),
-    }
-    judge_tries(tries, findings);
-    let is_left_behind = counts.contains_key(&Fault::LeftBehind);
-    judge_recordings(directory, is_left_behind, findings)
+    Ok(())
 }
 
 fn write_history(directory: &Path, history: &[Operation]) -> anyhow::Result<()> {
@@ -224,34 +275,47 @@ fn write_history(directory: &Path, history: &[Operation]) -> anyhow::Result<()> 
     Ok(file.flush()?)
 }
 
-/// When nothing is wrong any more: every list as it is in the end. All servers that are members come to
-/// the same.
+/// When nothing is wrong any more: every list as it is in the end. What the suite itself has written comes into the
+/// history. All servers that are members come to the same.
 fn conclude(
     cluster: &mut Cluster,
-    history: &[Operation],
+    history: &mut Vec<Operation>,
     findings: &mut Findings,
 ) -> anyhow::Result<BTreeMap<String, Vec<u64>>> {
-    cluster.heal()?;
-    let patience = Duration::from_secs(60);
-    let done = cluster.ask_leader("append the-end 1", patience);
+    let done = cluster.append("the-end", IN_THE_END);
+    history.extend(cluster.take_written());
+    history.sort_by_key(|operation| operation.start);
     done.context("nothing can be written in the end")?;
-    let leader = cluster.leader(patience).context("nobody leads in the end")?;
     let keys: BTreeSet<&String> = history.iter().map(|operation| &operation.key).collect();
     let mut lists = BTreeMap::new();
     for key in keys {
-        let answer = cluster.ask_leader(&format!("read linearizable {key}"), patience);
+        let answer = cluster.ask_leader(&format!("read linearizable {key}"), IN_THE_END);
         let answer = answer.with_context(|| format!("{key} cannot be read in the end"))?;
         let list = answer.split_once(' ').and_then(|(_, list)| machine::read(list));
         lists.insert(key.clone(), list.with_context(|| format!("{key} is read as {answer}"))?);
     }
-    let voters = cluster.status(leader, "voters").unwrap_or_default();
-    let voters: Vec<u64> = voters.split(',').filter_map(|voter| voter.parse().ok()).collect();
-    for id in &voters {
-        let failed = cluster.status(*id, "failed");
-        if failed.as_deref() != Some("-") {
-            findings.add("the servers", format!("server {id} is not well: {failed:?}"));
+    if let Err(error) = come_to_the_same(cluster, findings) {
+        findings.fails(&error);
+    }
+    Ok(lists)
+}
+
+/// How long something may take in the end.
+const IN_THE_END: Duration = Duration::from_secs(60);
+
+/// No server has stopped for good. Those that vote have the same state.
+fn come_to_the_same(cluster: &mut Cluster, findings: &mut Findings) -> anyhow::Result<()> {
+    let mut is_well = true;
+    for id in cluster.ids() {
+        if let Err(error) = cluster.is_well(id) {
+            findings.fails(&error);
+            is_well = false;
         }
     }
+    if !is_well {
+        return Ok(());
+    }
+    let voters = nemesis::members(cluster)?.voters;
     let begun = Instant::now();
     loop {
         let digests: Vec<Option<String>> =
@@ -265,9 +329,12 @@ fn conclude(
             if different.len() > 1 {
                 findings.add("the oracle", format!("state machines differ: {digests:?}"));
             }
-            return Ok(lists);
+            return Ok(());
         }
-        anyhow::ensure!(begun.elapsed() < patience, "servers do not come to the same: {digests:?}");
+        anyhow::ensure!(
+            begun.elapsed() < IN_THE_END,
+            "servers do not come to the same: {digests:?}"
+        );
         thread::sleep(Duration::from_millis(100));
     }
 }
@@ -292,7 +359,7 @@ fn judge_history(
          {at_least} of what was seen, {stale} stale"
     ));
     if written < 100 || linearizable < 50 || at_least < 10 || stale < 10 {
-        findings.add("the suite", "hardly anything was asked for: this shows nothing");
+        findings.shows_too_little("hardly anything was asked for: this shows nothing");
     }
     for wrong in judge(history, lists) {
         let (judge, how) = match wrong {
@@ -326,7 +393,7 @@ fn judge_tries(tries: Tries, findings: &mut Findings) {
         longest / 1_000_000
     ));
     if without_answer < 10 || after_answer < 10 {
-        findings.add("the suite", "hardly anything was asked for again: this shows nothing");
+        findings.shows_too_little("hardly anything was asked for again: this shows nothing");
     }
     if unresolved > 0 {
         findings.add("the suite", format!("{unresolved} writes of sessions got no answer"));
@@ -359,6 +426,7 @@ fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec
 fn judge_recordings(
     directory: &Path,
     is_left_behind: bool,
+    failures_of_disks: u64,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let files = find_files(&directory.join("recordings"))?;
@@ -369,11 +437,18 @@ fn judge_recordings(
                 if followed.turned_away > 0 {
                     findings.add("the model", format!("{server} was sent what makes no sense"));
                 }
+                if followed.store_failures > 0 && failures_of_disks == 0 {
+                    let how = format!("the store of {server} has failed, and no disk was to fail");
+                    findings.add("the servers", how);
+                }
                 if !followed.is_complete {
                     findings.add("the suite", format!("the recording of {server} has gaps"));
                 }
             }
             tell(&format!("the model: {judged}"));
+            if judged.messages_not_looked_for > 0 {
+                findings.add("the suite", "there were too many messages to judge all of them");
+            }
             let sum = |count: fn(&Followed) -> u64| servers.values().map(count).sum::<u64>();
             tell(&format!(
                 "snapshots: {} taken, {} installed; {} restarts after a kill",
@@ -387,10 +462,10 @@ fn judge_recordings(
                 "groups of linearizable reads: {by_lease} by lease, {otherwise} otherwise"
             ));
             if by_lease == 0 || otherwise == 0 {
-                findings.add("the suite", "not every kind of linearizable read was seen");
+                findings.shows_too_little("not every kind of linearizable read was seen");
             }
             if sum(|one| one.snapshots_taken) == 0 {
-                findings.add("the suite", "no server has taken a snapshot");
+                findings.shows_too_little("no server has taken a snapshot");
             }
             if is_left_behind && sum(|one| one.snapshots_installed) == 0 {
                 findings.add("the suite", "a server was left behind, and was sent no snapshot");

@@ -6,7 +6,7 @@ use anyhow::Context;
 use kontiki_node::kontiki::driver::{Consistency, Timings};
 use kontiki_node::kontiki::sessions::{Outcome, SessionClient};
 use kontiki_node::kontiki::{
-    LogIndex, MembershipChange, RoleKind, ServerId, SessionCommand, SessionId,
+    LogIndex, LogPosition, MembershipChange, RoleKind, ServerId, SessionCommand, SessionId,
 };
 use kontiki_node::{Handle, Node, NodeConfig, RecordTo, RequestError, Security, Start};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -193,6 +193,17 @@ async fn answer(
             Ok(id) => change(handle, MembershipChange::Remove(ServerId(id))).await,
             Err(_) => return "no such server".to_string(),
         },
+        ["replace", old, new] => match (old.parse(), new.parse()) {
+            (Ok(old), Ok(new)) => match replacement(handle, ServerId(old), ServerId(new)).await {
+                Ok(Some((change, expected))) => {
+                    let done = handle.change_membership(change, Some(expected)).await;
+                    done.map(|position| position.to_string())
+                }
+                Ok(None) => return "no such change".to_string(),
+                Err(error) => Err(error),
+            },
+            _ => return "no such server".to_string(),
+        },
         ["status"] => return status(handle).await,
         _ => return "no such request".to_string(),
     };
@@ -229,7 +240,24 @@ async fn change(
     handle.change_membership(change, None).await.map(|position| position.to_string())
 }
 
-/// As `ok leads=1 term=3 executed=17 last=20 snapshot=15 voters=1,2,3 learners=4 failed=-`.
+/// The change that takes the vote from one server and gives it to another at once, through a joint configuration, and
+/// the configuration that it is meant for. Nothing if the one does not vote, or the other does.
+async fn replacement(
+    handle: &Handle<Machine>,
+    old: ServerId,
+    new: ServerId,
+) -> Result<Option<(MembershipChange, LogPosition)>, RequestError> {
+    let known = handle.status().await?.server;
+    let (mut voters, mut learners) = (known.configuration.voters, known.configuration.learners);
+    learners.remove(&new);
+    let is_one = voters.remove(&old) && voters.insert(new) && old != new;
+    let (voters, learners) = (voters.into_iter().collect(), learners.into_iter().collect());
+    let change = MembershipChange::Replace { voters, learners };
+    Ok(is_one.then_some((change, known.configuration_position)))
+}
+
+/// As `ok leads=1 term=3 executed=17 last=20 snapshot=15 voters=1,2,3 learners=4 changing=0 failed=-`.
+/// While a change is under way, the voters and learners are those that it leads to.
 async fn status(handle: &Handle<Machine>) -> String {
     let Ok(known) = handle.status().await else { return "no status".to_string() };
     let server = &known.server;
@@ -240,7 +268,7 @@ async fn status(handle: &Handle<Machine>) -> String {
     let stopped = known.stopped.map(|cause| format!("{cause:?}"));
     let failed = stopped.or(known.record_failure).unwrap_or_else(|| "-".to_string());
     format!(
-        "ok leads={} term={} executed={} last={} snapshot={} voters={} learners={} failed={}",
+        "ok leads={} term={} executed={} last={} snapshot={} voters={} learners={} changing={} failed={}",
         u64::from(server.role == RoleKind::Leader),
         server.term,
         server.executed_index,
@@ -248,6 +276,7 @@ async fn status(handle: &Handle<Machine>) -> String {
         server.snapshot.map_or(LogIndex::ZERO, |snapshot| snapshot.last.index),
         ids(&server.configuration.voters),
         ids(&server.configuration.learners),
+        u64::from(server.change_under_way),
         failed.replace(' ', "_")
     )
 }

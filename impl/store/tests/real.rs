@@ -113,17 +113,20 @@ fn what_a_snapshot_covers_is_deleted_and_a_server_starts_from_the_rest() {
     run(&mut server, &store, &mut writer, [newer]).unwrap();
     assert_eq!(store.snapshot().unwrap().unwrap().id.last.index, LogIndex(205));
     #[cfg(target_os = "linux")]
-    assert_eq!(deleted_and_open(directory.path()), Vec::<std::path::PathBuf>::new());
+    assert_eq!(deleted_and_open(directory.path()).unwrap(), Vec::<std::path::PathBuf>::new());
 }
 
 #[cfg(target_os = "linux")]
-fn deleted_and_open(directory: &Path) -> Vec<std::path::PathBuf> {
-    let files = std::fs::read_dir("/proc/self/fd").unwrap();
-    let open = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
-    open.filter(|path| {
-        path.starts_with(directory) && path.to_string_lossy().ends_with(" (deleted)")
-    })
-    .collect()
+fn deleted_and_open(directory: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir("/proc/self/fd")? {
+        // One of another test may have been closed meanwhile.
+        let Ok(path) = std::fs::read_link(file?.path()) else { continue };
+        if path.starts_with(directory) && path.to_string_lossy().ends_with(" (deleted)") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Sends a snapshot to another server's store, which is opened again after every chunk.
