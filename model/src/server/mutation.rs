@@ -47,8 +47,6 @@ mutations! {
     MatchGoesBack = "match-goes-back",
     /// Breaks L7.
     LeaderCutsItsLog = "leader-cuts-its-log",
-    /// Breaks L9.
-    PlacedBehindMatch = "placed-behind-match",
     /// Breaks E4.
     CompareLogsByLength = "compare-logs-by-length",
     /// Breaks E4.

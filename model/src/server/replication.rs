@@ -99,12 +99,7 @@ impl Step<'_> {
                 _ => self.batch_in_window(&progress),
             };
             let Some(last) = batch.last() else { return };
-            let prev_index = if self.mutated(Mutation::PlacedBehindMatch) {
-                progress.match_index
-            } else {
-                progress.next_index.previous()
-            };
-            self.send_append(follower, prev_index, &batch);
+            self.send_append(follower, progress.next_index.previous(), &batch);
             if progress.mode == ReplicationMode::Probe {
                 return;
             }
