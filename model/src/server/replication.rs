@@ -252,9 +252,8 @@ impl Step<'_> {
         let from_own_log = self.mutated(Mutation::MatchFromOwnLog);
         let base = self.state.log.base().index;
         let not_counted = self.mutated(Mutation::SnapshotMatchNotCounted);
-        let may_go_back = self.mutated(Mutation::MatchGoesBack);
         let Some(progress) = self.progress_of(follower) else { return };
-        if (index <= progress.match_index && !may_go_back) || index > last_index {
+        if index <= progress.match_index || index > last_index {
             return;
         }
         if not_counted && matches!(progress.mode, ReplicationMode::Snapshot { .. }) {
@@ -301,13 +300,10 @@ impl Step<'_> {
             ReplicationMode::Pipeline => prev_index < known.next_index,
             ReplicationMode::Snapshot { .. } => false,
         };
-        if !current || prev_index <= known.match_index {
+        let Some(progress) = self.progress_of(follower) else { return };
+        if !current || prev_index <= progress.match_index {
             return;
         }
-        if self.mutated(Mutation::LeaderCutsItsLog) {
-            self.replace_log_from(agreement.next(), &[]);
-        }
-        let Some(progress) = self.progress_of(follower) else { return };
         progress.mode = ReplicationMode::Probe;
         progress.next_index = progress.match_index.max(agreement).next().min(prev_index);
         if never_advances {
