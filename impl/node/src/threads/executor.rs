@@ -189,7 +189,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use tokio::sync::{Semaphore, oneshot};
 
-    /// The length of all commands.
+    /// The length of all commands, which must not be more than 10.
     struct Length(u64);
 
     impl StateMachine for Length {
@@ -200,6 +200,10 @@ mod tests {
         fn apply(&mut self, _: LogIndex, command: &Bytes) -> u64 {
             self.0 += command.len() as u64;
             self.0
+        }
+
+        fn failure(&self) -> Option<String> {
+            (self.0 > 10).then(|| "it is full".to_owned())
         }
 
         fn query(&self, (): ()) -> u64 {
@@ -216,10 +220,24 @@ mod tests {
         }
     }
 
-    /// What was ordered behind the snapshot that it cannot be restored from is not done over its old state,
-    /// and above all does not reach the disk.
-    #[test]
-    fn a_state_machine_that_cannot_be_restored_says_nothing_more() {
+    fn at(index: u64) -> LogPosition {
+        LogPosition { index: LogIndex(index), term: Term(1) }
+    }
+
+    fn id(index: u64, server: u64) -> SnapshotId {
+        SnapshotId { last: at(index), taken_by: ServerId(server) }
+    }
+
+    fn apply(index: u64, command: &'static [u8]) -> MachineJob<Length> {
+        let payload = Payload::Command(Bytes::from_static(command));
+        let LogPosition { index, term } = at(index);
+        MachineJob::Apply([Entry { index, term, payload }].into_iter().collect())
+    }
+
+    /// The state machine fails at one of these orders, and executes no command behind it. A snapshot and a read are
+    /// asked for, too: nobody is told of the state, and above all it does not reach the disk. Gives what the driver
+    /// is told before it hears that there is no snapshot.
+    fn fails(orders: impl IntoIterator<Item = MachineJob<Length>>) -> Vec<Event> {
         let directory = tempfile::tempdir().unwrap();
         let directory = Arc::new(RealDirectory::at(directory.path()).unwrap());
         let identity = Identity { cluster: 1, group: 0, server: ServerId(1) };
@@ -230,18 +248,13 @@ mod tests {
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let waiter = Waiter { what: Waiting::Read((), answer), _permit: permit };
 
-        let at = |index| LogPosition { index: LogIndex(index), term: Term(1) };
-        let id = |index, server| SnapshotId { last: at(index), taken_by: ServerId(server) };
-        let payload = Payload::Command(Bytes::from_static(b"command"));
-        let entry = Entry { index: LogIndex(6), term: Term(1), payload };
         let own = Snapshot {
             id: id(6, 1),
             configuration: Configuration::default(),
             configuration_position: LogPosition::default(),
             size: 0,
         };
-        jobs.send(MachineJob::Restore(id(5, 2))).unwrap();
-        jobs.send(MachineJob::Apply([entry].into_iter().collect())).unwrap();
+        orders.into_iter().for_each(|order| jobs.send(order).unwrap());
         jobs.send(MachineJob::TakeSnapshot(Box::new(own))).unwrap();
         let readable = Outcome::Readable { index: LogIndex(6) };
         jobs.send(MachineJob::Answer(waiter, readable)).unwrap();
@@ -258,21 +271,38 @@ mod tests {
         };
         executor.run(&to_do);
 
-        let events: Vec<Event> = told
+        let mut events: Vec<Event> = told
             .iter()
             .filter_map(|signal| match signal {
                 Signal::Event(event) => Some(event),
                 _ => None,
             })
             .collect();
-        assert!(
-            matches!(&events[..], [
-                Event::StateMachineFailed { .. },
-                Event::SnapshotFailed { snapshot }
-            ] if *snapshot == id(6, 1)),
-            "{events:?}"
-        );
+        let last = events.pop();
+        let is_given_up =
+            matches!(last, Some(Event::SnapshotFailed { snapshot }) if snapshot == id(6, 1));
+        assert!(is_given_up, "{last:?}");
         assert!(written.recv().is_err(), "a snapshot is on its way to disk");
         assert!(answered.try_recv().unwrap().is_err());
+        events
+    }
+
+    /// What was ordered behind the snapshot that it cannot be restored from is not done over its old state.
+    #[test]
+    fn a_state_machine_that_cannot_be_restored_says_nothing_more() {
+        let events = fails([MachineJob::Restore(id(5, 2)), apply(6, b"command")]);
+        assert!(matches!(events[..], [Event::StateMachineFailed { .. }]), "{events:?}");
+    }
+
+    #[test]
+    fn a_state_machine_that_cannot_go_on_says_why_and_nothing_more() {
+        let events = fails([apply(4, b"short"), apply(5, b"too long"), apply(6, b"")]);
+        assert!(
+            matches!(&events[..], [
+                Event::Executed { index: LogIndex(4) },
+                Event::StateMachineFailed { how }
+            ] if how == "it is full"),
+            "{events:?}"
+        );
     }
 }

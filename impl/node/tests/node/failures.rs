@@ -6,6 +6,7 @@ use kontiki_node::kontiki::ServerId;
 use kontiki_node::kontiki::driver::{Doubt, Reason, StopCause};
 use kontiki_node::{Node, RequestError, Security, StartError};
 use std::net::TcpListener;
+use std::time::Instant;
 
 fn free() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
@@ -23,6 +24,26 @@ async fn an_address_beyond_the_machine_has_to_be_asked_for() {
     let mut config = cluster.config(ServerId(1), everywhere());
     config.security = Security::PlaintextBeyondLoopback;
     Node::start(config, Journal::default()).await.unwrap().shutdown().await;
+}
+
+/// C4: what a server promises with leases is on its disk before it can promise anything, and what it promised
+/// before is over when it promises less.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_promises_is_on_its_disk() {
+    let mut cluster = Cluster::adjusted(1, |config| config.driver.raft.leases = true).await;
+    let of = cluster.config(ServerId(1), free());
+    let (file, timeout) = (of.directory.join("members"), of.driver.timings.election_timeout);
+    let promises = |nanoseconds: u128| {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&format!("\npromise {nanoseconds}\n")), "{text}");
+    };
+    promises(timeout.as_nanos());
+    cluster.shutdown(ServerId(1)).await;
+    cluster.adjust = |_| {};
+    let begun = Instant::now();
+    cluster.restart(ServerId(1)).await;
+    assert!(begun.elapsed() >= timeout, "{:?}", begun.elapsed());
+    promises(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
