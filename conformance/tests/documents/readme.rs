@@ -2,8 +2,8 @@
 
 #[test]
 fn the_readme_shows_the_example_that_compiles() {
-    let readme = include_str!("../../README.md");
-    let example = include_str!("../../impl/examples/one_server.rs");
+    let readme = include_str!("../../../README.md");
+    let example = include_str!("../../../impl/examples/one_server.rs");
     let (_, code) = example.split_once("\n\n").unwrap_or_default();
     assert!(code.starts_with("use kontiki::"), "the example begins with its imports");
     assert!(readme.contains(code), "README.md shows impl/examples/one_server.rs");
@@ -11,8 +11,8 @@ fn the_readme_shows_the_example_that_compiles() {
 
 #[test]
 fn the_readme_of_the_library_shows_the_example_that_runs() {
-    let readme = include_str!("../../impl/README.md");
-    let example = include_str!("../../impl/node/examples/three_nodes.rs");
+    let readme = include_str!("../../../impl/README.md");
+    let example = include_str!("../../../impl/node/examples/three_nodes.rs");
     assert!(example.lines().count() < 60, "the example is short");
     let (_, code) = example.split_once("\n\n").unwrap_or_default();
     assert!(code.starts_with("use kontiki_node::"), "the example begins with its imports");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what fails in a helper fails the test")]
 
-use kontiki_model::jobs::{self, Limits};
+use super::do_all;
 use kontiki_model::mutants::{MutantReport, job, run};
 use kontiki_model::path::Path;
 use kontiki_specs::trace::Trace;
@@ -10,11 +10,21 @@ use kontiki_specs::{MutationRow, Property, mutation_rows};
 
 const MOST_STEPS: usize = 25;
 
+/// Mutations that take more steps take long to be found, and are left to `cargo verify`: it finds every mutation, in
+/// exactly as many steps as its row says. What is seen only here is that counterexamples can be told and written: those
+/// of this length, and the longest.
+const FEW_STEPS: usize = 12;
+
 #[test]
-fn every_mutation_is_found() {
-    let rows = mutation_rows().unwrap().into_iter();
-    let jobs = rows.map(|row| job(row).unwrap().map(|report| is_found(&report.unwrap())));
-    assert!(!jobs::run(jobs.collect(), &Limits::default()).jobs.is_empty());
+fn mutations_are_found() {
+    let mut rows = mutation_rows().unwrap();
+    let longest = rows.iter().map(|row| row.steps).max().unwrap();
+    assert!(longest <= MOST_STEPS, "{longest} steps");
+    rows.retain(|row| row.steps <= FEW_STEPS || row.steps == longest);
+    let jobs = rows.into_iter();
+    let jobs = jobs.map(|row| job(row).unwrap().map(|report| is_found(&report.unwrap())));
+    let found = do_all(jobs.collect()).len();
+    assert!(found >= 70, "only {found} mutations have few steps");
 }
 
 /// Properties that no row is for. They fall as well, so they are no empty words.

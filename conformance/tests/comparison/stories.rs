@@ -2,13 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps fails the test")]
 
-#[path = "stories/laws.rs"]
 mod laws;
-#[path = "stories/points.rs"]
 mod points;
-#[path = "stories/reads.rs"]
 mod reads;
-#[path = "stories/seen.rs"]
 mod seen;
 
 use kontiki_conformance::stories::{Director, Story, StoryProblem, all};
@@ -16,7 +12,7 @@ use kontiki_specs::trace::Trace;
 use std::path::PathBuf;
 
 const REGENERATE: &str =
-    "cargo test -p kontiki-conformance --test stories -- --ignored write_stories";
+    "cargo test -p kontiki-conformance --test comparison -- --ignored write_stories";
 
 fn file(story: &Story) -> PathBuf {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../specs/traces");

@@ -51,7 +51,7 @@ fn what_a_killed_process_said_was_durable_is_there() {
     for kill in 0..KILLS {
         let program = std::env::current_exe().unwrap();
         let mut child = Command::new(program)
-            .args(["--exact", "write_until_killed", "--ignored", "--nocapture"])
+            .args(["--exact", "kill::write_until_killed", "--ignored", "--nocapture"])
             .env(DIRECTORY, directory.path())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,8 +1,6 @@
 //! Traces: what is written is read back, and a trace that has been tampered with is refused.
 
-mod arbitrary;
-
-use arbitrary::AnyTrace;
+use super::arbitrary::AnyTrace;
 use bytes::Bytes;
 use kontiki_specs::scope::Scope;
 use kontiki_specs::trace::{

@@ -101,10 +101,6 @@ impl DirectoryFile for CarelessFile {
         }
     }
 
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        self.inner.set_size(size)
-    }
-
     fn sync(&self) -> io::Result<()> {
         match self.does {
             NoFileSync => Ok(()),

@@ -72,11 +72,12 @@ fn core_source() -> io::Result<String> {
 #[test]
 fn every_rule_has_a_heading_and_text() {
     let sections = sections();
-    let elections = (1..=10).map(|number| format!("E{number}"));
+    let elections = (1..=10).chain([12]).map(|number| format!("E{number}"));
     let snapshots = (1..=3).map(|number| format!("S{number}"));
     let membership = (1..=8).chain([10]).map(|number| format!("M{number}"));
     let log = (1..=12).map(|number| format!("L{number}"));
-    for number in elections.chain(log).chain(snapshots).chain(membership) {
+    let clients = (2..=5).map(|number| format!("C{number}"));
+    for number in elections.chain(log).chain(snapshots).chain(membership).chain(clients) {
         assert!(sections.contains_key(number.as_str()), "rules.md has no heading for {number}");
     }
     for (number, section) in &sections {
