@@ -1,6 +1,6 @@
 //! Records what a server does, to be checked against the model.
 
-use crate::core::{Config, Outputs, Raft, StepError};
+use crate::core::{Config, Outputs, Raft, StepError, is_completion};
 use crate::driver::Observer;
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::recording::{
@@ -115,7 +115,7 @@ impl<F: RecordingFiles> Recorder<F> {
         }
     }
 
-    /// Ends the recording: the server was ended in good order.
+    /// Ends the recording: the server was shut down.
     pub fn end(&mut self) {
         if self.failure.is_none() {
             self.failure = self.lines.end(End::Ended, self.steps).err().map(RecorderError::Io);
@@ -173,14 +173,7 @@ impl<F: RecordingFiles> Recorder<F> {
         outputs: &Outputs,
         failed: bool,
     ) {
-        let completes = matches!(
-            input,
-            Input::HardStateWritten { .. }
-                | Input::EntriesWritten { .. }
-                | Input::ChunkWritten { .. }
-                | Input::SnapshotInstalled { .. }
-        );
-        if completes && !failed {
+        if is_completion(input) && !failed {
             self.writes_before_checkpoint = self.writes_before_checkpoint.saturating_sub(1);
             match input {
                 Input::EntriesWritten { index, .. } => self.disk_last_index = *index,

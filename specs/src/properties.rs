@@ -57,9 +57,9 @@ named! {
         MonotonicTerm = "monotonic-term",
         /// A server's vote does not change within a term, nor is it forgotten once it is on disk.
         MonotonicVote = "monotonic-vote",
-        /// A server's commit index falls only by a restart.
+        /// A server's commit index and applied index fall only by a restart.
         MonotonicCommit = "monotonic-commit",
-        /// A follower's match index falls only when its leader gives up the role.
+        /// A follower's match index never falls while its leader leads in a term and the follower is a member.
         MonotonicMatch = "monotonic-match",
         /// A server asks for votes, grants its vote and acknowledges entries only as far as its disk justifies it.
         JustifiedByDisk = "justified-by-disk",
@@ -71,9 +71,9 @@ named! {
         OwnTermCommit = "own-term-commit",
         /// A server that hears of a later term becomes a follower in it, unless it ignores a vote request for leader contact.
         LaterTermAdopted = "later-term-adopted",
-        /// A vote request changes neither term nor vote of a server in contact with a leader, contact is remembered rightly, and no pre-vote promises what a vote would refuse.
+        /// A vote request changes neither term nor vote of a server in contact with a leader, contact is remembered rightly, and no pre-vote is granted where a vote would be refused.
         UndisturbedLeader = "undisturbed-leader",
-        /// With pre-vote, a server that is not told to campaign raises its term only with the promises of a majority; of both halves, if the configuration is joint.
+        /// With pre-vote, a server that is not told to campaign raises its term only with the pre-votes of a majority; of both halves, if the configuration is joint.
         CutOffRaisesNoTerm = "cut-off-raises-no-term",
         /// A leader goes on leading after a quorum check exactly if it has heard from a majority since the check before.
         LeaderHasMajority = "leader-has-majority",
@@ -91,7 +91,7 @@ named! {
         ExpectedConfiguration = "expected-configuration",
         /// A learner is made a voter only if it has caught up and keeps up: it lacks nothing that its leader held an election timeout ago.
         PromotedWhenCaughtUp = "promoted-when-caught-up",
-        /// A leader that transfers leadership takes no requests, and tells only a voter that holds its whole log to campaign.
+        /// A leader that transfers leadership appends nothing that it is asked for. A server is told to campaign only if it is a voter that holds the leader's whole log, or the best successor of a leader outside the configuration.
         OrderlyTransfer = "orderly-transfer",
         /// A candidate says that it was told to campaign exactly if another server has told it to.
         ToldToCampaign = "told-to-campaign",
@@ -107,7 +107,7 @@ named! {
         LeaseExcludesLeaders = "lease-excludes-leaders",
         /// No command of a session is executed twice.
         ExecutedOnce = "executed-once",
-        /// All answers to the copies of a command of a session are those of the copy that was executed, and what a session that has ended is told once is told for good.
+        /// All answers to the copies of a command of a session are those of the copy that was executed. What a client is told of a session that has ended does not change.
         SameAnswer = "same-answer",
         /// A session lasts until its client or a limit ends it, and an answer is remembered until its client says that it does not wait for it.
         SessionLasts = "session-lasts",

@@ -148,7 +148,7 @@ pub enum RecordedReaction {
 pub enum End {
     /// The next file goes on.
     Full,
-    /// The server was ended in good order.
+    /// The server was shut down.
     Ended,
     /// The process ended before it could say more. No line says so.
     #[serde(skip)]

@@ -193,6 +193,16 @@ pub fn entry_bytes(entry: &Entry) -> u64 {
     }
 }
 
+/// How many of the entries, from the first on, stay within a limit, in bytes; the first in any case.
+pub fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
+    let mut bytes = 0_u64;
+    let over = entries.iter().position(|entry| {
+        bytes += entry_bytes(entry);
+        bytes > max_bytes
+    });
+    over.map_or(entries.len(), |over| over.max(1))
+}
+
 /// What the entry of a command will count for, in bytes.
 #[inline]
 pub(crate) fn command_entry_bytes(command: &[u8]) -> u64 {

@@ -32,7 +32,7 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn note_contact(&mut self, from: ServerId) {
         if let Role::Leader(leader) = &mut self.role
             && self.config.check_quorum
-            && let Some(progress) = leader.progress_of(from)
+            && let Some(progress) = leader.progress_mut(from)
         {
             progress.heard = true;
         }
@@ -48,8 +48,8 @@ impl<S: LogStore> Raft<S> {
             return;
         }
         let heard = |server| {
-            let progress = leader.followers.iter().find(|progress| progress.id == server);
-            server == self.config.id || progress.is_some_and(|progress| progress.heard)
+            server == self.config.id
+                || leader.progress(server).is_some_and(|progress| progress.heard)
         };
         if is_quorum(self.configurations.newest(), heard) {
             leader.followers.iter_mut().for_each(|progress| progress.heard = false);

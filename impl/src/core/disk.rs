@@ -93,35 +93,16 @@ impl Disk {
     /// incarnation: completions of an earlier one come late, of writes that are lost.
     #[inline]
     pub(crate) fn expects(&self, completion: &Input, current: u64) -> Result<(), Rejection> {
-        let expected = match (self.outstanding.front(), completion) {
-            (
-                Some(Write::HardState(oldest)),
-                Input::HardStateWritten { incarnation, term, vote },
-            ) => *incarnation == current && *oldest == HardState { term: *term, vote: *vote },
-            (
-                Some(Write::Entries { leader_term: issued, last_index }),
-                Input::EntriesWritten { incarnation, leader_term, index },
-            ) => *incarnation == current && issued == leader_term && last_index == index,
-            (
-                Some(Write::Chunk(oldest)),
-                Input::ChunkWritten { incarnation, snapshot, received },
-            ) => {
-                *incarnation == current
-                    && oldest.snapshot == *snapshot
-                    && oldest.received == *received
-            }
-            (
-                Some(Write::Install { snapshot: oldest, .. }),
-                Input::SnapshotInstalled { incarnation, snapshot },
-            ) => *incarnation == current && oldest == snapshot,
-            _ => false,
-        };
-        if expected { Ok(()) } else { Err(Rejection::UnexpectedCompletion) }
+        match self.outstanding.front() {
+            Some(oldest) if oldest.completion(current) == *completion => Ok(()),
+            _ => Err(Rejection::UnexpectedCompletion),
+        }
     }
 }
 
 impl Write {
     /// The input that says that the write is complete, if it was issued in this incarnation.
+    #[inline]
     fn completion(&self, incarnation: u64) -> Input {
         match *self {
             Write::HardState(HardState { term, vote }) => {
@@ -265,7 +246,7 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// S2: the oldest write, of bytes of a snapshot, is complete. Which it was.
+    /// S2: the oldest write, of bytes of a snapshot, is complete. Returns what it wrote.
     pub(super) fn chunk_is_on_disk(&mut self) -> Option<Chunk> {
         self.disk.stalls = false;
         match self.disk.outstanding.pop_front() {
@@ -306,6 +287,6 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn acknowledge(&self, leader: ServerId, index: LogIndex, outputs: &mut Outputs) {
         let term = self.hard_state.term;
         let outcome = AppendOutcome::Matched { index };
-        self.send(leader, Message::AppendEntriesReply { term, outcome }, outputs);
+        outputs.send(leader, Message::AppendEntriesReply { term, outcome });
     }
 }

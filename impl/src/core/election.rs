@@ -44,7 +44,7 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn ask_voters(&self, request: &Message, outputs: &mut Outputs) {
         for voter in electorate(self.configurations.newest()) {
             if voter != self.config.id {
-                self.send(voter, request.clone(), outputs);
+                outputs.send(voter, request.clone());
             }
         }
     }
@@ -61,7 +61,7 @@ impl<S: LogStore> Raft<S> {
         let free = self.hard_state.vote.is_none_or(|vote| vote == candidate);
         if !free || !self.is_up_to_date(last) {
             let term = self.hard_state.term;
-            self.send(candidate, Message::RequestVoteReply { term, granted: false }, outputs);
+            outputs.send(candidate, Message::RequestVoteReply { term, granted: false });
             return;
         }
         self.hard_state.vote = Some(candidate);
@@ -72,7 +72,7 @@ impl<S: LogStore> Raft<S> {
 
     pub(super) fn grant_vote(&self, candidate: ServerId, outputs: &mut Outputs) {
         let term = self.hard_state.term;
-        self.send(candidate, Message::RequestVoteReply { term, granted: true }, outputs);
+        outputs.send(candidate, Message::RequestVoteReply { term, granted: true });
     }
 
     /// E4: whether a log that ends there is at least as up to date as this server's.
@@ -99,9 +99,9 @@ impl<S: LogStore> Raft<S> {
         Ok(())
     }
 
-    /// E5, L5: a new leader appends a no-op of its term and announces itself with it, from the end
-    /// of its log on, of which it does not know who shares it. M3: a joint configuration that it
-    /// knows to be committed, it leaves at once.
+    /// E5, L5: a new leader appends a no-op of its term and sends it to every follower, from the end
+    /// of its log on: it does not know the followers' logs. M3: if it knows its joint configuration
+    /// to be committed, it leaves it at once.
     fn lead(&mut self, outputs: &mut Outputs) -> Result<(), StoreError> {
         let (term, index) = (self.hard_state.term, self.log.last_index().next());
         let noop = Entry { term, index, payload: Payload::Noop };

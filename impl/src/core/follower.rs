@@ -44,7 +44,7 @@ impl<S: LogStore> Raft<S> {
     }
 
     /// L3: takes the entries that are not there yet, from the first one on that conflicts or is
-    /// beyond the end. Whether there were any.
+    /// beyond the end. Returns whether there were any.
     fn accept_entries(&mut self, entries: &Entries, outputs: &mut Outputs) -> bool {
         let last_index = self.log.last_index();
         let is_known =
@@ -67,6 +67,6 @@ impl<S: LogStore> Raft<S> {
         let hint = self.log.last_not_later(before);
         let outcome = AppendOutcome::Mismatch { prev_index: prev.index, hint };
         let term = self.hard_state.term;
-        self.send(leader, Message::AppendEntriesReply { term, outcome }, outputs);
+        outputs.send(leader, Message::AppendEntriesReply { term, outcome });
     }
 }

@@ -130,6 +130,6 @@ impl<S: LogStore> Raft<S> {
     ) {
         let term = self.hard_state.term;
         let answer = Message::InstallSnapshotReply { term, snapshot, offset, received };
-        self.send(leader, answer, outputs);
+        outputs.send(leader, answer);
     }
 }

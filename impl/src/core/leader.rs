@@ -88,7 +88,7 @@ impl<S: LogStore> Raft<S> {
     ) -> Result<(), StoreError> {
         let base = self.log.base().index;
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
-        let Some(progress) = leader.progress_of(follower) else { return Ok(()) };
+        let Some(progress) = leader.progress_mut(follower) else { return Ok(()) };
         if !progress.matched(index, base) {
             return Ok(());
         }
@@ -117,7 +117,7 @@ impl<S: LogStore> Raft<S> {
     ) -> Result<(), StoreError> {
         let agreement = self.agreement(hint);
         let Role::Leader(leader) = &mut self.role else { return Ok(()) };
-        let progress = leader.progress_of(follower);
+        let progress = leader.progress_mut(follower);
         if progress.is_some_and(|progress| progress.mismatched(prev_index, agreement)) {
             return self.send_to(follower, outputs);
         }
@@ -125,9 +125,8 @@ impl<S: LogStore> Raft<S> {
     }
 
     fn send_to(&mut self, follower: ServerId, outputs: &mut Outputs) -> Result<(), StoreError> {
-        let Some((followers, mut sender)) = self.sender(outputs) else { return Ok(()) };
-        match followers.iter_mut().find(|progress| progress.id == follower) {
-            Some(progress) => progress.send(&mut sender),
+        match self.sender_to(follower, outputs) {
+            Some((progress, mut sender)) => progress.send(&mut sender),
             None => Ok(()),
         }
     }
@@ -151,8 +150,19 @@ impl<S: LogStore> Raft<S> {
         followers.iter_mut().try_for_each(|progress| act(progress, &mut sender))
     }
 
+    /// One of a leader's followers, and what it takes to send to it.
+    pub(super) fn sender_to<'a>(
+        &'a mut self,
+        follower: ServerId,
+        outputs: &'a mut Outputs,
+    ) -> Option<(&'a mut Progress, Sender<'a, S>)> {
+        let (followers, sender) = self.sender(outputs)?;
+        let progress = followers.iter_mut().find(|progress| progress.id == follower)?;
+        Some((progress, sender))
+    }
+
     /// A leader's followers, and what it takes to send to them.
-    pub(super) fn sender<'a>(
+    fn sender<'a>(
         &'a mut self,
         outputs: &'a mut Outputs,
     ) -> Option<(&'a mut [Progress], Sender<'a, S>)> {

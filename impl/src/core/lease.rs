@@ -50,7 +50,7 @@ impl<S: LogStore> Raft<S> {
             && self.own_term_is_committed()
     }
 
-    /// C4: answers a read by lease, where nothing else can come of it. Whether it did.
+    /// C4: answers a read by lease, where nothing else can come of it. Returns whether it did.
     #[inline]
     pub(super) fn answer_at_once(&self, read: ReadId, outputs: &mut Outputs) -> bool {
         let nothing_else = self.applied_index == self.commit_index;

@@ -4,8 +4,8 @@
 //! Entries stay in the pieces they came in, shared with the messages and writes that carry them.
 //! What is durable, applied and not recent any more is read from the store.
 
-use super::entry_bytes;
 use super::term_runs::TermRuns;
+use super::{count_within, entry_bytes};
 use crate::storage::{LogStore, StoreError};
 use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Term};
 use std::collections::VecDeque;
@@ -289,11 +289,12 @@ impl Log {
     /// Whether entries from a store are what this log has there.
     fn is_ours(&self, read: &[Entry], first: LogIndex, last: LogIndex) -> Result<(), StoreError> {
         let expected = (first.0..=last.0).map(LogIndex);
-        let strange = read.iter().zip(expected.clone()).find(|(entry, index)| {
+        let strange = read.iter().zip(expected).find(|(entry, index)| {
             entry.index != *index || self.term_at(*index) != Some(entry.term)
         });
+        let at_most = last.0.saturating_add(1).saturating_sub(first.0);
         match strange {
-            None if read.is_empty() || read.len() > expected.count() => {
+            None if read.is_empty() || read.len() as u64 > at_most => {
                 Err(StoreError::Missing { index: first, last_index: self.last_index() })
             }
             None => Ok(()),
@@ -333,16 +334,6 @@ impl Log {
 
 /// How many of the newest pieces are looked at before a search through all of them.
 const NEWEST: usize = 4;
-
-/// How many of the entries, from the first on, stay within a limit; at least one.
-fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
-    let mut bytes = 0_u64;
-    let over = entries.iter().position(|entry| {
-        bytes += entry_bytes(entry);
-        bytes > max_bytes
-    });
-    over.map_or(entries.len(), |over| over.max(1))
-}
 
 impl Log {
     /// The first thing that does not hold of the pieces in memory, if there is one.

@@ -85,10 +85,8 @@ impl<S: LogStore> Raft<S> {
             return Ok(());
         }
         let now = &self.configurations.newest().voters;
-        let done = |server: &ServerId| {
-            let progress = leader.followers.iter().find(|progress| progress.id == *server);
-            progress.is_some_and(Progress::has_caught_up)
-        };
+        let done =
+            |server: &ServerId| leader.progress(*server).is_some_and(Progress::has_caught_up);
         match next.voters.difference(now).find(|server| !done(server)) {
             Some(server) => Err(Refusal::NotCaughtUp { server: *server }),
             None => Ok(()),
@@ -178,7 +176,7 @@ impl<S: LogStore> Raft<S> {
         if let Some(successor) = self.successor(leader, from)
             && leader.transfer.is_none_or(|to| to == successor)
         {
-            self.send(successor, Message::TimeoutNow { term: self.hard_state.term }, outputs);
+            outputs.send(successor, Message::TimeoutNow { term: self.hard_state.term });
         }
         self.become_follower();
     }

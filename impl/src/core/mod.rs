@@ -29,7 +29,7 @@ mod offer;
 mod outputs;
 mod pre_vote;
 mod progress;
-pub mod quorum;
+mod quorum;
 mod read;
 mod role;
 mod screen;
@@ -40,7 +40,7 @@ mod term_runs;
 mod terms;
 mod transfer;
 
-pub use config::{Config, ConfigError, Limits, entry_bytes};
+pub use config::{Config, ConfigError, Limits, count_within, entry_bytes};
 pub use error::{MAX_INDEX, MAX_TERM, Rejection, StartError, StepError};
 pub use offer::chunk;
 pub use outputs::Outputs;
@@ -76,8 +76,8 @@ pub struct Raft<S> {
     disk: Disk,
     commit_index: LogIndex,
     applied_index: LogIndex,
-    /// Bytes of entries handed over since the state machine had executed all that it was handed, as
-    /// far as the driver has said (rule L8); 0 where nothing limits them.
+    /// Bytes of entries handed to the state machine since the driver last said that all of them were
+    /// executed (rule L8); 0 where nothing limits them.
     unexecuted_bytes: u64,
     role: Role,
     /// The reads that waited when leadership ended, within the step that ended it (rule C3).
@@ -377,7 +377,20 @@ fn answering(input: &Input) -> Option<ServerId> {
     }
 }
 
+/// Whether an input says that a write is complete.
+#[inline]
+pub(crate) fn is_completion(input: &Input) -> bool {
+    matches!(
+        input,
+        Input::HardStateWritten { .. }
+            | Input::EntriesWritten { .. }
+            | Input::ChunkWritten { .. }
+            | Input::SnapshotInstalled { .. }
+    )
+}
+
 /// The input that says that a write is complete; `None` for an output that is no write.
+#[must_use]
 pub fn completion(output: &Output) -> Option<Input> {
     match output {
         Output::WriteHardState { incarnation, term, vote } => {

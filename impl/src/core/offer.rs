@@ -31,8 +31,7 @@ impl<S: LogStore> Raft<S> {
 
     /// S2: a follower says how many bytes have arrived.
     fn snapshot_reply(&mut self, follower: ServerId, reply: &SnapshotReply, outputs: &mut Outputs) {
-        let Some((followers, mut sender)) = self.sender(outputs) else { return };
-        if let Some(progress) = followers.iter_mut().find(|progress| progress.id == follower) {
+        if let Some((progress, mut sender)) = self.sender_to(follower, outputs) {
             progress.arrived(reply, &mut sender);
         }
     }
@@ -51,7 +50,7 @@ impl<S> Sender<'_, S> {
     fn ask(&mut self, to: ServerId, snapshot: Snapshot, offset: u64) {
         let (term, snapshot, data) = (self.term, Box::new(snapshot), Bytes::new());
         let message = Message::InstallSnapshot { term, snapshot, offset, data };
-        self.outputs.push(Output::Send { to, message });
+        self.outputs.send(to, message);
     }
 }
 
@@ -111,6 +110,7 @@ impl Progress {
 
 /// The message that [`Output::SendChunk`] asks a driver to send, when it has read `data`: bytes of
 /// the snapshot from the offset on, at least one. `None` for any other output.
+#[must_use]
 pub fn chunk(output: &Output, data: Bytes) -> Option<(ServerId, Message)> {
     let Output::SendChunk { to, term, snapshot, offset } = output else { return None };
     let (term, snapshot, offset) = (*term, snapshot.clone(), *offset);

@@ -1,6 +1,6 @@
 //! What a server asks for, gathered in a buffer that is used again.
 
-use kontiki_specs::Output;
+use kontiki_specs::{Message, Output, ServerId};
 
 /// The outputs of one or more steps, in the order in which they are to be carried out.
 ///
@@ -65,6 +65,12 @@ impl Outputs {
     #[inline]
     pub(crate) fn push(&mut self, output: Output) {
         self.outputs.push(output);
+    }
+
+    /// Adds a message to be sent.
+    #[inline]
+    pub(crate) fn send(&mut self, to: ServerId, message: Message) {
+        self.push(Output::Send { to, message });
     }
 
     pub(crate) fn mark(&self) -> Mark {

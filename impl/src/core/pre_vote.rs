@@ -27,7 +27,7 @@ impl<S: LogStore> Raft<S> {
     ) {
         let granted = !self.role.is_leader() && self.is_up_to_date(last);
         let term = self.hard_state.term;
-        self.send(candidate, Message::RequestPreVoteReply { term, granted }, outputs);
+        outputs.send(candidate, Message::RequestPreVoteReply { term, granted });
     }
 
     /// E7: with the promises of a majority, it campaigns.

@@ -30,7 +30,7 @@ pub(crate) enum Mode {
     Probe,
     /// Entries are sent as they come. Under way are those after the match index.
     Pipeline { in_flight: Sizes },
-    /// The snapshot is sent (rule S2), of which so many bytes have arrived.
+    /// The snapshot is sent (rule S2). The follower is taken to have this many of its bytes.
     Snapshot { snapshot: SnapshotId, offset: u64 },
 }
 
@@ -49,7 +49,7 @@ impl<S: LogStore> Sender<'_, S> {
     fn append_entries(&mut self, to: ServerId, prev: LogPosition, entries: Entries) {
         let (term, commit_index) = (self.term, self.commit_index);
         let message = Message::AppendEntries { term, prev, entries, commit_index };
-        self.outputs.push(Output::Send { to, message });
+        self.outputs.send(to, message);
     }
 
     #[inline]
@@ -184,8 +184,8 @@ impl Progress {
         Ok(())
     }
 
-    /// L1: the follower holds the leader's log up to `index`. Whether that is new; if so, probing is
-    /// over. S2: so is sending a snapshot, if the log goes on from there.
+    /// L1: the follower holds the leader's log up to `index`. Returns whether that is new; if so,
+    /// probing is over. S2: so is sending a snapshot, if the log goes on from there.
     #[inline]
     pub(crate) fn matched(&mut self, index: LogIndex, base: LogIndex) -> bool {
         if index <= self.match_index {
@@ -210,7 +210,7 @@ impl Progress {
     }
 
     /// L2, L10: the follower refused what follows `prev_index`; the logs may agree at `agreement`.
-    /// Whether that is new; if so, the probe to send is at the next index.
+    /// Returns whether that is new; if so, the probe to send is at the next index.
     pub(crate) fn mismatched(&mut self, prev_index: LogIndex, agreement: LogIndex) -> bool {
         let current = match self.mode {
             Mode::Probe => prev_index == self.asks_at().unwrap_or(self.next_index.previous()),

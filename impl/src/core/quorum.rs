@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 /// Rules E5 and M1: whether the servers of which `is_in` is true are a quorum: a majority of the
 /// voters, and of the outgoing voters too while the configuration is joint. Without any voter there
 /// is none.
-pub fn is_quorum(configuration: &Configuration, is_in: impl Fn(ServerId) -> bool) -> bool {
+pub(crate) fn is_quorum(configuration: &Configuration, is_in: impl Fn(ServerId) -> bool) -> bool {
     let majority = |half: &BTreeSet<ServerId>| {
         half.iter().filter(|server| is_in(**server)).count() > half.len() / 2
     };
@@ -17,7 +17,7 @@ pub fn is_quorum(configuration: &Configuration, is_in: impl Fn(ServerId) -> bool
 
 /// Rules L4 and M1: the highest index that a quorum holds, given up to where each server holds the
 /// leader's log. Whether what stands there may be committed depends on its term, besides.
-pub fn quorum_index(
+pub(crate) fn quorum_index(
     configuration: &Configuration,
     held: impl Fn(ServerId) -> LogIndex,
 ) -> LogIndex {

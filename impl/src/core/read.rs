@@ -26,7 +26,7 @@ impl<S: LogStore> Raft<S> {
             }
             Role::Follower(Follower { leader: Some(leader), .. }) => {
                 let (leader, term) = (*leader, self.hard_state.term);
-                return self.send(leader, Message::ReadIndex { term, read }, outputs);
+                return outputs.send(leader, Message::ReadIndex { term, read });
             }
             _ => Refusal::NotLeader { leader: None },
         };
@@ -67,7 +67,7 @@ impl<S: LogStore> Raft<S> {
         let (term, round) = (self.hard_state.term, reads.round);
         for follower in followers.iter().map(|progress| progress.id) {
             if !reads.confirmed_by.contains(&follower) {
-                self.send(follower, Message::ConfirmLeadership { term, round }, outputs);
+                outputs.send(follower, Message::ConfirmLeadership { term, round });
             }
         }
     }
@@ -81,7 +81,7 @@ impl<S: LogStore> Raft<S> {
     ) {
         self.follow(leader);
         let term = self.hard_state.term;
-        self.send(leader, Message::ConfirmLeadershipReply { term, round }, outputs);
+        outputs.send(leader, Message::ConfirmLeadershipReply { term, round });
     }
 
     /// C3: an answer to an earlier round is late.
@@ -139,12 +139,10 @@ impl<S: LogStore> Raft<S> {
     fn answer(&self, reads: &[WaitingRead], outputs: &mut Outputs) {
         let (term, index) = (self.hard_state.term, self.commit_index);
         for WaitingRead { read, asked_by } in reads.iter().copied() {
-            outputs.push(match asked_by {
-                None => Output::ReadReady { read, index },
-                Some(to) => {
-                    Output::Send { to, message: Message::ReadIndexReply { term, read, index } }
-                }
-            });
+            match asked_by {
+                None => outputs.push(Output::ReadReady { read, index }),
+                Some(to) => outputs.send(to, Message::ReadIndexReply { term, read, index }),
+            }
         }
     }
 

@@ -59,11 +59,14 @@ impl Leader {
 
     /// Up to where a follower is known to hold the log.
     pub(crate) fn held_by(&self, follower: ServerId) -> LogIndex {
-        let progress = self.followers.iter().find(|progress| progress.id == follower);
-        progress.map_or(LogIndex::ZERO, |progress| progress.match_index)
+        self.progress(follower).map_or(LogIndex::ZERO, |progress| progress.match_index)
     }
 
-    pub(crate) fn progress_of(&mut self, follower: ServerId) -> Option<&mut Progress> {
+    pub(crate) fn progress(&self, follower: ServerId) -> Option<&Progress> {
+        self.followers.iter().find(|progress| progress.id == follower)
+    }
+
+    pub(crate) fn progress_mut(&mut self, follower: ServerId) -> Option<&mut Progress> {
         self.followers.iter_mut().find(|progress| progress.id == follower)
     }
 }

@@ -3,7 +3,7 @@
 use super::configurations::is_possible;
 use super::snapshot::Snapshots;
 use super::start::is_whole;
-use super::{MAX_INDEX, MAX_TERM, Raft, Rejection};
+use super::{MAX_INDEX, MAX_TERM, Raft, Rejection, is_completion};
 use crate::storage::LogStore;
 use kontiki_specs::{
     AppendOutcome, Entry, Input, LogIndex, LogPosition, Message, Payload, ServerId, Snapshot,
@@ -15,10 +15,7 @@ impl<S: LogStore> Raft<S> {
     pub(super) fn screen(&self, input: &Input) -> Result<(), Rejection> {
         match input {
             Input::Deliver { from, message } => self.screen_message(*from, message),
-            Input::HardStateWritten { .. }
-            | Input::EntriesWritten { .. }
-            | Input::ChunkWritten { .. }
-            | Input::SnapshotInstalled { .. } => self.disk.expects(input, self.config.incarnation),
+            input if is_completion(input) => self.disk.expects(input, self.config.incarnation),
             Input::SnapshotTaken { last, size: 0, .. } => {
                 Err(Rejection::ImpossibleSnapshot { last: *last, size: 0 })
             }

@@ -28,8 +28,8 @@ impl Snapshots {
         self.own.as_ref().map_or(LogPosition::default(), |own| own.id.last)
     }
 
-    /// S1: entries of so many bytes are handed to the state machine. Whether that makes a snapshot
-    /// due.
+    /// S1: entries of so many bytes are handed to the state machine. Returns whether that makes a
+    /// snapshot due.
     #[inline]
     pub(crate) fn count(&mut self, bytes: u64, due_bytes: u64) -> bool {
         let before = self.bytes_since;
@@ -147,6 +147,7 @@ impl<S: LogStore> Raft<S> {
 /// What [`Output::TakeSnapshot`] asks a server's driver for, when its bytes are known to be so many:
 /// what is to be on disk with them, and the input that says that all of it is. `None` for any other
 /// output.
+#[must_use]
 pub fn snapshot_taken(output: &Output, taken_by: ServerId, size: u64) -> Option<(Snapshot, Input)> {
     let Output::TakeSnapshot { incarnation, last, configuration, configuration_position } = output
     else {

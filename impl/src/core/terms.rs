@@ -3,13 +3,9 @@
 use super::Raft;
 use super::outputs::Outputs;
 use crate::storage::{HardState, LogStore, StoreError};
-use kontiki_specs::{AppendOutcome, Message, Output, ServerId, Term};
+use kontiki_specs::{AppendOutcome, Message, ServerId, Term};
 
 impl<S: LogStore> Raft<S> {
-    pub(super) fn send(&self, to: ServerId, message: Message, outputs: &mut Outputs) {
-        outputs.push(Output::Send { to, message });
-    }
-
     /// E6, E8: a request for a vote may be ignored for leader contact; a later term is adopted; a
     /// request of an earlier one is answered with the current term, and a late reply ignored.
     pub(super) fn receive(
@@ -32,7 +28,7 @@ impl<S: LogStore> Raft<S> {
                     | Message::ReadIndex { .. }
             );
             if asks {
-                self.send(from, Message::LaterTerm { term: self.hard_state.term }, outputs);
+                outputs.send(from, Message::LaterTerm { term: self.hard_state.term });
             }
             return Ok(());
         }

@@ -33,9 +33,8 @@ impl<S: LogStore> Raft<S> {
         let last_index = self.log.last_index();
         let Role::Leader(leader) = &self.role else { return };
         let Some(to) = leader.transfer else { return };
-        let progress = leader.followers.iter().find(|progress| progress.id == to);
-        if progress.is_some_and(|progress| progress.match_index == last_index) {
-            self.send(to, Message::TimeoutNow { term: self.hard_state.term }, outputs);
+        if leader.progress(to).is_some_and(|progress| progress.match_index == last_index) {
+            outputs.send(to, Message::TimeoutNow { term: self.hard_state.term });
             self.give_up_lease();
         }
     }
@@ -49,8 +48,8 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
-    /// E10: the leader says to campaign: at once (no E7), and to be heard by those in contact with
-    /// it (no E8).
+    /// E10: told by its leader, the server campaigns at once, without pre-vote (E7). Its request is
+    /// not ignored for leader contact (E8).
     pub(super) fn timeout_now(&mut self) {
         if !self.role.is_leader() && self.may_campaign() && !self.disk.stalls {
             self.campaign(true);

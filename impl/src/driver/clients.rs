@@ -102,10 +102,9 @@ impl Clients {
     }
 
     /// There was no room for a batch: it waits again, before all others.
-    pub(super) fn put_back(&mut self, batch: Vec<Pending>, commands: Vec<Bytes>) {
-        for (mut pending, command) in batch.into_iter().zip(commands).rev() {
-            self.pending_bytes += command.len() as u64;
-            pending.command = command;
+    fn put_back(&mut self, batch: Vec<Pending>) {
+        for pending in batch.into_iter().rev() {
+            self.pending_bytes += pending.command.len() as u64;
             self.pending.push_front(pending);
         }
     }
@@ -345,19 +344,17 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
                 return;
             }
             self.clients.no_room_at = None;
-            let mut batch = self.clients.take_batch(commands, bytes);
-            let commands: Vec<Bytes> =
-                batch.iter_mut().map(|pending| mem::take(&mut pending.command)).collect();
-            let kept = commands.clone();
+            let batch = self.clients.take_batch(commands, bytes);
+            let commands = batch.iter().map(|pending| pending.command.clone()).collect();
             self.counters.batches += 1;
-            self.asking = Some(super::Asking::Commands { batch, kept });
+            self.asking = Some(super::Asking::Commands { batch });
             self.step(Input::Propose { commands });
         }
     }
 
     /// The server has no room for a batch now.
-    pub(super) fn no_room(&mut self, batch: Vec<Pending>, commands: Vec<Bytes>) {
-        self.clients.put_back(batch, commands);
+    pub(super) fn no_room(&mut self, batch: Vec<Pending>) {
+        self.clients.put_back(batch);
         self.clients.no_room_at = Some((self.raft.commit_index(), self.raft.durable_index()));
     }
 

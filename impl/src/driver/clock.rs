@@ -31,6 +31,7 @@ impl Instant {
     }
 
     /// How much later this is than another moment; nothing if it is earlier.
+    #[must_use]
     pub fn since(self, earlier: Instant) -> Duration {
         self.0.saturating_sub(earlier.0)
     }

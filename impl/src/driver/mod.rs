@@ -117,7 +117,6 @@ pub use timings::{Timings, TimingsError};
 
 use crate::core::{Outputs, Raft};
 use crate::storage::LogStore;
-use bytes::Bytes;
 use clients::{Clients, Pending};
 use disk::Disk;
 use kontiki_specs::{Input, LogIndex, RoleKind};
@@ -160,7 +159,7 @@ pub struct Driver<S, O = ()> {
 /// Who asks for a step. The server appends, begins or refuses in that very step.
 #[derive(Debug)]
 enum Asking {
-    Commands { batch: Vec<Pending>, kept: Vec<Bytes> },
+    Commands { batch: Vec<Pending> },
     Change { ticket: Ticket, joint: bool, deadline: Instant },
     Transfer { ticket: Ticket },
     Snapshot { asked_by: Vec<Ticket>, index: LogIndex },

@@ -163,8 +163,6 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         let at_least = match consistency {
             Consistency::Stale => Some(LogIndex::ZERO),
             Consistency::AtLeast(index) => Some(index),
-            // Here a lease would do (rule C4): a leader whose lease has not ended reads at its commit
-            // index, which is `at_least`, and nobody is asked.
             Consistency::Linearizable => None,
         };
         if at_least.is_some_and(|index| index <= executed) {

@@ -23,8 +23,6 @@ pub(super) struct Snapshots {
 
 #[derive(Clone, Debug)]
 struct Taking {
-    /// What the server has put out.
-    output: Output,
     snapshot: SnapshotId,
     /// Who waits for it.
     asked_by: Vec<Ticket>,
@@ -92,10 +90,10 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     }
 
     /// The server has begun one.
-    pub(super) fn snapshot_begun(&mut self, output: Output, asked_by: Vec<Ticket>) {
-        let Some((snapshot, _)) = snapshot_taken(&output, self.raft.id(), 0) else { return };
+    pub(super) fn snapshot_begun(&mut self, output: &Output, asked_by: Vec<Ticket>) {
+        let Some((snapshot, _)) = snapshot_taken(output, self.raft.id(), 0) else { return };
         (self.snapshots.due, self.snapshots.refused_at) = (false, None);
-        self.snapshots.taking = Some(Taking { output, snapshot: snapshot.id, asked_by });
+        self.snapshots.taking = Some(Taking { snapshot: snapshot.id, asked_by });
         self.effects.push_back(Effect::TakeSnapshot { snapshot: Box::new(snapshot) });
     }
 
@@ -118,9 +116,8 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
         else {
             return self.notice(Notice::UnknownSnapshot { snapshot });
         };
-        let Taking { output: Output::TakeSnapshot { incarnation, last, .. }, .. } = taking else {
-            return; // Nothing else is put here.
-        };
+        // A driver's server starts once, so all of its snapshots are of one incarnation.
+        let (incarnation, last) = (self.raft.config().incarnation, snapshot.last);
         let (input, outcome) = match size {
             Some(size) => {
                 (Input::SnapshotTaken { incarnation, last, size }, Outcome::SnapshotTaken { last })

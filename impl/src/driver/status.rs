@@ -23,7 +23,9 @@ pub struct Status {
     pub durable_index: LogIndex,
     /// It knows the log to be committed up to here.
     pub commit_index: LogIndex,
-    /// The state machine was handed the log up to here.
+    /// The state machine was handed the log up to here. This is less than
+    /// [`crate::core::Raft::applied_index`] while the driver holds entries back: until a snapshot that
+    /// comes before them is on disk, or until one is taken of exactly what was handed over (rules S1, S2).
     pub applied_index: LogIndex,
     /// The state machine has executed the log up to here.
     pub executed_index: LogIndex,

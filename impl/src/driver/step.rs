@@ -4,13 +4,13 @@ use super::clients::{Answer, tickets};
 use super::{
     Asking, ChunkRequest, Driver, Effect, Notice, Observer, Outcome, Reason, StopCause, Ticket,
 };
-use crate::core::{StepError, completion};
+use crate::core::StepError;
 use crate::storage::LogStore;
 use kontiki_specs::{Input, Message, Output, Refusal, RoleKind, ServerId};
 use std::mem;
 
 impl<S: LogStore, O: Observer<S>> Driver<S, O> {
-    /// The server takes a step, and what it puts out is passed on. Whether it took the step.
+    /// The server takes a step, and what it puts out is passed on. Returns whether it took the step.
     pub(super) fn step(&mut self, input: Input) -> bool {
         if self.stopped.is_some() {
             return false;
@@ -42,10 +42,11 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
 
     /// Passes on what a step puts out. No step is taken here.
     fn carry_out(&mut self, output: Output) {
-        if completion(&output).is_some() {
-            return self.disk.gather(output);
-        }
         match output {
+            Output::WriteHardState { .. }
+            | Output::WriteEntries { .. }
+            | Output::WriteChunk { .. }
+            | Output::InstallSnapshot { .. } => self.disk.gather(output),
             Output::Send { to, message } => {
                 if let Message::ConfirmLeadership { round, .. } = message
                     && self.config.raft.leases
@@ -73,12 +74,12 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
             }
             Output::TakeSnapshot { .. } => {
                 if let Some(Asking::Snapshot { asked_by, .. }) = self.asking.take() {
-                    self.snapshot_begun(output, asked_by);
+                    self.snapshot_begun(&output, asked_by);
                 }
             }
             Output::SnapshotDue => self.snapshot_is_due(),
             Output::Proposed { first, .. } => match self.asking.take() {
-                Some(Asking::Commands { batch, .. }) => self.clients.push_batch(batch, first),
+                Some(Asking::Commands { batch }) => self.clients.push_batch(batch, first),
                 Some(Asking::Change { ticket, joint, deadline }) => {
                     self.clients.push_change(ticket, first, joint, deadline);
                 }
@@ -130,7 +131,23 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
                 self.transfer_over(false);
                 Notice::TransferEnded { to }
             }
-            _ => return, // Carried out before.
+            // Carried out before.
+            Output::Send { .. }
+            | Output::WriteHardState { .. }
+            | Output::WriteEntries { .. }
+            | Output::WriteChunk { .. }
+            | Output::InstallSnapshot { .. }
+            | Output::SendChunk { .. }
+            | Output::DropEntries { .. }
+            | Output::Apply { .. }
+            | Output::Restore { .. }
+            | Output::TakeSnapshot { .. }
+            | Output::SnapshotDue
+            | Output::Proposed { .. }
+            | Output::Refused { .. }
+            | Output::Truncated { .. }
+            | Output::ReadReady { .. }
+            | Output::ReadRefused { .. } => return,
         };
         self.notice(notice);
     }
@@ -138,8 +155,8 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     /// The server has refused what is asked in this step.
     fn refused(&mut self, refusal: Refusal) {
         match (self.asking.take(), refusal) {
-            (Some(Asking::Commands { batch, kept }), Refusal::TooMuchUncommitted { .. }) => {
-                self.no_room(batch, kept);
+            (Some(Asking::Commands { batch }), Refusal::TooMuchUncommitted { .. }) => {
+                self.no_room(batch);
             }
             (Some(Asking::Snapshot { asked_by, index }), refusal) => {
                 self.snapshot_refused(asked_by, index, &refusal);
@@ -154,7 +171,7 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
     /// Whoever asks for the step that is being taken is told this.
     pub(super) fn turn_away(&mut self, outcome: &Outcome) {
         let turned_away: Vec<Ticket> = match self.asking.take() {
-            Some(Asking::Commands { batch, .. }) => tickets(batch).collect(),
+            Some(Asking::Commands { batch }) => tickets(batch).collect(),
             Some(Asking::Change { ticket, .. } | Asking::Transfer { ticket }) => vec![ticket],
             Some(Asking::Snapshot { asked_by, .. }) => asked_by,
             None => return,

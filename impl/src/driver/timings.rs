@@ -1,4 +1,4 @@
-//! How long everything takes, and which timings are possible (requirement E11).
+//! How long everything takes, and which timings are possible (rule E11).
 
 use std::time::Duration;
 use thiserror::Error;
@@ -129,7 +129,7 @@ impl Timings {
     }
 }
 
-/// Why no cluster works with [`Timings`] (requirement E11).
+/// Why no cluster works with [`Timings`] (rule E11).
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TimingsError {
     /// Something takes no time.

@@ -37,6 +37,7 @@ impl SessionClient {
 
     /// The sequence number for a new command. `None` as long as the session might have to remember too
     /// many answers: wait for the answer to the oldest command.
+    #[must_use]
     pub fn begin(&mut self) -> Option<NonZeroU64> {
         let sequence = self.next;
         if sequence.get() - self.answered_below() >= self.most_answers.get() {

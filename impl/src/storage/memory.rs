@@ -2,7 +2,7 @@
 
 use super::{HardState, LogStore, LogWriter, Received, SnapshotDraft, SnapshotStore};
 use super::{StoreError, WriteError};
-use crate::core::entry_bytes;
+use crate::core::count_within;
 use bytes::Bytes;
 use kontiki_specs::{Entries, Entry, LogIndex, LogPosition, Output, Snapshot, SnapshotId, Term};
 use std::io;
@@ -177,13 +177,7 @@ impl LogStore for MemoryStore {
         self.term(first)?;
         let end = self.place(last).saturating_add(1).min(self.log.len());
         let range = self.log.get(self.place(first)..end).ok_or_else(|| self.missing(first))?;
-        let mut bytes = 0_u64;
-        let fits = range.iter().take_while(|entry| {
-            let before = bytes;
-            bytes = bytes.saturating_add(entry_bytes(entry));
-            before == 0 || bytes <= max_bytes
-        });
-        Ok(fits.cloned().collect())
+        Ok(range.iter().take(count_within(range, max_bytes)).cloned().collect())
     }
 
     fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {

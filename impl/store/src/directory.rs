@@ -77,12 +77,6 @@ pub trait DirectoryFile: Send + Sync {
     /// If not all were written: some may have been.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts the file off, or makes it longer by zeros.
-    ///
-    /// # Errors
-    /// If it cannot be done.
-    fn set_size(&self, size: u64) -> io::Result<()>;
-
     /// Makes the file's bytes and size durable.
     ///
     /// # Errors

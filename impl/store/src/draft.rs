@@ -5,8 +5,8 @@ use crate::error::{Error, io};
 use crate::shared::Shared;
 use crate::snapshot_file::{Sums, name};
 use kontiki::storage::{SnapshotDraft, WriteError};
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 /// How much is written to the file at once.
 const BUFFER: usize = 1 << 18;
@@ -23,6 +23,14 @@ pub struct FileDraft {
     /// The checksum of the footer, once it is finished.
     footer_sum: Option<u32>,
     is_kept: bool,
+}
+
+impl fmt::Debug for FileDraft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, written) = (&self.number, &self.written);
+        let mut shown = f.debug_struct("FileDraft");
+        shown.field("number", number).field("written", written).finish_non_exhaustive()
+    }
 }
 
 impl FileDraft {

@@ -419,6 +419,7 @@ impl Engine {
             if self.shared.directory.remove(&segment::name(*oldest)).is_err() {
                 return; // It is tried again after the next sync.
             }
+            self.shared.close_segment(*oldest);
             self.segments.pop_front();
         }
     }

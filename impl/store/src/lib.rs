@@ -48,8 +48,9 @@
 //!   says in which file, at which byte, and what an operator can do. README.md has a table of what is
 //!   noticed and when.
 //! * A sync that fails stops the store for good. From then on it refuses every write, sync and read.
-//! * A full disk stops nothing: [`kontiki::storage::WriteError::Full`] says so, what was taken up waits,
-//!   and the next sync tries again.
+//! * A full disk does not stop a store that is open: [`kontiki::storage::WriteError::Full`] says so, what was taken up
+//!   waits, and the next sync tries again. To open a store may take room. A sync that the system itself answers with
+//!   "no space left" has failed like any other.
 //! * A directory belongs to one server of one group of one cluster, and is open once.
 //! * Only what is durable is shown. Reading waits for no disk that hangs, if what is read is in memory.
 //!

@@ -18,6 +18,7 @@ use crate::writer::FileWriter;
 use std::sync::{Arc, Mutex};
 
 /// An open store.
+#[derive(Debug)]
 pub struct Opened {
     /// The half that reads: it goes to the core.
     pub store: FileStore,

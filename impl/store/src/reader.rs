@@ -12,9 +12,10 @@ use crate::segment::{self, SegmentHeader};
 use crate::shared::{OpenSegment, Shared, locked};
 use crate::snapshot_file::SnapshotFile;
 use bytes::Bytes;
-use kontiki::core::entry_bytes;
+use kontiki::core::{count_within, entry_bytes};
 use kontiki::storage::{HardState, LogStore, Received, SnapshotStore, StoreError, WriteError};
 use kontiki::{Entries, Entry, LogIndex, LogPosition, Snapshot, SnapshotId, Term};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 /// How much of a segment is read at once.
@@ -29,6 +30,12 @@ pub struct FileStore {
     /// Only for [`LogStore::drop_log`], when no write is under way.
     engine: Arc<Mutex<Engine>>,
     owner: Identity,
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore").field("owner", &self.owner).finish_non_exhaustive()
+    }
 }
 
 impl FileStore {
@@ -50,11 +57,6 @@ impl FileStore {
         self.owner
     }
 
-    fn missing(&self, index: LogIndex) -> Result<StoreError, Error> {
-        let last_index = self.shared.read()?.log.state.last_index;
-        Ok(StoreError::Missing { index, last_index })
-    }
-
     /// Entries from `first` on, at least one and no more than stay within `max_bytes`: from memory as
     /// many as are in one piece, from disk as many as one place in the index is for.
     fn some_entries(
@@ -65,21 +67,18 @@ impl FileStore {
     ) -> Result<Entries, StoreError> {
         let (place, end, (active, written)) = {
             let durable = self.shared.read()?;
-            let state = &durable.log.state;
-            if first <= state.base.index || first > last.min(state.last_index) {
-                drop(durable);
-                return Err(self.missing(first)?);
+            let (base, last_index) = (durable.log.state.base, durable.log.state.last_index);
+            let missing = StoreError::Missing { index: first, last_index };
+            let last = last.min(last_index);
+            if first <= base.index || first > last {
+                return Err(missing);
             }
             if let Some(piece) = durable.cache.piece(first, last) {
                 return Ok(piece.part(0..count_within(&piece, max_bytes)));
             }
-            let last = last.min(durable.log.state.last_index);
             match durable.log.places.find(first) {
                 Some((place, end)) => (place, end.min(last), durable.active),
-                None => {
-                    drop(durable);
-                    return Err(self.missing(first)?);
-                }
+                None => return Err(missing),
             }
         };
         let (header, file) = self.segment(place.segment)?;
@@ -162,16 +161,6 @@ impl FileStore {
             Err(error) => Err(error),
         }
     }
-}
-
-/// How many of the first entries stay within a limit, or one.
-fn count_within(entries: &[Entry], max_bytes: u64) -> usize {
-    let mut bytes = 0;
-    let fits = entries.iter().take_while(|entry| {
-        bytes += entry_bytes(entry);
-        bytes <= max_bytes
-    });
-    fits.count().max(1)
 }
 
 impl LogStore for FileStore {

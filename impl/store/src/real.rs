@@ -25,9 +25,14 @@ impl RealDirectory {
     /// If it cannot be made, or is no directory.
     pub fn at(path: impl AsRef<Path>) -> Result<RealDirectory, Error> {
         let path = path.as_ref();
+        let sync_parent = || sync_directory(path.parent().filter(|one| *one != Path::new("")));
         let made = match fs::create_dir(path) {
-            Ok(()) => sync_directory(path.parent().filter(|parent| *parent != Path::new(""))),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Ok(()) => sync_parent(),
+            // Whoever made it may not have come to this. It may also be in a place that this process may not read.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match sync_parent() {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                synced => synced,
+            },
             Err(error) => Err(error),
         };
         made.map_err(failed("make", path))?;
@@ -122,10 +127,6 @@ impl DirectoryFile for RealFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
-    }
-
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)
     }
 
     fn sync(&self) -> io::Result<()> {

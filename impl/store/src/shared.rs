@@ -63,6 +63,15 @@ impl Shared {
         }
     }
 
+    /// Lets go of a segment that was deleted.
+    pub(crate) fn close_segment(&self, number: u64) {
+        if let Ok(mut open) = self.segment.lock()
+            && open.as_ref().is_some_and(|(header, _)| header.number == number)
+        {
+            *open = None;
+        }
+    }
+
     /// A number that no other snapshot's file has.
     pub(crate) fn next_file(&self) -> u64 {
         self.next_file.fetch_add(1, Ordering::Relaxed)

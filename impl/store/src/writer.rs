@@ -2,15 +2,21 @@
 
 use crate::draft::FileDraft;
 use crate::engine::Engine;
-use crate::error::Error;
 use crate::shared::locked;
 use kontiki::storage::{LogWriter, WriteError};
 use kontiki::{Output, Snapshot};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 /// The half of a store that writes. There is one, and it goes to the thread that waits for the disk.
 pub struct FileWriter {
     engine: Arc<Mutex<Engine>>,
+}
+
+impl fmt::Debug for FileWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileWriter").finish_non_exhaustive()
+    }
 }
 
 impl FileWriter {
@@ -36,8 +42,8 @@ impl FileWriter {
         Ok(locked(&self.engine)?.sync_mark_or_stop()?)
     }
 
-    /// Ends the work of a store in good order: all that was taken up is durable, and so is the note how
-    /// far the log goes. Nothing is lost without it; but after a loss of power within the next half
+    /// Shuts the store down: after it, all that was taken up is durable, and so is the note how far the
+    /// log goes. Nothing is lost without it; but after a loss of power within the next half
     /// minute, damage to the very last write could be taken for a torn end.
     ///
     /// # Errors
@@ -63,17 +69,5 @@ impl LogWriter for FileWriter {
 
     fn sync(&mut self) -> Result<(), WriteError> {
         Ok(locked(&self.engine)?.sync()?)
-    }
-}
-
-impl From<Error> for std::io::Error {
-    fn from(error: Error) -> Self {
-        let kind = match &error {
-            Error::Full { .. } => std::io::ErrorKind::StorageFull,
-            Error::Damaged { .. } | Error::Missing { .. } => std::io::ErrorKind::InvalidData,
-            Error::Io { source, .. } => source.kind(),
-            _ => std::io::ErrorKind::Other,
-        };
-        std::io::Error::new(kind, error)
     }
 }

@@ -4,7 +4,6 @@ use crate::cluster::Cluster;
 use crate::support::{
     S1, S2, at, config, deliver, leader, matched, propose, refused, start, step, vote,
 };
-use kontiki::core::quorum::quorum_index;
 use kontiki::core::{Config, Raft, Rejection, StepError};
 use kontiki::storage::MemoryStore;
 use kontiki::{
@@ -14,10 +13,6 @@ use kontiki::{
 
 fn any_voter(config: &mut Config) {
     config.catch_up_rounds = 0;
-}
-
-fn servers(ids: &[u64]) -> impl Iterator<Item = ServerId> + '_ {
-    ids.iter().copied().map(ServerId)
 }
 
 /// A server alone becomes three, each first a learner, and commits without one of them (M5, M8).
@@ -383,39 +378,6 @@ fn a_configuration_that_no_leader_appends_is_rejected() {
     }
     step(raft, with(Configuration::of_voters([S2])));
     assert_eq!(raft.configuration().to_string(), "{S2}");
-}
-
-/// Voters, outgoing voters, what each server holds, what a quorum holds (M1).
-#[test]
-fn quorums() {
-    let held = |of: &[(u64, u64)], joint: (&[u64], &[u64])| {
-        let mut configuration = Configuration::of_voters(servers(joint.0));
-        configuration.outgoing = servers(joint.1).collect();
-        quorum_index(&configuration, |server| {
-            let found = of.iter().find(|(id, _)| *id == server.0);
-            LogIndex(found.map_or(0, |(_, index)| *index))
-        })
-        .0
-    };
-    let none: &[u64] = &[];
-    for (voters, outgoing, of, index) in [
-        (&[1_u64][..], none, &[(1, 12)][..], 12),
-        (&[1, 2], none, &[(1, 12)], 0),
-        (&[1, 2], none, &[(1, 12), (2, 5)], 5),
-        (&[1, 2, 3], none, &[(1, 12), (2, 5)], 5),
-        (&[1, 2, 3], none, &[(1, 12), (2, 5), (3, 6)], 6),
-        (&[1, 2, 3, 4], none, &[(1, 9), (2, 8), (3, 7), (4, 6)], 7),
-        (&[1, 2, 3, 4, 5], none, &[(1, 9), (2, 8), (3, 7), (4, 6)], 7),
-        (&[1, 2, 3], &[3, 4, 5], &[(1, 9), (2, 8), (3, 2), (4, 1), (5, 1)], 1),
-        (&[1, 2, 3], &[3, 4, 5], &[(1, 1), (2, 1), (3, 9), (4, 9), (5, 9)], 1),
-        (&[1, 2, 3], &[1, 2, 4], &[(1, 9), (2, 4)], 4),
-        (&[3, 4], &[1, 2], &[(1, 9), (2, 9), (3, 7)], 0),
-        (&[3, 4], &[1, 2], &[(1, 9), (2, 8), (3, 7), (4, 6)], 6),
-        (&[1], &[1, 2, 3], &[(1, 9), (2, 4), (3, 3)], 4),
-        (none, none, &[(1, 9)], 0),
-    ] {
-        assert_eq!(held(of, (voters, outgoing)), index, "{voters:?} {outgoing:?} {of:?}");
-    }
 }
 
 /// A restarted server goes by what its disk holds, and says so (M2).

@@ -185,6 +185,18 @@ fn how_many_reads_wait_is_bounded() {
 }
 
 #[test]
+fn reads_that_are_refused_make_room_for_others() {
+    let mut config = config();
+    config.limits.waiting_reads = 2;
+    let mut server = start(config);
+    for _ in 0..3 {
+        let (tickets, effects) = read(&mut server, 2);
+        assert_eq!(answers(&effects), tickets.map_to(&Outcome::NotLeader { leader: None }));
+        assert_eq!(server.driver.waiting(), 0);
+    }
+}
+
+#[test]
 fn behind_many_questions_reads_gather() {
     let mut server = follower(config());
     let mut numbers = Vec::new();

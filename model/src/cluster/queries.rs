@@ -13,11 +13,6 @@ impl Cluster {
         self.known().tables.goals
     }
 
-    /// How many distinct server states, messages and transitions of a server have been seen.
-    pub fn local_counts(&self) -> (usize, usize, usize) {
-        self.known().tables.counts()
-    }
-
     /// Every state that some server has come to so far, and every message sent so far, under every
     /// renaming of interchangeable servers.
     pub fn local(&self) -> (HashSet<ServerState>, HashSet<Envelope>) {

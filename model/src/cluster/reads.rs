@@ -56,7 +56,7 @@ pub(super) fn read_events(server: &RaftServer, turn: &Turn) -> SmallVec<[ReadEve
 }
 
 /// Notes what becomes of the reads at the server in a place, while so many entries are committed
-/// anywhere. Whether all that are served see what they have to.
+/// anywhere. Returns whether all that are served see what they have to.
 pub(super) fn note(
     reads: &mut OpenReads,
     server: usize,

@@ -91,11 +91,6 @@ impl Tables {
         }
     }
 
-    pub(super) fn counts(&self) -> (usize, usize, usize) {
-        let events = self.states.iter().map(|state| state.events.as_deref().map_or(0, <[_]>::len));
-        (self.states.len(), self.messages.len(), self.moves.len() + events.sum::<usize>())
-    }
-
     /// The places of a message's sender and receiver.
     pub(super) fn ends(&self, message: MessageNumber) -> (usize, usize) {
         self.messages[message as usize].ends

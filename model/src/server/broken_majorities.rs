@@ -67,8 +67,8 @@ impl Step<'_> {
         }
     }
 
-    /// E7, M1: of [`Step::is_promised`].
-    pub(super) fn broken_promise(&self, pre_votes: &BTreeSet<ServerId>) -> Option<bool> {
+    /// E7, M1: of [`Step::is_pre_vote_won`].
+    pub(super) fn broken_pre_vote(&self, pre_votes: &BTreeSet<ServerId>) -> Option<bool> {
         let outgoing = &self.state.configuration.outgoing;
         let broken = self.mutated(Mutation::PreVoteOfOneHalf) && !outgoing.is_empty();
         broken.then(|| self.is_majority(outgoing, pre_votes))

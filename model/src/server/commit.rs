@@ -80,8 +80,8 @@ impl Step<'_> {
     }
 
     /// L8: takes an entry for handed over if there is room for it: if the state machine has executed
-    /// all that it was handed, or if what it has not executed stays within the limit. Whether there
-    /// is.
+    /// all that it was handed, or if what it has not executed stays within the limit. Returns
+    /// whether there is.
     fn hands_over(&mut self, entry: &Entry) -> bool {
         if let Some(limit) = self.server.options.apply_bytes {
             let before = self.state.unexecuted_bytes;

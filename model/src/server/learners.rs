@@ -43,8 +43,9 @@ impl Step<'_> {
         }
     }
 
-    /// M5: an election timeout has passed, in every round that is under way, and for every learner
-    /// that has caught up. One that lacks what the leader held as it began has to do so again.
+    /// M5: an election timeout has passed. Every round that is under way has now taken too long. A
+    /// learner that has caught up is to hold by the next timeout what the leader holds now; one that
+    /// does not hold what it was to hold by this one has to catch up again.
     pub(super) fn timeout_passed(&mut self) {
         let never_long = self.mutated(Mutation::RoundNeverLong);
         let last_index = self.state.log.last_index();

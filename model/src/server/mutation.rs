@@ -43,6 +43,12 @@ mutations! {
     MinorityElects = "minority-elects",
     /// Breaks E5.
     CountLateVotes = "count-late-votes",
+    /// Breaks L1.
+    MatchGoesBack = "match-goes-back",
+    /// Breaks L7.
+    LeaderCutsItsLog = "leader-cuts-its-log",
+    /// Breaks L2.
+    PlacedInOwnTerm = "placed-in-own-term",
     /// Breaks E4.
     CompareLogsByLength = "compare-logs-by-length",
     /// Breaks E4.

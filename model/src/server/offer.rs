@@ -12,9 +12,9 @@ impl Step<'_> {
         progress.next_index.previous() < self.state.log.base().index
     }
 
-    /// S2: the leader offers its snapshot and asks how much of it is there. Until that is answered it
-    /// takes all of it to be: so the answer to a question that is asked again is late when the first
-    /// one has been followed by a chunk.
+    /// S2: the leader offers its snapshot and asks how much of it the follower has. Until the answer
+    /// comes, it takes the follower to have all of it. So when it asks twice, and the first answer is
+    /// followed by a chunk, the second answer is known to be late.
     pub(super) fn begin_snapshot(&mut self, follower: ServerId) {
         let Some(snapshot) = self.own_snapshot() else { return };
         let (id, next_index, offset) = (snapshot.id, snapshot.id.last.index.next(), snapshot.size);

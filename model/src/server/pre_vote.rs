@@ -45,14 +45,14 @@ impl Step<'_> {
         if let Role::PreCandidate { pre_votes } = &mut self.state.role {
             pre_votes.extend(counts.then_some(voter));
             let pre_votes = pre_votes.clone();
-            if self.is_promised(&pre_votes) {
+            if self.is_pre_vote_won(&pre_votes) {
                 self.campaign(false);
             }
         }
     }
 
     /// E7, M1: whether the promises of these are enough.
-    pub(super) fn is_promised(&self, pre_votes: &BTreeSet<ServerId>) -> bool {
-        self.broken_promise(pre_votes).unwrap_or_else(|| self.is_quorum(pre_votes))
+    pub(super) fn is_pre_vote_won(&self, pre_votes: &BTreeSet<ServerId>) -> bool {
+        self.broken_pre_vote(pre_votes).unwrap_or_else(|| self.is_quorum(pre_votes))
     }
 }

@@ -148,9 +148,13 @@ impl Step<'_> {
     }
 
     fn send_append(&mut self, follower: ServerId, prev_index: LogIndex, entries: &[Entry]) {
+        let mut prev = self.state.log.position_at(prev_index);
+        if self.mutated(Mutation::PlacedInOwnTerm) && prev_index > LogIndex::ZERO {
+            prev.term = self.state.term;
+        }
         let message = Message::AppendEntries {
             term: self.state.term,
-            prev: self.state.log.position_at(prev_index),
+            prev,
             entries: entries.into(),
             commit_index: self.state.commit_index,
         };
@@ -204,7 +208,7 @@ impl Step<'_> {
 
     /// L3: the log is cut only where an entry has another term than the leader's; entries that
     /// are there already are left alone. So a message that comes late or twice shortens nothing.
-    /// Whether anything was new.
+    /// Returns whether anything was new.
     fn accept_entries(&mut self, prev: LogPosition, entries: &[Entry]) -> bool {
         let log = &self.state.log;
         if self.mutated(Mutation::TruncateWithoutConflict) {
@@ -252,8 +256,9 @@ impl Step<'_> {
         let from_own_log = self.mutated(Mutation::MatchFromOwnLog);
         let base = self.state.log.base().index;
         let not_counted = self.mutated(Mutation::SnapshotMatchNotCounted);
+        let may_go_back = self.mutated(Mutation::MatchGoesBack);
         let Some(progress) = self.progress_of(follower) else { return };
-        if index <= progress.match_index || index > last_index {
+        if (index <= progress.match_index && !may_go_back) || index > last_index {
             return;
         }
         if not_counted && matches!(progress.mode, ReplicationMode::Snapshot { .. }) {
@@ -300,10 +305,13 @@ impl Step<'_> {
             ReplicationMode::Pipeline => prev_index < known.next_index,
             ReplicationMode::Snapshot { .. } => false,
         };
-        let Some(progress) = self.progress_of(follower) else { return };
-        if !current || prev_index <= progress.match_index {
+        if !current || prev_index <= known.match_index {
             return;
         }
+        if self.mutated(Mutation::LeaderCutsItsLog) {
+            self.replace_log_from(agreement.next(), &[]);
+        }
+        let Some(progress) = self.progress_of(follower) else { return };
         progress.mode = ReplicationMode::Probe;
         progress.next_index = progress.match_index.max(agreement).next().min(prev_index);
         if never_advances {

@@ -39,8 +39,8 @@ pub struct ServerState {
     pub applied_index: LogIndex,
     /// What the state machine has come to by that, where there are sessions (rule C2).
     pub state_machine: Arc<StateMachine>,
-    /// How many bytes of entries it has handed to the state machine since that had executed all that
-    /// it was handed, as far as the driver has said (rule L8); 0 where nothing limits them.
+    /// Bytes of entries handed to the state machine since the driver last said that all of them were
+    /// executed (rule L8); 0 where nothing limits them.
     pub unexecuted_bytes: u64,
     /// How many bytes of entries it has handed to the state machine since a snapshot was last begun
     /// or installed, up to as many as make the next one due (rule S1); 0 where none ever is.

@@ -210,7 +210,8 @@ impl<R: BufRead> RecordingReader<R> {
         serde_json::from_slice(&self.line).map_err(|error| RecordingProblem::line(kind, &error))
     }
 
-    /// Reads a line. Whether it is whole; if not, what there is of it is torn, or the file has ended.
+    /// Reads a line. Returns whether it is whole; if not, what there is of it is torn, or the
+    /// file has ended.
     fn next_line(&mut self) -> Result<bool, RecordingProblem> {
         self.number += 1;
         self.line.clear();

@@ -3,9 +3,9 @@
 use crate::directory::{Directory, DirectoryFile};
 use crate::kit::random::Random;
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 /// What a disk writes entirely or not at all.
 const SECTOR: usize = 512;
@@ -51,7 +51,6 @@ pub struct Disk {
 enum Operation {
     Create { name: String, file: usize },
     Write { file: usize, offset: usize, bytes: Vec<u8> },
-    SetSize { file: usize, size: usize },
     Rename { from: String, to: String },
     Remove { name: String },
     SyncFile { file: usize },
@@ -91,7 +90,6 @@ impl Disk {
                 self.file(*file).clear();
             }
             Operation::Write { file, offset, bytes } => self.write(*file, *offset, bytes),
-            Operation::SetSize { file, size } => self.file(*file).resize(*size, 0),
             Operation::Rename { from, to } => {
                 if let Some(file) = self.names.remove(from) {
                     self.names.insert(to.clone(), file);
@@ -116,6 +114,12 @@ impl Disk {
             content.resize(end, 0);
         }
         content[offset..end].copy_from_slice(bytes);
+    }
+}
+
+impl fmt::Debug for MemoryDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDirectory").finish_non_exhaustive()
     }
 }
 
@@ -174,7 +178,7 @@ impl MemoryDirectory {
         self.inner.changed.notify_all();
     }
 
-    /// Waits until a sync waits, and no longer than this. Whether one does.
+    /// Waits until a sync waits, and no longer than this. Returns whether one does.
     pub fn wait_for_hanging_sync(&self, patience: Duration) -> bool {
         let (state, changed) = (self.state(), &self.inner.changed);
         let waited = changed.wait_timeout_while(state, patience, |state| state.waiting == 0);
@@ -309,11 +313,6 @@ impl DirectoryFile for MemoryFile {
         self.directory.run(Operation::Write { file: self.number, offset, bytes: bytes.to_vec() })
     }
 
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        let size = usize::try_from(size).map_err(io::Error::other)?;
-        self.directory.run(Operation::SetSize { file: self.number, size })
-    }
-
     fn sync(&self) -> io::Result<()> {
         let (inner, mut state) = (&self.directory.inner, self.directory.state());
         while state.hangs {
@@ -388,31 +387,26 @@ impl Operations {
         // Sometimes all is lost, or all is there.
         let luck = random.below(4);
         for write in writes {
-            match write {
-                Operation::Write { file, offset, bytes } => {
-                    let mut at = 0;
-                    while at < bytes.len() {
-                        let end = bytes.len().min(at + SECTOR - (offset + at) % SECTOR);
-                        if luck == 1 || luck > 1 && random.below(2) == 0 {
-                            disk.write(*file, offset + at, &bytes[at..end]);
-                        }
-                        at = end;
-                    }
+            let Operation::Write { file, offset, bytes } = write else { continue };
+            let mut at = 0;
+            while at < bytes.len() {
+                let end = bytes.len().min(at + SECTOR - (offset + at) % SECTOR);
+                if luck == 1 || luck > 1 && random.below(2) == 0 {
+                    disk.write(*file, offset + at, &bytes[at..end]);
                 }
-                other if luck > 0 => disk.apply(other),
-                _ => {}
+                at = end;
             }
         }
         disk
     }
 
-    /// What was synced after so many operations; and the changes of content and of names that were not.
+    /// What was synced after so many operations; and the writes and the changes of names that were not.
     fn split(&self, operations: usize) -> (Disk, Vec<&Operation>, Vec<&Operation>) {
         let mut disk = self.beginning();
         let (mut writes, mut names) = (BTreeMap::<usize, Vec<&Operation>>::new(), Vec::new());
         for operation in self.all.iter().take(operations) {
             match operation {
-                Operation::Write { file, .. } | Operation::SetSize { file, .. } => {
+                Operation::Write { file, .. } => {
                     writes.entry(*file).or_default().push(operation);
                 }
                 Operation::SyncFile { file } => {
