@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// So many are asked at the same time.
+const AT_ONCE: usize = 32;
 
 /// All servers that one of them knows the address of.
 #[derive(Clone, Debug, Serialize)]
@@ -33,32 +35,40 @@ pub struct Answered {
 }
 
 impl ClusterReport {
-    /// Asks the servers that this one knows, all at once.
+    /// Asks the servers that this one knows, many at once.
     pub fn gather(own: ServerReport) -> ClusterReport {
-        let asked = own.id;
-        let servers = thread::scope(|scope| {
-            let asking: Vec<_> = own
-                .servers
-                .iter()
-                .map(|known| (known, (known.id != asked).then(|| scope.spawn(|| ask(known)))))
-                .collect();
-            let answered = asking.into_iter().map(|(known, asking)| {
-                let answer = match asking {
-                    None => Ok(own.clone()),
-                    Some(thread) => {
-                        thread.join().unwrap_or_else(|_| Err("asking has failed".to_owned()))
-                    }
-                };
-                let known = known.clone();
-                match answer {
-                    Ok(report) => Answered { known, report: Some(report), error: None },
-                    Err(error) => Answered { known, report: None, error: Some(error) },
-                }
-            });
-            answered.collect()
-        });
-        ClusterReport { asked, servers }
+        let groups = own.servers.chunks(AT_ONCE);
+        let servers = groups.flat_map(|servers| ask_all(servers, &own)).collect();
+        ClusterReport { asked: own.id, servers }
     }
+}
+
+/// Asks them at once, each by a thread of its own. What this server itself says is known.
+fn ask_all(servers: &[KnownServer], own: &ServerReport) -> Vec<Answered> {
+    thread::scope(|scope| {
+        let asking: Vec<_> = servers
+            .iter()
+            .map(|known| {
+                let asks = || thread::Builder::new().spawn_scoped(scope, || ask(known));
+                (known, (known.id != own.id).then(asks))
+            })
+            .collect();
+        let answered = asking.into_iter().map(|(known, asking)| {
+            let answer = match asking {
+                None => Ok(own.clone()),
+                Some(Ok(thread)) => {
+                    thread.join().unwrap_or_else(|_| Err("asking has failed".to_owned()))
+                }
+                Some(Err(error)) => Err(format!("it cannot be asked: {error}")),
+            };
+            let known = known.clone();
+            match answer {
+                Ok(report) => Answered { known, report: Some(report), error: None },
+                Err(error) => Answered { known, report: None, error: Some(error) },
+            }
+        });
+        answered.collect()
+    })
 }
 
 fn ask(server: &KnownServer) -> Result<ServerReport, String> {

@@ -181,78 +181,42 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] says what is wrong in which line, and what would be right.
     pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
-        let wrong = |place: Range<usize>, what: String| {
-            let line = text.bytes().take(place.start).filter(|byte| *byte == b'\n').count() + 1;
-            ConfigError::Line { file: file.to_owned(), line, what }
-        };
-        let read: File = toml::from_str(text)
-            .map_err(|error| wrong(error.span().unwrap_or(0..0), explained(error.message())))?;
+        let source = Source { text, file };
+        let read: File = toml::from_str(text).map_err(|error| {
+            source.wrong(error.span().unwrap_or(0..0), explained(error.message()))
+        })?;
         let digits = read.cluster.get_ref();
         let cluster = u128::from_str_radix(digits, 16).map_err(|_| {
             let what = format!("cluster is `{digits}`: draw up to 32 hexadecimal digits at random");
-            wrong(read.cluster.span(), what)
+            source.wrong(read.cluster.span(), what)
         })?;
-        let mut servers = BTreeMap::new();
-        for entry in &read.servers {
-            let (place, entry) = (entry.span(), entry.get_ref());
-            let address = |address: &Spanned<String>| match is_address(address.get_ref()) {
-                true => Ok(address.get_ref().clone()),
-                false => {
-                    let what = format!("`{}` is not host:port", address.get_ref());
-                    Err(wrong(address.span(), what))
-                }
-            };
-            let addresses = Addresses {
-                peers: address(&entry.peers)?,
-                clients: address(&entry.clients)?,
-                http: entry.http.as_ref().map(address).transpose()?,
-            };
-            let id = *entry.id.get_ref();
-            if servers.insert(id, addresses).is_some() {
-                return Err(wrong(place, format!("a second server {id}: give each its own id")));
-            }
-        }
+        let servers = source.servers(&read.servers)?;
         let id = *read.id.get_ref();
         if !servers.contains_key(&id) {
             let what = format!("id is {id}: add its addresses to the `[[servers]]`");
-            return Err(wrong(read.id.span(), what));
+            return Err(source.wrong(read.id.span(), what));
         }
         let milliseconds = &read.election_timeout_ms;
         let election_timeout = Duration::from_millis(*milliseconds.get_ref());
         Timings::for_election_timeout(election_timeout)
             .check()
-            .map_err(|error| wrong(milliseconds.span(), error.to_string()))?;
+            .map_err(|error| source.wrong(milliseconds.span(), error.to_string()))?;
         if *read.most_clients.get_ref() == 0 {
             let what = "most-clients is 0: set it to at least 1".to_owned();
-            return Err(wrong(read.most_clients.span(), what));
+            return Err(source.wrong(read.most_clients.span(), what));
         }
         let mib = &read.snapshot_mib;
         let Some(snapshot_bytes) = mib.get_ref().checked_mul(1 << 20) else {
-            return Err(wrong(mib.span(), "snapshot-mib is larger than any disk".to_owned()));
-        };
-        let beside = |path: &PathBuf| file.parent().unwrap_or(Path::new("")).join(path);
-        let security = match (&read.tls, read.plaintext_beyond_loopback) {
-            (Some(tls), true) => {
-                let what = "with `[tls]` nothing is plaintext: leave out plaintext-beyond-loopback";
-                return Err(wrong(tls.span(), what.to_owned()));
-            }
-            (Some(tls), false) => {
-                let TlsFiles { certificates, key, authority } = tls.get_ref();
-                let pem = |path| Pem::File(beside(path));
-                let (certificates, key) = (pem(certificates), pem(key));
-                Security::Tls(Tls { certificates, key, authority: pem(authority) })
-            }
-            (None, true) => Security::PlaintextBeyondLoopback,
-            (None, false) => Security::Plaintext,
+            return Err(source.wrong(mib.span(), "snapshot-mib is larger than any disk".to_owned()));
         };
         Ok(Config {
             cluster,
             id,
-            directory: beside(&read.directory),
+            directory: source.beside(&read.directory),
             servers,
             leases: read.leases,
-            security,
-            record: read.record.as_ref().map(beside),
+            security: source.security(read.tls.as_ref(), read.plaintext_beyond_loopback)?,
+            record: read.record.as_ref().map(|record| source.beside(record)),
             clients_beyond_loopback: read.clients_beyond_loopback,
             most_clients: *read.most_clients.get_ref(),
             election_timeout,
@@ -310,11 +274,98 @@ impl Config {
     }
 }
 
-/// Whether this is `host:port`, of 256 bytes at most.
+/// The file that is being read.
+struct Source<'a> {
+    text: &'a str,
+    file: &'a Path,
+}
+
+impl Source<'_> {
+    fn wrong(&self, place: Range<usize>, what: String) -> ConfigError {
+        let before = self.text.bytes().take(place.start);
+        let line = before.filter(|byte| *byte == b'\n').count() + 1;
+        ConfigError::Line { file: self.file.to_owned(), line, what }
+    }
+
+    /// A path that is relative to the file.
+    fn beside(&self, path: &Path) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The tables `[[servers]]`.
+    fn servers(
+        &self,
+        entries: &[Spanned<ServerEntry>],
+    ) -> Result<BTreeMap<u64, Addresses>, ConfigError> {
+        let mut servers = BTreeMap::new();
+        for entry in entries {
+            let (place, entry) = (entry.span(), entry.get_ref());
+            let addresses = Addresses {
+                peers: self.address(&entry.peers)?,
+                clients: self.address(&entry.clients)?,
+                http: entry.http.as_ref().map(|http| self.address(http)).transpose()?,
+            };
+            if is_unspecified(&addresses.peers) {
+                let what = format!(
+                    "no other server can connect to `{}`: write this server's host or IP address",
+                    addresses.peers
+                );
+                return Err(self.wrong(entry.peers.span(), what));
+            }
+            let id = *entry.id.get_ref();
+            if servers.insert(id, addresses).is_some() {
+                let what = format!("a second server {id}: give each its own id");
+                return Err(self.wrong(place, what));
+            }
+        }
+        Ok(servers)
+    }
+
+    fn address(&self, address: &Spanned<String>) -> Result<String, ConfigError> {
+        match is_address(address.get_ref()) {
+            true => Ok(address.get_ref().clone()),
+            false => {
+                let what = format!("`{}` is not host:port", address.get_ref());
+                Err(self.wrong(address.span(), what))
+            }
+        }
+    }
+
+    /// The table `[tls]`, or what there is instead.
+    fn security(
+        &self,
+        tls: Option<&Spanned<TlsFiles>>,
+        plaintext_beyond_loopback: bool,
+    ) -> Result<Security, ConfigError> {
+        match (tls, plaintext_beyond_loopback) {
+            (Some(tls), true) => {
+                let what = "with `[tls]` nothing is plaintext: leave out plaintext-beyond-loopback";
+                Err(self.wrong(tls.span(), what.to_owned()))
+            }
+            (Some(tls), false) => {
+                let TlsFiles { certificates, key, authority } = tls.get_ref();
+                let pem = |path| Pem::File(self.beside(path));
+                let (certificates, key) = (pem(certificates), pem(key));
+                Ok(Security::Tls(Tls { certificates, key, authority: pem(authority) }))
+            }
+            (None, true) => Ok(Security::PlaintextBeyondLoopback),
+            (None, false) => Ok(Security::Plaintext),
+        }
+    }
+}
+
+/// Whether this is `host:port`, of 256 bytes at most and without white space. The node takes any such address of
+/// a server, if its port is not 0 and [`is_unspecified`] does not hold.
 pub(crate) fn is_address(address: &str) -> bool {
     let parts = address.rsplit_once(':');
     address.len() <= 256
+        && address.chars().all(|c| !c.is_whitespace() && !c.is_control())
         && parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// Whether this says where to listen, and not where a server is.
+fn is_unspecified(address: &str) -> bool {
+    address.parse().is_ok_and(|at: SocketAddr| at.ip().is_unspecified())
 }
 
 fn listen(address: &str, beyond: bool, key: &str) -> Result<TcpListener, ConfigError> {
@@ -422,6 +473,11 @@ clients = "127.0.0.1:2"
             "dir/1.toml:1: cluster is `xyz`: draw up to 32 hexadecimal digits at random"
         );
         assert_eq!(with("127.0.0.1:2", "127.0.0.1"), "dir/1.toml:7: `127.0.0.1` is not host:port");
+        assert_eq!(with("127.0.0.1:2", "one two:2"), "dir/1.toml:7: `one two:2` is not host:port");
+        assert_eq!(
+            with("127.0.0.1:1", "[::]:1"),
+            "dir/1.toml:6: no other server can connect to `[::]:1`: write this server's host or IP address"
+        );
         let twice = format!("{GOOD}[[servers]]\nid = 1\npeers = \"a:1\"\nclients = \"a:2\"\n");
         assert_eq!(error(&twice), "dir/1.toml:8: a second server 1: give each its own id");
         let short = with("id = 1\ndirectory", "election-timeout-ms = 0\nid = 1\ndirectory");

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime;
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// A replicated key-value server that speaks RESP, the protocol of Redis.
@@ -185,6 +187,9 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
     let config = Config::read(config)?;
     let id = config.id;
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    // From now on SIGHUP does not end the process, however long the server takes to start.
+    #[cfg(unix)]
+    let told = signal(SignalKind::hangup())?;
     let metrics = Metrics::install()?;
     tokio::spawn(metrics.clone().sum_up());
     let listening = config.listen(start)?;
@@ -210,7 +215,7 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
         tracing::info!(server = id, address = %http.address(), "has a page");
     }
     #[cfg(unix)]
-    tokio::spawn(reload_certificates(server.node().handle()));
+    tokio::spawn(reload_certificates(server.node().handle(), told));
     let (closed, closes) = oneshot::channel();
     let stdin = (*end_with_stdin).then(|| {
         std::thread::spawn(move || {
@@ -224,16 +229,13 @@ async fn serve(arguments: &ServerArguments, start: FirstStart) -> anyhow::Result
         stopped = stops(&server) => Err(stopped),
     };
     server.shutdown().await;
-    // It waits for a request that is being answered, and so comes after what others wait for.
     drop(http);
     stopped.map_err(|error| anyhow!("server {id} has stopped: {error}"))
 }
 
 /// Reads the files with certificates again whenever the process is told to (SIGHUP).
 #[cfg(unix)]
-async fn reload_certificates(handle: Handle<Replicated>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut told) = signal(SignalKind::hangup()) else { return };
+async fn reload_certificates(handle: Handle<Replicated>, mut told: Signal) {
     while told.recv().await.is_some() {
         let handle = handle.clone();
         match tokio::task::spawn_blocking(move || handle.reload_certificates()).await {

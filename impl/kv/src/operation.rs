@@ -4,6 +4,7 @@
 //! when it proposed them, and the operations one behind the other. Numbers are of variable length (LEB128), and
 //! byte strings follow their length. Queries hold operations in the same encoding, without the rest.
 
+use crate::machine::MOST_SERVERS;
 use thiserror::Error;
 
 /// The format of an entry.
@@ -172,6 +173,9 @@ pub enum Failure {
     /// The value would be too long.
     #[error("string exceeds maximum allowed size of {MOST_VALUE_BYTES} bytes")]
     ValueTooLong,
+    /// Another one would be too many.
+    #[error("there are {MOST_SERVERS} servers already")]
+    TooManyServers,
     /// The bytes are no operation, or one that cannot be executed there.
     #[error("the log entry is not one of this program")]
     NotAnOperation,

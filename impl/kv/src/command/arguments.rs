@@ -27,6 +27,11 @@ impl<'a> Arguments<'a, '_> {
         integer(self.next()?).ok_or(CommandError::NotAnInteger)
     }
 
+    /// The next, as a number that is not negative.
+    pub(super) fn number(&mut self) -> Result<u64, CommandError> {
+        u64::try_from(self.integer()?).map_err(|_| CommandError::NotAnInteger)
+    }
+
     /// The next, as a word whose case makes no difference.
     pub(super) fn word(&mut self) -> Result<String, CommandError> {
         Ok(self.next()?.escape_ascii().to_string().to_ascii_lowercase())

@@ -11,6 +11,7 @@ pub use table::{COMMANDS, CommandSpec, find};
 use crate::operation::Operation;
 use crate::resp::Version;
 use kontiki_node::kontiki::{MembershipChange, ServerId, SessionId};
+use others::NAME_BYTES;
 use std::num::NonZeroU64;
 use thiserror::Error;
 
@@ -145,6 +146,9 @@ pub enum CommandError {
     /// Words that are no change of the membership.
     #[error("ERR {0}")]
     NotAChange(String),
+    /// A server keeps the names of all its clients.
+    #[error("ERR the name of a client has {NAME_BYTES} bytes at most")]
+    LongName,
     /// A word that is no address.
     #[error("ERR `{0}` is not host:port")]
     NotAnAddress(String),

@@ -1,11 +1,15 @@
 //! Commands on connections, servers and the cluster.
 
 use super::arguments::Arguments;
+use super::table::COMMANDS;
 use super::{ClusterQuestion, Command, CommandError, Describe};
 use crate::config::is_address;
 use crate::operation::Operation;
 use crate::resp::Version;
 use kontiki_node::kontiki::{MembershipChange, ServerId};
+
+/// The longest name that a client may have.
+pub(super) const NAME_BYTES: usize = 256;
 
 type Parsed<'a> = Result<Command<'a>, CommandError>;
 
@@ -47,6 +51,7 @@ pub(super) fn command<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
     match arguments.word()?.as_str() {
         "count" => Ok(Command::Describe(Describe::Count)),
         "info" if arguments.rest.is_empty() => Ok(Command::Describe(Describe::All)),
+        "info" if arguments.rest.len() > COMMANDS.len() => Err(CommandError::Syntax),
         "info" => Ok(Command::Describe(Describe::Named(arguments.all()))),
         "docs" => Ok(Command::Describe(Describe::Documents)),
         name => unknown("command", name),
@@ -64,7 +69,10 @@ pub(super) fn client<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
     match arguments.word()?.as_str() {
         "id" => Ok(Command::ClientId),
         "getname" => Ok(Command::ClientName),
-        "setname" => Ok(Command::SetClientName(arguments.next()?)),
+        "setname" => match arguments.next()? {
+            name if name.len() > NAME_BYTES => Err(CommandError::LongName),
+            name => Ok(Command::SetClientName(name)),
+        },
         // Nobody asks for what they say.
         "setinfo" | "no-evict" | "no-touch" => Ok(Command::Nothing),
         name => unknown("client", name),
@@ -113,7 +121,7 @@ pub(super) fn members<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
 
 /// A server's number, where clients reach it, and where its page is, if it has one.
 pub(super) fn server<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
-    let server = u64::try_from(arguments.integer()?).map_err(|_| CommandError::NotAnInteger)?;
+    let server = arguments.number()?;
     let clients = address(arguments.next()?)?;
     let http = arguments.take().map_or(Ok(""), address)?;
     arguments.end()?;
@@ -126,8 +134,7 @@ fn address(word: &[u8]) -> Result<&str, CommandError> {
 }
 
 pub(super) fn transfer<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
-    let to = u64::try_from(arguments.integer()?).map_err(|_| CommandError::NotAnInteger)?;
-    Ok(Command::Transfer(ServerId(to)))
+    Ok(Command::Transfer(ServerId(arguments.number()?)))
 }
 
 pub(super) fn snapshot<'a>(_: &mut Arguments<'a, '_>) -> Parsed<'a> {

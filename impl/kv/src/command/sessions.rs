@@ -1,6 +1,7 @@
 //! Commands of sessions (rule C2): `KONTIKI.OPEN`, `KONTIKI.ONCE` and `KONTIKI.END`.
 
 use super::arguments::Arguments;
+use super::table::{ONCE, find};
 use super::{Command, CommandError};
 use kontiki_node::kontiki::{LogIndex, SessionId};
 use std::num::NonZeroU64;
@@ -14,9 +15,14 @@ pub(super) fn open<'a>(_: &mut Arguments<'a, '_>) -> Parsed<'a> {
 /// The session, the command's number in it, the smallest number that is waited for, and the command.
 pub(super) fn once<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
     let session = session(arguments)?;
-    let sequence = NonZeroU64::new(number(arguments)?).ok_or(CommandError::NotAnInteger)?;
-    let answered_below = number(arguments)?;
-    match Command::parse(&arguments.all())? {
+    let sequence = NonZeroU64::new(arguments.number()?).ok_or(CommandError::NotAnInteger)?;
+    let answered_below = arguments.number()?;
+    let command = arguments.all();
+    // A command within a command within a command would have the parser call itself, as often as somebody likes.
+    if command.first().and_then(|name| find(name)).is_some_and(|spec| spec.name == ONCE) {
+        return Err(CommandError::NotOnKeys);
+    }
+    match Command::parse(&command)? {
         Command::Keys(operation) if !operation.answer_is_small() => {
             Err(CommandError::NotToRemember)
         }
@@ -32,9 +38,5 @@ pub(super) fn end<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
 }
 
 fn session(arguments: &mut Arguments<'_, '_>) -> Result<SessionId, CommandError> {
-    number(arguments).map(|index| SessionId(LogIndex(index)))
-}
-
-fn number(arguments: &mut Arguments<'_, '_>) -> Result<u64, CommandError> {
-    u64::try_from(arguments.integer()?).map_err(|_| CommandError::NotAnInteger)
+    arguments.number().map(|index| SessionId(LogIndex(index)))
 }

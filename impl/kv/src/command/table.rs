@@ -40,6 +40,9 @@ const fn spec(
     CommandSpec { name, arity, flags, keys, parse }
 }
 
+/// The command that has another command in it.
+pub(super) const ONCE: &str = "kontiki.once";
+
 /// All commands, in the order of their names.
 pub const COMMANDS: &[CommandSpec] = &[
     spec("append", 3, WRITE, ONE, keys::append),
@@ -65,7 +68,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     spec("info", -1, OTHER, NO_KEYS, others::info),
     spec("kontiki.end", 2, WRITE, NO_KEYS, sessions::end),
     spec("kontiki.members", -2, ADMIN, NO_KEYS, others::members),
-    spec("kontiki.once", -5, WRITE, NO_KEYS, sessions::once),
+    spec(ONCE, -5, WRITE, NO_KEYS, sessions::once),
     spec("kontiki.open", 1, WRITE, NO_KEYS, sessions::open),
     spec("kontiki.server", -3, ADMIN, NO_KEYS, others::server),
     spec("kontiki.snapshot", 1, ADMIN, NO_KEYS, others::snapshot),
@@ -188,6 +191,13 @@ mod tests {
         let error = parse("strlne k").unwrap_err().to_string();
         assert_eq!(error, "ERR unknown command 'strlne': did you mean `strlen`?");
         assert_eq!(parse("Host: localhost"), Err(CommandError::Http));
+        let long = "n".repeat(257);
+        assert_eq!(parse(&format!("CLIENT SETNAME {long}")), Err(CommandError::LongName));
+        let many = "get ".repeat(1000);
+        assert_eq!(parse(&format!("COMMAND INFO {many}")), Err(CommandError::Syntax));
+        // However deep it is, the parser does not go down there.
+        let deep = "KONTIKI.ONCE 1 1 1 ".repeat(100_000);
+        assert_eq!(parse(&deep), Err(CommandError::NotOnKeys));
     }
 
     proptest! {

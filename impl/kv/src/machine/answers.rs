@@ -20,6 +20,7 @@ const NOT_AN_INTEGER: u8 = 5;
 const OVERFLOW: u8 = 6;
 const VALUE_TOO_LONG: u8 = 7;
 const NOT_AN_OPERATION: u8 = 8;
+const TOO_MANY_SERVERS: u8 = 9;
 
 impl sessions::Answer for EntryAnswers {
     fn write(&self, to: &mut Vec<u8>) {
@@ -63,6 +64,7 @@ fn write(answer: &Answer, to: &mut Vec<u8>) {
             Failure::Overflow => OVERFLOW,
             Failure::ValueTooLong => VALUE_TOO_LONG,
             Failure::NotAnOperation => NOT_AN_OPERATION,
+            Failure::TooManyServers => TOO_MANY_SERVERS,
         }),
     }
 }
@@ -98,6 +100,7 @@ fn read(rest: &mut &[u8]) -> Option<Answer> {
         OVERFLOW => Answer::Failed(Failure::Overflow),
         VALUE_TOO_LONG => Answer::Failed(Failure::ValueTooLong),
         NOT_AN_OPERATION => Answer::Failed(Failure::NotAnOperation),
+        TOO_MANY_SERVERS => Answer::Failed(Failure::TooManyServers),
         _ => return None,
     })
 }
@@ -135,6 +138,7 @@ mod tests {
                 Failure::Overflow,
                 Failure::ValueTooLong,
                 Failure::NotAnOperation,
+                Failure::TooManyServers,
             ])
             .prop_map(Answer::Failed),
         ]

@@ -118,9 +118,13 @@ fn add(keys: &mut Keyspace, key: &[u8], amount: i64) -> Answer {
 
 /// A number in its shortest form, as a value or an argument.
 pub(crate) fn integer(bytes: &[u8]) -> Option<i64> {
-    let number: i64 = std::str::from_utf8(bytes).ok()?.parse().ok()?;
     // `+1`, `01` and `-0` are none.
-    (number.to_string().as_bytes() == bytes).then_some(number)
+    let is_shortest = match bytes.strip_prefix(b"-").unwrap_or(bytes) {
+        [b'0'] => bytes.len() == 1,
+        [first, ..] => matches!(first, b'1'..=b'9'),
+        [] => false,
+    };
+    std::str::from_utf8(bytes).ok().filter(|_| is_shortest)?.parse().ok()
 }
 
 fn append(keys: &mut Keyspace, key: &[u8], value: &[u8]) -> Answer {

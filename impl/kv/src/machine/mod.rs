@@ -29,6 +29,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// once.
 pub type Replicated = WithSessions<Machine>;
 
+/// So many servers may say where they are. Whoever asks for a command can say so for any number of servers, and
+/// nothing takes one out again.
+pub(crate) const MOST_SERVERS: usize = 1024;
+
 /// The keys, and where the servers are.
 #[derive(Debug, Default)]
 pub struct Machine {
@@ -91,19 +95,23 @@ impl Machine {
         let Operation::Introduce { server, clients, http } = *operation else {
             return execute::write(&mut self.keys, operation);
         };
+        if self.servers.len() >= MOST_SERVERS && !self.servers.contains_key(&server) {
+            return Answer::Failed(Failure::TooManyServers);
+        }
         let http = (!http.is_empty()).then(|| http.to_owned());
         let known = KnownServer { id: server, clients: clients.to_owned(), http };
-        Arc::make_mut(&mut self.servers).insert(server, known);
-        self.publish_servers();
+        if self.servers.get(&server) != Some(&known) {
+            Arc::make_mut(&mut self.servers).insert(server, known);
+        }
         Answer::Done
     }
 
-    fn publish_servers(&self) {
-        let mut servers = self.outside.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        *servers = Arc::clone(&self.servers);
-    }
-
     fn publish(&self) {
+        let mut servers = self.outside.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&servers, &self.servers) {
+            *servers = Arc::clone(&self.servers);
+        }
+        drop(servers);
         let next = self.keys.next_deadline().unwrap_or(u64::MAX);
         self.outside.next_deadline.store(next, Ordering::Relaxed);
         self.outside.count.store(self.keys.count(), Ordering::Relaxed);
@@ -155,7 +163,6 @@ impl StateMachine for Machine {
     fn restore(&mut self, from: &mut dyn io::Read) -> io::Result<()> {
         (self.keys, self.servers) = snapshot::read(from)?;
         self.publish();
-        self.publish_servers();
         Ok(())
     }
 }

@@ -111,6 +111,24 @@ fn a_write_that_is_sent_as_a_read_is_refused() {
     assert_eq!(answer, Answer::Failed(Failure::NotAnOperation));
 }
 
+fn introduce(machine: &mut Machine, server: u64, clients: &str) -> Vec<Answer> {
+    apply(machine, 0, &[Operation::Introduce { server, clients, http: "" }])
+}
+
+#[test]
+fn servers_have_an_end_and_those_that_are_known_may_move() {
+    let mut machine = Machine::default();
+    for server in 1..=MOST_SERVERS as u64 {
+        assert_eq!(introduce(&mut machine, server, "localhost:1"), [Answer::Done]);
+    }
+    let another = introduce(&mut machine, 5000, "localhost:1");
+    assert_eq!(another, [Answer::Failed(Failure::TooManyServers)]);
+    assert_eq!(introduce(&mut machine, 7, "localhost:2"), [Answer::Done]);
+    let known = machine.outside().servers();
+    assert_eq!(known.len(), MOST_SERVERS);
+    assert_eq!(known[&7].clients, "localhost:2");
+}
+
 #[test]
 fn a_value_that_is_appended_to_has_an_end() {
     let mut machine = Machine::default();
@@ -226,6 +244,17 @@ proptest! {
                 prop_assert_eq!(one.outside().count(), other.outside().count());
                 prop_assert_eq!(one.outside().next_deadline(), other.outside().next_deadline());
             }
+        }
+    }
+}
+
+proptest! {
+    /// A number has one spelling.
+    #[test]
+    fn a_number_is_read_in_its_shortest_form_only(text in "[-+0-9 a]{0,4}", any: i64) {
+        for text in [text, any.to_string(), format!("{any}0"), format!("0{any}"), format!("-{any}")] {
+            let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
+            prop_assert_eq!(integer(text.as_bytes()), number, "{}", text);
         }
     }
 }

@@ -145,24 +145,8 @@ impl Client<'_> {
         loop {
             match parser.parse(buffer) {
                 Ok(Some(length)) => {
-                    let request = parser.arguments(buffer);
-                    if !request.is_empty() {
-                        match Command::parse(&request) {
-                            Ok(Command::Keys(operation)) => self.add(&operation).await?,
-                            Ok(command) => {
-                                self.execute().await?;
-                                if self.other(command).await? == Next::Closes {
-                                    return Ok(Next::Closes);
-                                }
-                            }
-                            Err(error) => {
-                                self.execute().await?;
-                                self.writer.reply(&Reply::Error(error.to_string().into()));
-                                if error.ends_connection() {
-                                    return Ok(Next::Closes);
-                                }
-                            }
-                        }
+                    if self.take(&parser.arguments(buffer)).await? == Next::Closes {
+                        return Ok(Next::Closes);
                     }
                     buffer.advance(length);
                 }
@@ -179,6 +163,28 @@ impl Client<'_> {
             }
             if self.writer.bytes.len() >= OUTPUT {
                 self.flush().await?;
+            }
+        }
+    }
+
+    /// Answers a request, or puts it behind others that it is executed with.
+    async fn take(&mut self, request: &[&[u8]]) -> io::Result<Next> {
+        if request.is_empty() {
+            return Ok(Next::Goes);
+        }
+        match Command::parse(request) {
+            Ok(Command::Keys(operation)) => {
+                self.add(&operation).await?;
+                Ok(Next::Goes)
+            }
+            Ok(command) => {
+                self.execute().await?;
+                self.other(command).await
+            }
+            Err(error) => {
+                self.execute().await?;
+                self.writer.reply(&Reply::Error(error.to_string().into()));
+                Ok(if error.ends_connection() { Next::Closes } else { Next::Goes })
             }
         }
     }

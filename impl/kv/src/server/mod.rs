@@ -19,11 +19,11 @@ use batch::Batches;
 use kontiki_node::kontiki::ServerId;
 use kontiki_node::{Handle, Node, NodeConfig, StartError};
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
@@ -136,6 +136,13 @@ impl Shared {
     }
 }
 
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, address) = (&self.shared.id, &self.address);
+        f.debug_struct("Server").field("id", id).field("address", address).finish_non_exhaustive()
+    }
+}
+
 impl Server {
     /// Starts a server. To be called within a tokio runtime that has IO and time.
     ///
@@ -187,8 +194,7 @@ impl Server {
         Arc::clone(&self.shared)
     }
 
-    /// Ends the server in good order: a leader hands over, and who waits is answered. Then the connections are
-    /// closed.
+    /// Shuts the server down: a leader hands over, and who waits is answered. Then the connections are closed.
     pub async fn shutdown(self) {
         let Server { node, mut tasks, .. } = self;
         node.shutdown().await;

@@ -192,7 +192,7 @@ impl ServerReport {
              # Replication\r\nrole:{role}\r\n\r\n\
              # Kontiki\r\nserver:{id}\r\nraft_role:{raft_role}\r\nleader:{leader}\r\nterm:{term}\r\n\
              voters:{voters}\r\nlast_index:{last}\r\ndurable_index:{durable}\r\n\
-             commit_index:{commit}\r\napplied_index:{executed}\r\nlag:{lag}\r\n{followers}\
+             commit_index:{commit}\r\nexecuted_index:{executed}\r\nlag:{lag}\r\n{followers}\
              change_under_way:{change}\r\n\r\n\
              # Stats\r\ntotal_connections_received:{connections}\r\ntotal_writes:{writes}\r\n\
              total_reads:{reads}\r\ntotal_failed:{failed}\r\n\r\n\

@@ -9,6 +9,8 @@ use kontiki_node::kontiki::{SessionCommand, SessionId};
 use kontiki_node::{Handle, RequestError};
 use std::num::NonZeroU64;
 
+// The compiler computes both of these: a zero would not compile.
+
 /// How many sessions may be open. If one more is opened, the one that was idle longest ends.
 const MOST_SESSIONS: NonZeroU64 = NonZeroU64::new(1000).unwrap();
 /// How many answers a session remembers.

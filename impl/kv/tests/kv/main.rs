@@ -9,6 +9,7 @@
 
 mod cluster;
 mod commands;
+mod crowds;
 mod demo;
 mod faults;
 mod floods;

@@ -95,4 +95,18 @@ fn a_browser_sees_the_cluster_and_a_collector_the_metrics() {
     // A name that somebody else gave to this address.
     assert!(get(address, "/cluster.json", "evil.example").0.starts_with("HTTP/1.1 403"));
     assert!(get(address, "/nothing", "localhost").0.starts_with("HTTP/1.1 404"));
+    // Whatever somebody sends, the next one is served.
+    let endless = "x".repeat(1 << 20);
+    let bodies = [u64::MAX, 1 << 60, 2000].map(|length| {
+        format!("GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+    });
+    for request in bodies.iter().chain([&endless]) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        // It may be turned away before all of it is sent.
+        drop(stream.write_all(request.as_bytes()));
+        drop(stream.read(&mut [0; 100]));
+    }
+    let waiting: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
+    assert!(get(address, "/", "localhost").0.starts_with("HTTP/1.1 200"));
+    drop(waiting);
 }
