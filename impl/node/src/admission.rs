@@ -2,6 +2,7 @@
 //! the others.
 
 use crate::book::{Book, Stage};
+use crate::doubling::Doubling;
 use crate::error::{AdmissionError, TransportError};
 use crate::members::{Disk, Members};
 use crate::network::{Answer, Joining, Settings, Wants, ask};
@@ -54,20 +55,18 @@ impl Admission {
 
     /// Goes on until it is aborted.
     pub(crate) async fn run(self) {
-        let mut wait = FIRST_WAIT;
+        let mut waits = Doubling::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             if self.members.book().stage == Stage::Member {
                 sleep(self.silence).await;
                 self.ask_if_silent().await;
                 continue;
             }
-            sleep(wait).await;
+            sleep(waits.wait()).await;
             match self.round(ROUND).await {
-                Ok(true) => wait = FIRST_WAIT,
+                Ok(true) => waits.begin_again(),
                 // The mistake may be the other's, and may be put right there.
-                Ok(false) | Err(AdmissionError::OtherFounders { .. }) => {
-                    wait = wait.saturating_mul(2).min(LONGEST_WAIT);
-                }
+                Ok(false) | Err(AdmissionError::OtherFounders { .. }) => {}
                 Err(error) => return (self.tell)(Told::Standing(Standing::Refused(error))),
             }
         }

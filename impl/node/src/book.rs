@@ -244,6 +244,7 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kontiki_store::kit::MemoryDirectory;
 
     fn book() -> Book {
         let mut book = Book::new(Stage::Admitted, [ServerId(1), ServerId(2)].into());
@@ -269,6 +270,33 @@ mod tests {
                     let altered = String::from_utf8_lossy(&bytes).into_owned();
                     assert_eq!(Book::from_text(&altered), None, "{altered}");
                 }
+            }
+        }
+    }
+
+    /// What is written counts on nothing being forgotten of it: who is known by which disk, and that the server
+    /// has come into its cluster.
+    #[test]
+    fn a_loss_of_power_leaves_the_old_file_or_the_new_one() {
+        let (old, mut new) = (book(), book());
+        new.stage = Stage::Member;
+        // The file has several sectors.
+        (3..40).for_each(|id| new.set_address(ServerId(id), "three.invalid:7003"));
+        let directory = MemoryDirectory::new();
+        old.write(&directory).unwrap();
+        let replaced_from = directory.operations();
+        new.write(&directory).unwrap();
+        let operations = directory.history();
+        for at in 0..=operations.count() {
+            let possible = match at {
+                at if at == operations.count() => vec![Some(&new)],
+                at if at >= replaced_from => vec![Some(&old), Some(&new)],
+                _ => vec![None, Some(&old)],
+            };
+            for seed in 0..100 {
+                let left = MemoryDirectory::with(operations.after_power_loss(at, seed));
+                let left = Book::read(&left).unwrap();
+                assert!(possible.contains(&left.as_ref()), "{at}, {seed}: {left:?}");
             }
         }
     }

@@ -23,13 +23,22 @@ impl Clock {
 
     /// The present moment.
     pub(crate) fn now(&self) -> Instant {
-        let passed = reading().saturating_sub(self.origin);
+        self.shows(reading())
+    }
+
+    /// What it shows when the machine's clock reads so.
+    fn shows(&self, reading: Duration) -> Instant {
+        let passed = reading.saturating_sub(self.origin);
         Instant::after_origin(scaled(passed, self.rate_ppm, MILLION))
     }
 
     /// How long it takes on the machine's clock until a moment comes.
     pub(crate) fn until(&self, moment: Instant) -> Duration {
-        scaled(moment.since(self.now()), MILLION, self.rate_ppm)
+        self.until_from(self.now(), moment)
+    }
+
+    fn until_from(&self, now: Instant, moment: Instant) -> Duration {
+        scaled(moment.since(now), MILLION, self.rate_ppm)
     }
 }
 
@@ -61,14 +70,14 @@ mod tests {
 
     #[test]
     fn a_clock_may_run_at_another_rate() {
-        let half = Clock::start(MILLION / 2);
-        let later = half.now().plus(Duration::from_secs(10));
-        let wait = half.until(later);
-        assert!(wait > Duration::from_secs(19) && wait <= Duration::from_secs(20), "{wait:?}");
-        let fast = Clock::start(4 * MILLION);
-        let later = fast.now().plus(Duration::from_secs(40));
-        let wait = fast.until(later);
-        assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(10), "{wait:?}");
+        let seconds = Duration::from_secs;
+        let origin = seconds(1_000);
+        for (rate_ppm, shown, wait) in [(MILLION / 2, 10, 80), (4 * MILLION, 80, 10)] {
+            let clock = Clock { origin, rate_ppm };
+            let now = clock.shows(origin + seconds(20));
+            assert_eq!(now, Instant::after_origin(seconds(shown)));
+            assert_eq!(clock.until_from(now, now.plus(seconds(40))), seconds(wait));
+        }
     }
 
     /// No test can put the machine to sleep.

@@ -305,7 +305,7 @@ pub enum TransportError {
     /// A read by lease could be stale (rule C4).
     #[error(
         "{server} and this server have different leases (on or off, election timeout, drift): they have to be the \
-         same at all servers, so stop all to change them"
+         same at all servers, so start this one or the others anew with the same"
     )]
     OtherLeases {
         /// The other server.

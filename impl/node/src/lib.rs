@@ -16,7 +16,7 @@
 //!   or is to form a cluster that exists, is refused ([`AdmissionError`]). One that was removed is told so
 //!   ([`Standing`]).
 //! * A disk or a state machine that fails stops the server for good ([`NodeStatus::stopped`]). Its disk is
-//!   left as it is. A full disk is waited for.
+//!   left as it is. A full disk is waited for, once the server has started.
 //! * What others send cannot make a node take memory without bound, and cannot make it panic.
 //! * With TLS ([`Security`]), connections between servers are encrypted, and whoever connects as a server shows
 //!   a certificate of that server of that cluster. Plaintext has to be asked for by name, and is refused beyond
@@ -31,6 +31,7 @@ mod client;
 mod clock;
 pub mod codec;
 mod config;
+mod doubling;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -97,7 +97,7 @@ pub struct NodeStatus {
     pub stopped: Option<StopCause>,
     /// Why nothing more is recorded ([`NodeConfig::record`]), if something has gone wrong.
     pub record_failure: Option<String>,
-    /// The other servers whose addresses are known, in the order of their ids.
+    /// The other servers that this one keeps connections to, in the order of their ids.
     pub peers: Vec<PeerStatus>,
     /// How many connections from others were refused, or closed because of what came from them.
     pub refused_connections: u64,
@@ -168,9 +168,9 @@ impl<M: StateMachine> Node<M> {
         self.torn.as_ref()
     }
 
-    /// Ends the node in good order. New requests are refused, a leader hands over, those who wait are waited
-    /// for as long as a request may take, and all that was written is durable. Then the directory can be
-    /// opened again.
+    /// Shuts the node down. New requests are refused, and so are those that have not come to the log yet. A leader
+    /// transfers leadership. Commands that are in the log are waited for, as long as a request may take, and all that
+    /// was written is durable. Then the directory can be opened again.
     pub async fn shutdown(mut self) {
         if let Some(admission) = &self.admission {
             admission.abort();
@@ -447,6 +447,8 @@ impl<M: StateMachine> Handle<M> {
 
     /// A server is reached at this address from now on, `host:port`. That is kept on disk, and the other
     /// servers learn of it. It waits for the disk.
+    ///
+    /// If the server that is named runs, with another address, it takes this back at once. So stop it first.
     ///
     /// # Errors
     /// If it is no address, or cannot be kept.

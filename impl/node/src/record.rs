@@ -75,7 +75,11 @@ impl RecordingFiles for Files {
         self.numbers.push_back(number);
         while self.numbers.len() > self.to.files.max(1) {
             if let Some(oldest) = self.numbers.pop_front() {
-                fs::remove_file(self.path(oldest))?;
+                match fs::remove_file(self.path(oldest)) {
+                    // Somebody else has let go of it already.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    removed => removed?,
+                }
             }
         }
         Ok(number)
@@ -94,5 +98,51 @@ impl RecordingFiles for Files {
         let beginning = beginning as u64;
         let steps = self.written.saturating_add(lines as u64).saturating_sub(beginning);
         steps >= self.to.most_bytes.max(beginning)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let files = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_somebody_else_has_deleted_is_no_failure() {
+        let directory = tempfile::tempdir().unwrap();
+        let to = RecordTo { files: 1, ..RecordTo::directory(directory.path()) };
+        let mut files = Files::open(to, ServerId(1)).unwrap();
+        files.next_file().unwrap();
+        fs::remove_file(directory.path().join("server-1-000001.jsonl")).unwrap();
+        files.next_file().unwrap();
+        assert_eq!(names(directory.path()), ["server-1-000002.jsonl"]);
+    }
+
+    #[test]
+    fn the_newest_files_are_kept_those_of_earlier_starts_among_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let others = "server-12-000001.jsonl";
+        fs::write(directory.path().join(others), "").unwrap();
+        let to = RecordTo { files: 2, ..RecordTo::directory(directory.path()) };
+        for start in 0..2 {
+            let mut files = Files::open(to.clone(), ServerId(1)).unwrap();
+            for number in [1, 2, 3].map(|number| 3 * start + number) {
+                assert_eq!(files.next_file().unwrap(), number);
+                files.append(b"a step").unwrap();
+                let newest: Vec<_> = (number.saturating_sub(1).max(1)..=number)
+                    .map(|number| format!("server-1-{number:06}.jsonl"))
+                    .chain([others.to_owned()])
+                    .collect();
+                assert_eq!(names(directory.path()), newest);
+                let bytes = fs::read(directory.path().join(&newest[newest.len() - 2])).unwrap();
+                assert_eq!(bytes, b"a step");
+            }
+        }
     }
 }

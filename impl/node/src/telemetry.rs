@@ -44,7 +44,7 @@ metrics! {
     LEADS, Gauge, "kontiki_leads", "1 if the server leads, otherwise 0.";
     LEADER, Gauge, "kontiki_leader", "The id of the leader that the server knows, 0 if it knows none.";
     TERM, Gauge, "kontiki_term", "The latest term that the server has seen.";
-    TAKES_PART, Gauge, "kontiki_takes_part", "1 if the server has come into its cluster and was not removed, otherwise 0.";
+    TAKES_PART, Gauge, "kontiki_takes_part", "1 if the server serves its cluster: as a member, or as one that the others let in and that is no member yet. Otherwise 0.";
     RUNS, Gauge, "kontiki_runs", "0 if the server has stopped for good, otherwise 1.";
     LAST_INDEX, Gauge, "kontiki_last_index", "The index of the last entry of the log.";
     DURABLE_INDEX, Gauge, "kontiki_durable_index", "The log is on disk up to here.";

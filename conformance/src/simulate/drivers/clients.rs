@@ -131,6 +131,12 @@ impl Clients {
         matches!(outcome, Some(Outcome::Applied { .. }))
     }
 
+    /// Whether a read was served.
+    pub(super) fn is_served(&self, ticket: Ticket) -> bool {
+        let outcome = self.asked.get(&ticket).and_then(|asked| asked.outcome.as_ref());
+        matches!(outcome, Some(Outcome::Readable { .. }))
+    }
+
     /// How many requests of a server have no outcome.
     pub(super) fn waiting(&self, of: ServerId) -> usize {
         let waits = |asked: &&Asked| asked.of == of && asked.outcome.is_none() && !asked.lost;

@@ -3,7 +3,7 @@
 use super::clock::{SECOND, Time};
 use super::plan::Weather;
 use super::world::{World, place};
-use crate::simulate::problem::Problem;
+use crate::simulate::problem::{Invariant, Problem};
 use kontiki::driver::Consistency;
 use kontiki_specs::ServerId;
 
@@ -40,17 +40,32 @@ pub(super) fn recover(world: &mut World) -> Result<(), Box<Problem>> {
     until(world, APPLIED, "a new command is not applied", |world| {
         world.clients.is_applied(ticket)
     })?;
-    for node in members(world, leader) {
-        world.read(node, Consistency::Linearizable, None)?;
-    }
-    until(world, APPLIED, "members do not have the leader's log, or serve no reads", |world| {
+    until(world, APPLIED, "members do not have the leader's log", |world| {
         let last_index = world.nodes[leader].driver.server().last_index();
-        members(world, leader).into_iter().all(|node| {
-            let node = &world.nodes[node];
-            node.executed().0 == last_index && world.clients.waiting(node.id) == 0
-        })
+        members(world, leader).into_iter().all(|node| world.nodes[node].executed().0 == last_index)
     })?;
+    // Whoever has heard of the new command knows the leader, and has no reason to refuse.
+    let mut reads = Vec::new();
+    for node in members(world, leader) {
+        reads.push(world.read(node, Consistency::Linearizable, None)?);
+    }
+    until(world, APPLIED, "members serve no reads", |world| {
+        reads.iter().all(|read| world.clients.is_served(*read))
+    })?;
+    nobody_is_counted(world)?;
     world.clients.check()
+}
+
+/// No driver counts a request that has its outcome: it would have room for fewer and fewer.
+fn nobody_is_counted(world: &World) -> Result<(), Box<Problem>> {
+    for node in &world.nodes {
+        let (counted, waiting) = (node.driver.waiting(), world.clients.waiting(node.id));
+        if counted != waiting as u64 {
+            let how = format!("the driver counts {counted} requests, and {waiting} wait");
+            return Err(node.broken(Invariant::OneOutcome, how));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a leader has committed all that it has, and is not handing over.

@@ -171,13 +171,13 @@ fn ask(world: &mut World, node: usize, leader: usize, other: usize) -> Result<()
             }
             Ok(())
         }
-        60..80 => world.read(node, Consistency::Linearizable, patience),
-        80..90 => world.read(leader, Consistency::Linearizable, patience),
+        60..80 => world.read(node, Consistency::Linearizable, patience).map(drop),
+        80..90 => world.read(leader, Consistency::Linearizable, patience).map(drop),
         90..94 => {
             let index = world.random.random_range(0..=world.clients.committed.0);
-            world.read(node, Consistency::AtLeast(LogIndex(index)), patience)
+            world.read(node, Consistency::AtLeast(LogIndex(index)), patience).map(drop)
         }
-        94..96 => world.read(node, Consistency::Stale, patience),
+        94..96 => world.read(node, Consistency::Stale, patience).map(drop),
         96..98 => world.take_snapshot(node),
         _ => world.transfer(leader, world.nodes[other].id),
     }

@@ -423,7 +423,7 @@ impl World {
         node: usize,
         consistency: Consistency,
         patience: Option<Time>,
-    ) -> Result<(), Box<Problem>> {
+    ) -> Result<Ticket, Box<Problem>> {
         let at_least = match consistency {
             Consistency::Linearizable => self.clients.committed,
             Consistency::AtLeast(index) => index,
@@ -431,7 +431,8 @@ impl World {
         };
         let ticket = self.clients.asks(self.nodes[node].id, Request::Read { at_least });
         let deadline = self.deadline(node, patience);
-        self.handle(node, Event::Read { ticket, consistency, deadline })
+        self.handle(node, Event::Read { ticket, consistency, deadline })?;
+        Ok(ticket)
     }
 
     pub(super) fn change(

@@ -136,8 +136,12 @@ impl<S: Servers> Client<S> {
         };
         let named = named.filter(|leader| *leader != asked && ids.contains(leader));
         let after = ids.iter().copied().filter(|id| *id > asked).min();
-        let next = named.or(after).or_else(|| ids.iter().copied().min());
-        locked(&self.shared.memory).next = next;
+        let mut memory = locked(&self.shared.memory);
+        memory.next = named.or(after).or_else(|| ids.iter().copied().min());
+        // C6: what is done is seen, though its answer is not known.
+        if let RequestError::Done { position } = error {
+            memory.seen = memory.seen.max(position.index);
+        }
         named.is_some()
     }
 }

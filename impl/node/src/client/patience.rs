@@ -1,5 +1,6 @@
 //! How long a client tries, and how long it waits between two tries.
 
+use crate::doubling::Doubling;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, Instant};
 
@@ -29,9 +30,8 @@ impl Default for Patience {
 
 /// The tries of one request.
 pub(super) struct Tries {
-    patience: Patience,
     end: Option<Instant>,
-    wait: Duration,
+    waits: Doubling,
     /// Whether the last try was one that another server had named.
     followed: bool,
 }
@@ -39,7 +39,8 @@ pub(super) struct Tries {
 impl Tries {
     pub(super) fn begin(patience: Patience) -> Tries {
         let end = Instant::now().checked_add(patience.total);
-        Tries { patience, end, wait: patience.first_wait, followed: false }
+        let waits = Doubling::new(patience.first_wait, patience.longest_wait);
+        Tries { end, waits, followed: false }
     }
 
     /// Waits before another try. False if there is no time for one. A server that another one has named is
@@ -50,12 +51,11 @@ impl Tries {
         if at_once {
             return true;
         }
-        let wait = random_part(self.wait);
+        let wait = random_part(self.waits.wait());
         if self.end.is_some_and(|end| Instant::now() + wait >= end) {
             return false;
         }
         tokio::time::sleep(wait).await;
-        self.wait = self.wait.saturating_mul(2).min(self.patience.longest_wait);
         true
     }
 }

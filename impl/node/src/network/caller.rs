@@ -6,6 +6,7 @@ use super::incoming::{read_frame, write_frame};
 use super::outgoing::PeerStatus;
 use super::{Lane, Settings, failed, handshake, locked, socket};
 use crate::codec;
+use crate::doubling::Doubling;
 use crate::error::TransportError;
 use crate::members::Members;
 use crate::security::Protection;
@@ -190,13 +191,13 @@ pub(crate) async fn ask(
 
 /// How long to wait until another connection is tried.
 pub(super) struct Backoff {
-    wait: Duration,
+    waits: Doubling,
     connected: Option<Instant>,
 }
 
 impl Backoff {
     pub(super) fn new() -> Backoff {
-        Backoff { wait: FIRST_WAIT, connected: None }
+        Backoff { waits: Doubling::new(FIRST_WAIT, LONGEST_WAIT), connected: None }
     }
 
     /// A connection stands from now on.
@@ -207,10 +208,9 @@ impl Backoff {
     /// There is no connection any more, or none was made.
     pub(super) async fn wait(&mut self) {
         if self.connected.take().is_some_and(|start| start.elapsed() >= LONGEST_WAIT) {
-            self.wait = FIRST_WAIT;
+            self.waits.begin_again();
         }
-        tokio::time::sleep(self.wait).await;
-        self.wait = self.wait.saturating_mul(2).min(LONGEST_WAIT);
+        tokio::time::sleep(self.waits.wait()).await;
     }
 }
 

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::handshake::{introduce, welcome};
 use super::*;
 use crate::book::{Book, Entry, Stage};
+use crate::codec::MESSAGE_OVERHEAD;
 use crate::members::{Disk, Members};
 use kontiki::bytes::Bytes;
 use kontiki::core::Config;
@@ -21,7 +22,7 @@ use tokio::task::JoinHandle;
 
 const CLUSTER: u128 = 77;
 
-/// Of a server, with a patience that tests need not wait for.
+/// Of a server, with a patience that never ends.
 fn settings(server: u64) -> Settings {
     let (_, protection) = watch::channel(Protection::Plaintext { beyond_loopback: false });
     let server = ServerId(server);
@@ -30,9 +31,14 @@ fn settings(server: u64) -> Settings {
         lease_terms: 0,
         frame_bytes: 1 << 20,
         peer_bytes: 1 << 20,
-        patience: Duration::from_millis(300),
+        patience: Duration::from_secs(60),
         protection,
     }
+}
+
+/// With a patience that a test can wait for.
+fn impatient(server: u64) -> Settings {
+    Settings { patience: Duration::from_millis(300), ..settings(server) }
 }
 
 fn chunk(offset: u64, bytes: usize) -> Message {
@@ -80,6 +86,14 @@ struct Listening {
 
 async fn listening(unknown: usize, known: usize) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listening_at(listener, (unknown, known), settings(1))
+}
+
+fn listening_at(
+    listener: TcpListener,
+    (unknown, known): (usize, usize),
+    settings: Settings,
+) -> Listening {
     let address = listener.local_addr().unwrap();
     let incoming = Arc::new(Mutex::new(Incoming::new(unknown, known)));
     let (sender, received) = unbounded_channel();
@@ -90,8 +104,7 @@ async fn listening(unknown: usize, known: usize) -> Listening {
     };
     let directory = tempfile::tempdir().unwrap();
     let members = members(&directory, 1, &address.to_string());
-    let task =
-        tokio::spawn(listen(listener, settings(1), Arc::clone(&incoming), members, receiver));
+    let task = tokio::spawn(listen(listener, settings, Arc::clone(&incoming), members, receiver));
     Listening { address, incoming, received, task, directory }
 }
 
@@ -110,20 +123,31 @@ impl Listening {
 
     /// Another server, which sends to this one.
     fn peer(&self, server: u64) -> Peer {
-        let runtime = tokio::runtime::Handle::current();
-        Peer::start(
-            &runtime,
-            ServerId(1),
-            members(&self.directory, server, &self.address.to_string()),
-            settings(server),
-        )
+        calling(self.address, &self.directory, settings(server))
     }
+}
+
+/// A server that sends to server 1 at an address.
+fn calling(address: SocketAddr, directory: &TempDir, settings: Settings) -> Peer {
+    let runtime = tokio::runtime::Handle::current();
+    let members = members(directory, settings.identity.server.0, &address.to_string());
+    Peer::start(&runtime, ServerId(1), members, settings)
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Takes a connection as server 1 would.
+async fn taken(listener: &TcpListener, directory: &TempDir) -> (Lane, Connection) {
+    let address = listener.local_addr().unwrap().to_string();
+    let (socket, _) = listener.accept().await.unwrap();
+    let mut connection = Connection { stream: Box::new(socket), names: None };
+    let (own, members) = (settings(1).identity, members(directory, 1, &address));
+    let hello = welcome(&mut connection, own, 0, &members, |_, _| Ok(())).await.unwrap();
+    (hello.lane, connection)
 }
 
 /// Somebody who takes connections as server 1 would and then never reads.
@@ -134,12 +158,7 @@ async fn deaf() -> (SocketAddr, JoinHandle<()>) {
         let directory = tempfile::tempdir().unwrap();
         let mut kept = Vec::new();
         loop {
-            let (socket, _) = listener.accept().await.unwrap();
-            let mut connection = Connection { stream: Box::new(socket), names: None };
-            let members = members(&directory, 1, &address.to_string());
-            let own = settings(1).identity;
-            welcome(&mut connection, own, 0, &members, |_, _| Ok(())).await.unwrap();
-            kept.push(connection);
+            kept.push(taken(&listener, &directory).await);
         }
     });
     (address, task)
@@ -165,18 +184,50 @@ async fn messages_arrive_on_both_lanes() {
     assert_eq!((peer.status().dropped, listening.refused()), (0, 0));
 }
 
+/// As long as a chunk is on its way it is not sent again. When its connection breaks it is not on its way any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_whose_connection_breaks_is_sent_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let peer = calling(listener.local_addr().unwrap(), &directory, settings(2));
+    let sent = chunk(5, 100_000);
+    peer.send(sent.clone(), Lane::Bulk);
+    let (mut lane, mut connection) = taken(&listener, &directory).await;
+    while lane != Lane::Bulk {
+        (lane, connection) = taken(&listener, &directory).await;
+    }
+    connection.stream.read_exact(&mut [0; 50_000]).await.unwrap();
+    drop(connection);
+    let mut listening = listening_at(listener, (4, 4), settings(1));
+    let received = eventually(|| {
+        // The leader does so with each heartbeat, until the follower has it.
+        peer.send(sent.clone(), Lane::Bulk);
+        listening.received.try_recv().ok()
+    });
+    assert_eq!(received.await, (ServerId(2), sent));
+}
+
+/// There is room for a few messages, and each finds some when those before it have been sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_leaves_its_room_to_others() {
+    let mut listening = listening(4, 4).await;
+    let narrow = Settings { peer_bytes: 4 * MESSAGE_OVERHEAD, ..settings(2) };
+    let peer = calling(listening.address, &listening.directory, narrow);
+    eventually(|| peer.status().connected.then_some(())).await;
+    for term in 1..200 {
+        let message = Message::TimeoutNow { term: Term(term) };
+        peer.send(message.clone(), Lane::Usual);
+        assert_eq!(peer.status().dropped, 0, "there is no room for message {term}");
+        assert_eq!(listening.received.recv().await, Some((ServerId(2), message)));
+    }
+}
+
 /// A peer that never reads has as much wait as may, and is given up after a while.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_never_reads_takes_no_memory_without_bound() {
     let (address, task) = deaf().await;
     let directory = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Handle::current();
-    let peer = Peer::start(
-        &runtime,
-        ServerId(1),
-        members(&directory, 2, &address.to_string()),
-        settings(2),
-    );
+    let peer = calling(address, &directory, impatient(2));
     let timed_out = |action: &'static str| {
         let status = peer.status();
         let is_that = |error: &&Arc<TransportError>| matches!(&***error, TransportError::TimedOut { action: found } if *found == action);
@@ -207,7 +258,8 @@ async fn who_cannot_be_noted_is_not_listened_to() {
 /// Whoever says nothing, or says it slowly, is not waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_dribbles_is_refused_in_time() {
-    let listening = listening(4, 4).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listening = listening_at(listener, (4, 4), impatient(1));
     let silent = TcpStream::connect(listening.address).await.unwrap();
     let refusal = listening.refusal(0).await;
     assert!(matches!(*refusal, TransportError::TimedOut { .. }), "{refusal}");
@@ -292,11 +344,8 @@ async fn servers_with_other_leases_are_refused() {
     assert_eq!(BTreeSet::from([0, terms, drifts, lease_terms(&config)]).len(), 4);
 
     let listening = listening(4, 4).await;
-    let runtime = tokio::runtime::Handle::current();
-    let address = listening.address.to_string();
     let other = Settings { lease_terms: terms, ..settings(2) };
-    let members = members(&listening.directory, 2, &address);
-    let peer = Peer::start(&runtime, ServerId(1), members, other);
+    let peer = calling(listening.address, &listening.directory, other);
     let refusal = listening.refusal(0).await;
     assert!(matches!(*refusal, TransportError::OtherLeases { server: ServerId(2) }), "{refusal}");
     let told = eventually(|| peer.status().last_error).await;

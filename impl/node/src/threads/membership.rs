@@ -111,6 +111,9 @@ impl<M: StateMachine> DriverLoop<M> {
     /// What the task that asks other servers has found out.
     pub(super) fn hear(&mut self, told: Told) {
         match told {
+            // That nobody answers for a while does not take back what was learnt.
+            Told::Standing(Standing::Joining { .. })
+                if matches!(self.standing, Standing::Removed { .. }) => {}
             Told::Standing(standing) => {
                 self.was_member |= standing == Standing::Member;
                 self.set_standing(standing);

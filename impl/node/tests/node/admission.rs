@@ -6,9 +6,10 @@ use crate::journal::Journal;
 use kontiki_node::kontiki::{MembershipChange, ServerId};
 use kontiki_node::{AddressError, AdmissionError, Node, NodeConfig, RequestError, Standing};
 use kontiki_node::{Security, Start, StartError};
-use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const S1: ServerId = ServerId(1);
 const S2: ServerId = ServerId(2);
@@ -22,6 +23,34 @@ async fn refusal(config: NodeConfig) -> AdmissionError {
     match Node::start(config, Journal::default()).await.err() {
         Some(StartError::Admission(refusal)) => refusal,
         other => panic!("{other:?}"),
+    }
+}
+
+/// A server that closes every connection. Whoever asks all servers comes by: so it can be told that somebody
+/// has asked, and how often.
+struct Asked {
+    address: SocketAddr,
+    times: Arc<AtomicU64>,
+}
+
+impl Asked {
+    async fn listen() -> Asked {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, times) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+        let counted = Arc::clone(&times);
+        tokio::spawn(async move {
+            while listener.accept().await.is_ok() {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Asked { address, times }
+    }
+
+    /// Waits until somebody has asked so many times more.
+    async fn again(&self, times: u64) {
+        let before = self.times.load(Ordering::Relaxed);
+        let has_come = || self.times.load(Ordering::Relaxed) >= before + times;
+        eventually("questions", async || has_come().then_some(())).await;
     }
 }
 
@@ -177,22 +206,19 @@ async fn a_server_that_was_removed_is_told_so_and_goes_on_when_it_is_added() {
     let removed = *cluster.nodes.keys().find(|id| **id != removed).unwrap();
     cluster.shutdown(removed).await;
     cluster.change(MembershipChange::Remove(removed)).await;
+    // Only the one that was removed knows of it.
+    let asked = Asked::listen().await;
+    cluster.addresses.insert(ServerId(9), asked.address);
     cluster.restart(removed).await;
     eventually("word of the removal", async || {
         matches!(cluster.status(removed).await.standing, Standing::Removed { .. }).then_some(())
     })
     .await;
-    // It leaves the others alone, and takes no requests.
-    let terms = async |cluster: &Cluster| {
-        let mut terms = BTreeMap::new();
-        for id in cluster.nodes.keys() {
-            terms.insert(*id, cluster.status(*id).await.server.term);
-        }
-        terms
-    };
-    let before = terms(&cluster).await;
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    assert_eq!(terms(&cluster).await, before);
+    // It leaves the others alone, and takes no requests. Between two of its questions are four election timeouts.
+    let elections = async || cluster.status(removed).await.server.counters.election_timeouts;
+    let before = elections().await;
+    asked.again(2).await;
+    assert_eq!(elections().await, before);
     let refused = cluster.handle(removed).write(&b"12345678"[..]).await.err();
     assert_eq!(refused, Some(RequestError::NotLeader { leader: None }));
 
@@ -212,6 +238,9 @@ async fn a_learner_that_is_taken_out_while_it_joins_stays_out() {
     let mut cluster = Cluster::start(3).await;
     cluster.write().await;
     let fourth = ServerId(4);
+    // Only the fourth server knows of it.
+    let asked = Asked::listen().await;
+    cluster.addresses.insert(ServerId(9), asked.address);
     cluster.join(fourth).await;
     eventually("admission", async || {
         let standing = cluster.status(fourth).await.standing;
@@ -224,8 +253,7 @@ async fn a_learner_that_is_taken_out_while_it_joins_stays_out() {
         matches!(cluster.status(fourth).await.standing, Standing::Removed { .. }).then_some(())
     })
     .await;
-    // Some rounds of questions later.
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    asked.again(3).await;
     let leader = cluster.leader().await;
     let configuration = cluster.status(leader).await.server.configuration;
     assert_eq!(configuration.voters.len(), 3);
@@ -253,6 +281,56 @@ async fn a_server_that_was_away_answers_one_that_came_meanwhile() {
     cluster.write().await;
     cluster.check().await;
     assert!(cluster.status(away).await.server.configuration.voters.contains(&fourth));
+}
+
+/// Has the leader of two servers remove itself while the other one is away. Both are down in the end, and the leader
+/// alone has the removal in its log.
+async fn remove_alone(cluster: &mut Cluster) -> ServerId {
+    loop {
+        let leader = cluster.leader().await;
+        let other = if leader == S1 { S2 } else { S1 };
+        cluster.shutdown(other).await;
+        let handle = cluster.handle(leader);
+        let change = MembershipChange::Remove(leader);
+        let asking = tokio::spawn(async move { handle.change_membership(change, None).await });
+        let begun = eventually("a removal", async || {
+            let has_ended = asking.is_finished();
+            let server = cluster.status(leader).await.server;
+            let is_out = !server.configuration.voters.contains(&leader);
+            let begun = is_out && server.durable_index >= server.configuration_position.index;
+            (begun || has_ended && !is_out).then_some(begun)
+        });
+        if begun.await {
+            drop(cluster.nodes.remove(&leader));
+            return leader;
+        }
+        // It had noticed before that it was alone, and led no more.
+        cluster.restart(other).await;
+    }
+}
+
+/// Nobody but the leader that is to go can be elected, as its log is longer. The removal is in force there, and is
+/// not committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_is_not_committed_silences_nobody() {
+    let mut cluster = Cluster::start(2).await;
+    cluster.write().await;
+    let removed = remove_alone(&mut cluster).await;
+    cluster.restart(removed).await;
+    // Nobody is there whose messages would have it look at its timers.
+    eventually("an election timeout", async || {
+        (cluster.status(removed).await.server.counters.election_timeouts > 0).then_some(())
+    })
+    .await;
+    cluster.restart(if removed == S1 { S2 } else { S1 }).await;
+    cluster.write().await;
+    eventually("word of the removal", async || {
+        matches!(cluster.status(removed).await.standing, Standing::Removed { .. }).then_some(())
+    })
+    .await;
+    cluster.nodes.remove(&removed);
+    cluster.write().await;
+    cluster.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

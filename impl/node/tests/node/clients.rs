@@ -4,7 +4,7 @@ use crate::cluster::{CLUSTER, eventually};
 use crate::journal::Journal;
 use kontiki_node::kontiki::bytes::Bytes;
 use kontiki_node::kontiki::driver::{Consistency, Doubt, Reason};
-use kontiki_node::kontiki::{Refusal, ServerId};
+use kontiki_node::kontiki::{LogIndex, LogPosition, Refusal, ServerId, Term};
 use kontiki_node::{
     Client, Handle, Node, NodeConfig, Patience, RequestError, Security, Seen, Servers,
     SessionError, WithSessions,
@@ -142,6 +142,83 @@ impl Cluster {
     fn client(&self) -> Client<Changing> {
         let total = Duration::from_secs(60);
         Client::new(self.servers.clone(), Patience { total, ..Patience::default() })
+    }
+}
+
+/// Servers that are not there. What they answer has these indices.
+#[derive(Clone, Default)]
+struct Given {
+    write: u64,
+    /// A write is answered that it is done, and no more.
+    without_answer: bool,
+    read: u64,
+    /// How was read.
+    asked: Arc<Mutex<Vec<Consistency>>>,
+}
+
+impl Servers for Given {
+    type Answer = ();
+    type Query = ();
+    type Reply = ();
+
+    fn ids(&self) -> Vec<ServerId> {
+        vec![ServerId(1)]
+    }
+
+    async fn write(&self, _: ServerId, _: Bytes) -> Result<Seen<()>, RequestError> {
+        let index = LogIndex(self.write);
+        if self.without_answer {
+            return Err(RequestError::Done { position: LogPosition { index, term: Term(1) } });
+        }
+        Ok(Seen { index, value: () })
+    }
+
+    async fn read(
+        &self,
+        _: ServerId,
+        consistency: Consistency,
+        (): (),
+    ) -> Result<Seen<()>, RequestError> {
+        self.asked.lock().unwrap().push(consistency);
+        Ok(Seen { index: LogIndex(self.read), value: () })
+    }
+}
+
+/// C6: a client carries the highest index that it has seen, whatever it has seen since.
+#[tokio::test]
+async fn a_client_reads_at_least_what_it_has_written_and_read() {
+    for (write, without_answer, read) in
+        [(7, false, 3), (3, false, 7), (0, false, 7), (7, false, 0), (7, true, 3), (3, true, 7)]
+    {
+        let servers = Given { write, without_answer, read, ..Given::default() };
+        let client = Client::new(servers.clone(), Patience::default());
+        client.read(Consistency::Stale, ()).await.unwrap();
+        let written = client.write(number(1)).await;
+        assert_eq!(written.is_err(), without_answer);
+        client.read(Consistency::Stale, ()).await.unwrap();
+        client.read_own(()).await.unwrap();
+        let carried = servers.asked.lock().unwrap().last().copied();
+        assert_eq!(
+            carried,
+            Some(Consistency::AtLeast(LogIndex(7))),
+            "{write}, {without_answer}, {read}"
+        );
+    }
+}
+
+/// C6: what a client carries is what its answers depend on.
+#[tokio::test]
+async fn an_answer_has_the_index_of_its_command() {
+    let mut cluster = crate::cluster::Cluster::start(1).await;
+    cluster.write().await;
+    let handle = cluster.handle(ServerId(1));
+    for _ in 0..3 {
+        cluster.next += 1;
+        let written = handle.write_seen(number(cluster.next)).await.unwrap();
+        let last = cluster.status(ServerId(1)).await.server.last_index;
+        assert_eq!(written, Seen { index: last, value: cluster.next });
+        let read = handle.read_seen(Consistency::AtLeast(last), ()).await.unwrap();
+        assert_eq!((read.index, read.value.len() as u64), (last, cluster.next));
     }
 }
 

@@ -6,6 +6,7 @@
 mod admission;
 #[cfg(feature = "tls")]
 mod authority;
+mod budgets;
 #[cfg(feature = "tls")]
 mod certificates;
 mod clients;
