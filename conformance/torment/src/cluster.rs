@@ -46,6 +46,8 @@ pub struct Cluster {
     voters: u64,
     directory: PathBuf,
     mistake: Option<Mistake>,
+    /// Whether servers have leases.
+    leases: bool,
     /// When the run began.
     begun: Instant,
     /// The last number that was written here.
@@ -68,6 +70,9 @@ impl std::error::Error for Unwell {}
 
 /// How long a server that runs may take to say how it is. It may just have been started.
 const SAYS_HOW_IT_IS: Duration = Duration::from_secs(60);
+
+/// How long a server may take to shut down. It waits for requests, which have a deadline of two seconds.
+const SHUTS_DOWN: Duration = Duration::from_secs(60);
 
 /// Who has written what no client has. So its numbers are none of theirs.
 const NO_CLIENT: u64 = 0;
@@ -107,6 +112,7 @@ impl Cluster {
         voters: u64,
         directory: &Path,
         mistake: Option<Mistake>,
+        leases: bool,
         disks: Option<u64>,
         begun: Instant,
         random: &mut StdRng,
@@ -132,8 +138,17 @@ impl Cluster {
             .context("cannot make certificates")?;
         let directory = directory.to_path_buf();
         let (number, written) = (0, Vec::new());
-        let mut cluster =
-            Cluster { processes, links, voters, directory, mistake, begun, number, written };
+        let mut cluster = Cluster {
+            processes,
+            links,
+            voters,
+            directory,
+            mistake,
+            leases,
+            begun,
+            number,
+            written,
+        };
         for id in cluster.ids() {
             cluster.spawn(id)?;
         }
@@ -196,6 +211,9 @@ impl Cluster {
             .args(peers);
         if let Some(mistake) = mistake {
             command.arg(format!("--mistake={}", name(&mistake)));
+        }
+        if self.leases {
+            command.arg("--leases");
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         process.child = Some(command.spawn().context("cannot start a process")?);
@@ -264,6 +282,24 @@ impl Cluster {
         }
         let status = child.wait()?;
         anyhow::ensure!(status.signal() == Some(9), "server {id} ended by itself: {status}");
+        Ok(())
+    }
+
+    /// Has a server shut down, and waits until its process has ended.
+    ///
+    /// # Errors
+    /// [`Unwell`], if it had stopped before; and if it does not end as one that shuts down does.
+    pub fn shut_down(&mut self, id: u64) -> anyhow::Result<()> {
+        self.is_well(id)?;
+        self.signal(id, Signal::TERM)?;
+        let begun = Instant::now();
+        while self.runs(id) {
+            anyhow::ensure!(begun.elapsed() < SHUTS_DOWN, "server {id} does not shut down");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let child = self.processes.get_mut(&id).and_then(|process| process.child.take());
+        let status = child.context("no such server")?.wait()?;
+        anyhow::ensure!(status.success(), "server {id} was to shut down, and ended so: {status}");
         Ok(())
     }
 

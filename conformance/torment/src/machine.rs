@@ -132,11 +132,11 @@ impl StateMachine for Lists {
     type Query = String;
     type Reply = String;
 
-    /// A command is a key and a number. Anything else does nothing.
+    /// A command is a key and a number, and perhaps spaces. Anything else does nothing.
     fn apply(&mut self, index: LogIndex, command: &Bytes) -> LogIndex {
         let text = std::str::from_utf8(command).unwrap_or_default();
         if let Some((key, number)) = text.split_once(' ')
-            && let Ok(number) = number.parse()
+            && let Ok(number) = number.trim_end().parse()
         {
             for _ in 0..self.times(index) {
                 self.lists.entry(key.to_string()).or_default().push(number);

@@ -22,9 +22,11 @@ pub enum Fault {
     KillMajority,
     /// All are killed.
     KillAll,
+    /// A process is told to end (`SIGTERM`), and its server shuts down.
+    ShutDown,
     /// The leader's process stands still for a while.
     StopLeader,
-    /// The leader and perhaps others are cut off from the rest.
+    /// The leader and perhaps others, half of the servers at most, are cut off from the rest.
     Partition,
     /// Nothing that the leader sends arrives.
     LeaderMute,
@@ -62,7 +64,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 22] = [
+    pub const ALL: [Fault; 23] = [
         Fault::KillLeader,
         Fault::Partition,
         Fault::LeftBehind,
@@ -70,6 +72,7 @@ impl Fault {
         Fault::Replace,
         Fault::StopLeader,
         Fault::KillAll,
+        Fault::ShutDown,
         Fault::LeaderMute,
         Fault::Transfer,
         Fault::KillMajority,
@@ -127,6 +130,13 @@ pub fn inflict(
             let all = cluster.ids();
             kill(cluster, &all, Duration::from_millis(100))?
         }
+        Fault::ShutDown => {
+            let which = if random.random_bool(0.5) { leader } else { any };
+            cluster.shut_down(which)?;
+            thread::sleep(while_);
+            cluster.spawn(which)?;
+            format!("server {which} shut down")
+        }
         Fault::StopLeader => {
             cluster.stop(leader)?;
             thread::sleep(while_);
@@ -134,10 +144,12 @@ pub fn inflict(
             format!("server {leader} stood still")
         }
         Fault::Partition => {
-            let mut away = some(&voters, random, voters.len() / 2 - usize::from(voters.len() > 3));
-            away.retain(|id| *id != leader);
-            away.truncate((voters.len() - 1) / 2 - 1);
+            let with_leader = random.random_range(0..voters.len() / 2);
+            let mut away = some(&others, random, with_leader);
             away.push(leader);
+            // Who has no vote is on either side.
+            let waiting = cluster.ids().into_iter().filter(|id| !voters.contains(id));
+            away.extend(waiting.filter(|_| random.random_bool(0.5)));
             let apart = move |from: u64, to: u64| away.contains(&from) != away.contains(&to);
             links(cluster, apart, Mode::Hold, while_)?
         }
@@ -145,8 +157,12 @@ pub fn inflict(
         Fault::LeaderDeaf => links(cluster, |_, to| to == leader, Mode::Hold, while_)?,
         Fault::Bridge => {
             let bridge = other;
+            let mut half: Vec<u64> = others.iter().copied().filter(|id| *id != bridge).collect();
+            half.shuffle(random);
+            half.truncate(half.len() / 2);
+            half.push(leader);
             let apart = move |from: u64, to: u64| {
-                from != bridge && to != bridge && (from == leader || to == leader)
+                from != bridge && to != bridge && half.contains(&from) != half.contains(&to)
             };
             links(cluster, apart, Mode::Hold, while_)?
         }

@@ -68,6 +68,11 @@ impl Options {
         faults
     }
 
+    /// Whether servers have leases. They have in two of three runs, and where it takes a lease for a mistake to show.
+    fn leases(&self) -> bool {
+        self.seed % 3 != 1 || self.mistake == Some(Mistake::SlowClock)
+    }
+
     /// The command that makes as nearly the same run again as possible.
     fn again(&self) -> String {
         let Options { seed, seconds, servers, clients, .. } = self;
@@ -209,8 +214,23 @@ fn torment(options: &Options, directory: &Path, findings: &mut Findings) -> anyh
     });
     judge_history(&history, &lists, findings);
     judge_tries(tries, findings);
-    let is_left_behind = counts.contains_key(&Fault::LeftBehind);
-    judge_recordings(directory, is_left_behind, failures_of_disks, findings)
+    let expected = Expected {
+        servers: options.servers + 1,
+        leases: options.leases(),
+        is_left_behind: counts.contains_key(&Fault::LeftBehind),
+        failures_of_disks,
+    };
+    judge_recordings(directory, &expected, findings)
+}
+
+/// What the recordings of a run must show, or may.
+struct Expected {
+    /// How many servers there are. Each has recorded what it did.
+    servers: u64,
+    leases: bool,
+    is_left_behind: bool,
+    /// How many requests to disks the suite has had fail.
+    failures_of_disks: u64,
 }
 
 /// A cluster with a leader.
@@ -221,8 +241,8 @@ fn start(
     random: &mut StdRng,
 ) -> anyhow::Result<Cluster> {
     let disks = (!options.without_disk_faults).then_some(options.seed);
-    let (servers, mistake) = (options.servers, options.mistake);
-    let mut cluster = Cluster::start(servers, directory, mistake, disks, begun, random)
+    let (servers, mistake, leases) = (options.servers, options.mistake, options.leases());
+    let mut cluster = Cluster::start(servers, directory, mistake, leases, disks, begun, random)
         .context("the cluster does not start")?;
     if cluster.leader(Duration::from_secs(60)).is_none() {
         let ended: Vec<u64> = cluster.ids().into_iter().filter(|id| !cluster.runs(*id)).collect();
@@ -294,17 +314,43 @@ fn conclude(
         let list = answer.split_once(' ').and_then(|(_, list)| machine::read(list));
         lists.insert(key.clone(), list.with_context(|| format!("{key} is read as {answer}"))?);
     }
-    if let Err(error) = come_to_the_same(cluster, findings) {
+    let end = come_to_the_same(cluster, findings);
+    let end = end.and_then(|are_well| if are_well { all_serve(cluster, &lists) } else { Ok(()) });
+    if let Err(error) = end {
         findings.fails(&error);
     }
     Ok(lists)
 }
 
+/// Every voter serves reads, those that ask the leader included, and shows what the leader has shown.
+fn all_serve(cluster: &Cluster, lists: &BTreeMap<String, Vec<u64>>) -> anyhow::Result<()> {
+    let (key, list) = lists.last_key_value().context("there is no list")?;
+    for id in nemesis::members(cluster)?.voters {
+        for mode in ["linearizable", "1", "stale"] {
+            let begun = Instant::now();
+            let line = format!("read {mode} {key}");
+            let read = loop {
+                let answer = cluster.ask(id, &line, Duration::from_secs(5)).unwrap_or_default();
+                if let Some(read) = answer.strip_prefix("ok ") {
+                    break read.split_once(' ').and_then(|(_, list)| machine::read(list));
+                }
+                anyhow::ensure!(begun.elapsed() < IN_THE_END, "server {id}: {line}: {answer}");
+                thread::sleep(Duration::from_millis(100));
+            };
+            anyhow::ensure!(
+                read.as_ref() == Some(list),
+                "server {id}: {line}: {read:?}, not {list:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// How long something may take in the end.
 const IN_THE_END: Duration = Duration::from_secs(60);
 
-/// No server has stopped for good. Those that vote have the same state.
-fn come_to_the_same(cluster: &mut Cluster, findings: &mut Findings) -> anyhow::Result<()> {
+/// No server has stopped for good. Those that vote have the same state. Whether all servers run.
+fn come_to_the_same(cluster: &mut Cluster, findings: &mut Findings) -> anyhow::Result<bool> {
     let mut is_well = true;
     for id in cluster.ids() {
         if let Err(error) = cluster.is_well(id) {
@@ -313,7 +359,7 @@ fn come_to_the_same(cluster: &mut Cluster, findings: &mut Findings) -> anyhow::R
         }
     }
     if !is_well {
-        return Ok(());
+        return Ok(false);
     }
     let voters = nemesis::members(cluster)?.voters;
     let begun = Instant::now();
@@ -329,7 +375,7 @@ fn come_to_the_same(cluster: &mut Cluster, findings: &mut Findings) -> anyhow::R
             if different.len() > 1 {
                 findings.add("the oracle", format!("state machines differ: {digests:?}"));
             }
-            return Ok(());
+            return Ok(true);
         }
         anyhow::ensure!(
             begun.elapsed() < IN_THE_END,
@@ -425,8 +471,7 @@ fn other_order(history: &[Operation], lists: &BTreeMap<String, Vec<u64>>) -> Vec
 
 fn judge_recordings(
     directory: &Path,
-    is_left_behind: bool,
-    failures_of_disks: u64,
+    expected: &Expected,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
     let files = find_files(&directory.join("recordings"))?;
@@ -437,13 +482,17 @@ fn judge_recordings(
                 if followed.turned_away > 0 {
                     findings.add("the model", format!("{server} was sent what makes no sense"));
                 }
-                if followed.store_failures > 0 && failures_of_disks == 0 {
+                if followed.store_failures > 0 && expected.failures_of_disks == 0 {
                     let how = format!("the store of {server} has failed, and no disk was to fail");
                     findings.add("the servers", how);
                 }
                 if !followed.is_complete {
                     findings.add("the suite", format!("the recording of {server} has gaps"));
                 }
+            }
+            if servers.len() as u64 != expected.servers {
+                let how = format!("{} servers have recorded what they did", servers.len());
+                findings.add("the suite", how);
             }
             tell(&format!("the model: {judged}"));
             if judged.messages_not_looked_for > 0 {
@@ -461,13 +510,16 @@ fn judge_recordings(
             tell(&format!(
                 "groups of linearizable reads: {by_lease} by lease, {otherwise} otherwise"
             ));
-            if by_lease == 0 || otherwise == 0 {
+            if otherwise == 0 || expected.leases && by_lease == 0 {
                 findings.shows_too_little("not every kind of linearizable read was seen");
+            }
+            if !expected.leases && by_lease > 0 {
+                findings.add("the model", "reads were served by lease, and no server has leases");
             }
             if sum(|one| one.snapshots_taken) == 0 {
                 findings.shows_too_little("no server has taken a snapshot");
             }
-            if is_left_behind && sum(|one| one.snapshots_installed) == 0 {
+            if expected.is_left_behind && sum(|one| one.snapshots_installed) == 0 {
                 findings.add("the suite", "a server was left behind, and was sent no snapshot");
             }
         }

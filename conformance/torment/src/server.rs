@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How many entries that a snapshot covers stay in the log.
 pub const KEPT_ENTRIES: u64 = 30;
@@ -58,9 +59,12 @@ pub struct ServerOptions {
     /// A mistake to make.
     #[arg(long)]
     pub mistake: Option<Mistake>,
+    /// It has leases.
+    #[arg(long)]
+    pub leases: bool,
 }
 
-/// Runs the server until the process is killed.
+/// Runs the server until the process is killed, or told to end.
 pub fn run(options: &ServerOptions) -> anyhow::Result<()> {
     // Whoever ends the run ends its servers.
     set_parent_process_death_signal(Some(Signal::KILL)).context("cannot end with the run")?;
@@ -86,7 +90,7 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
     // Each link goes through a proxy of its own.
     config.fixed_addresses = true;
     let raft = &mut config.driver.raft;
-    raft.leases = true;
+    raft.leases = options.leases;
     raft.kept_entries = KEPT_ENTRIES;
     raft.snapshot_bytes = 16 << 10;
     // So small that some are finished, and others begun, while things go wrong.
@@ -104,9 +108,16 @@ fn config(options: &ServerOptions) -> anyhow::Result<NodeConfig> {
 async fn serve(options: ServerOptions) -> anyhow::Result<()> {
     let clients = tokio::net::TcpListener::bind(("127.0.0.1", options.client_port)).await?;
     let node = Node::start(config(&options)?, Machine::new(options.mistake)).await?;
+    let mut told = signal(SignalKind::terminate())?;
     let requests: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::new(1)));
     loop {
-        let (stream, _) = clients.accept().await?;
+        let (stream, _) = tokio::select! {
+            accepted = clients.accept() => accepted?,
+            _ = told.recv() => {
+                node.shutdown().await;
+                return Ok(());
+            }
+        };
         let (handle, mistake) = (node.handle(), options.mistake);
         tokio::spawn(async move {
             // Whoever goes away is answered nothing.
@@ -217,9 +228,18 @@ async fn answer(
     }
 }
 
-/// What is written: `append KEY NUMBER`, `open`, or `in SESSION SEQUENCE ANSWERED-BELOW KEY NUMBER`.
+/// Every how many numbers of a client a command is long, and how long.
+const OFTEN: u64 = 100;
+const LONG: usize = 100_000;
+
+/// What is written: `append KEY NUMBER`, `open`, or `in SESSION SEQUENCE ANSWERED-BELOW KEY NUMBER`. Some commands are
+/// longer than a frame, a segment of the log and the log between two snapshots.
 fn command(words: &[&str]) -> Option<SessionCommand> {
-    let append = |key: &str, number: &str| format!("{key} {number}").into();
+    let append = |key: &str, number: &str| {
+        let is_long = number.parse().is_ok_and(|number: u64| number.is_multiple_of(OFTEN));
+        let rest = " ".repeat(if is_long { LONG } else { 0 });
+        format!("{key} {number}{rest}").into()
+    };
     match words {
         ["append", key, number] => Some(SessionCommand::Outside { command: append(key, number) }),
         ["open"] => Some(SessionClient::open(MOST_SESSIONS, MOST_ANSWERS)),
