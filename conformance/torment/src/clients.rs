@@ -5,6 +5,7 @@ mod in_session;
 use crate::cluster::Connection;
 use crate::history::{Did, Operation, ReadMode};
 use crate::machine;
+use crate::server::is_long;
 use in_session::Sessions;
 pub use in_session::Tries;
 use rand::rngs::StdRng;
@@ -146,9 +147,13 @@ impl Client {
         self.leader = leader.unwrap_or_else(|| self.anybody());
     }
 
-    /// A number that nobody else appends.
+    /// A number that nobody else appends. One that makes a command long is for patient clients only: others would ask
+    /// again before it is done, and more and more of them would come to the log of a machine that is slow.
     fn number(&mut self) -> u64 {
         self.next += 1;
+        if self.patience == IMPATIENCE && is_long(self.next) {
+            self.next += 1;
+        }
         self.id * 1_000_000_000 + self.next
     }
 

@@ -228,16 +228,19 @@ async fn answer(
     }
 }
 
-/// Every how many numbers of a client a command is long, and how long.
-const OFTEN: u64 = 100;
+/// Whether the command that appends a number is long.
+pub fn is_long(number: u64) -> bool {
+    number.is_multiple_of(100)
+}
+
+/// How long, in bytes.
 const LONG: usize = 100_000;
 
 /// What is written: `append KEY NUMBER`, `open`, or `in SESSION SEQUENCE ANSWERED-BELOW KEY NUMBER`. Some commands are
 /// longer than a frame, a segment of the log and the log between two snapshots.
 fn command(words: &[&str]) -> Option<SessionCommand> {
     let append = |key: &str, number: &str| {
-        let is_long = number.parse().is_ok_and(|number: u64| number.is_multiple_of(OFTEN));
-        let rest = " ".repeat(if is_long { LONG } else { 0 });
+        let rest = " ".repeat(if number.parse().is_ok_and(is_long) { LONG } else { 0 });
         format!("{key} {number}{rest}").into()
     };
     match words {
