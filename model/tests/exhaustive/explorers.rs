@@ -7,9 +7,8 @@ use kontiki_model::jobs::Job;
 use kontiki_model::walker::walk;
 use kontiki_specs::scope::{Scope, Suite};
 
-/// Scopes with more states are left to `check --cross-check`. Among those with fewer are all kinds of changes of
-/// membership, snapshots, leases, reads and sessions, and two to six servers.
-const SMALL: u64 = 100_000;
+/// Scopes with more states are left to `check --cross-check`.
+const SMALL: u64 = 200_000;
 
 /// In scopes with more states, the first explorer is left to `cargo verify`.
 const BY_BOTH: u64 = 20_000;
