@@ -15,8 +15,10 @@ use std::mem;
 /// The lower bits of a read's number count the reads of one start; the incarnation is above them. So no
 /// two reads of a server have the same number, restarts included (rule C5).
 const COUNTER_BITS: u32 = 40;
-/// As long as so many numbers wait for an answer, further reads gather.
-const OPEN_NUMBERS: usize = 64;
+/// As long as so many numbers wait for the leader's answer, further reads gather at a follower.
+const NUMBERS_AT_FOLLOWER: usize = 64;
+/// At a leader, reads gather while a round is under way. Whatever comes until its end shares the next one.
+const NUMBERS_AT_LEADER: usize = 1;
 
 /// The reads that wait at a server.
 #[derive(Clone, Debug)]
@@ -189,17 +191,18 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
             self.reads.asked.iter_mut().for_each(|asked| asked.again_at = asked.again_at.min(now));
             self.ask_again();
         }
-        if self.reads.gathered.is_empty() || self.reads.asked.len() >= OPEN_NUMBERS {
+        let leads = self.raft.role() == RoleKind::Leader;
+        let numbers = if leads { NUMBERS_AT_LEADER } else { NUMBERS_AT_FOLLOWER };
+        if self.reads.gathered.is_empty() || self.reads.asked.len() >= numbers {
             return;
         }
         let readers = mem::take(&mut self.reads.gathered);
         let Some(number) = self.reads.next_number() else {
             return self.refuse_readers(readers, &Outcome::Refused(Reason::ReadNumbersExhausted));
         };
-        let of_leader = self.raft.role() == RoleKind::Leader;
         let again_at = self.now.plus(self.config.timings.read_again);
         self.counters.read_numbers += 1;
-        self.reads.asked.push(Asked { number, of_leader, again_at, readers });
+        self.reads.asked.push(Asked { number, of_leader: leads, again_at, readers });
         self.step(Input::Read { read: number });
     }
 

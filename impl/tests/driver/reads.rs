@@ -211,6 +211,35 @@ fn behind_many_questions_reads_gather() {
 }
 
 #[test]
+fn reads_that_come_to_a_leader_during_a_round_share_the_next_one() {
+    let mut server = leader(config());
+    let confirmed = |round| Message::ConfirmLeadershipReply { term: Term(1), round };
+    let rounds = |effects: &[kontiki::driver::Effect]| {
+        let sent = sent_to(effects, S3).into_iter();
+        sent.filter(|sent| matches!(sent, Message::ConfirmLeadership { .. })).count()
+    };
+    let (first, effects) = read(&mut server, 1);
+    assert_eq!(rounds(&effects), 1);
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        let (tickets, effects) = read(&mut server, 1);
+        assert_eq!(rounds(&effects), 0);
+        others.extend(tickets);
+    }
+    // One more comes together with what ends the round.
+    let (last, event) = server.reads(Consistency::Linearizable);
+    let end = Event::Received { from: S2, message: confirmed(1) };
+    let effects = server.tell_all([end, event]);
+    assert_eq!(answers(&effects), readable(&first, 1));
+    assert_eq!(rounds(&effects), 1);
+    others.push(last);
+    let effects = server.hears(S2, confirmed(2));
+    assert_eq!(answers(&effects), readable(&others, 1));
+    assert_eq!(server.driver.status().counters.read_numbers, 2);
+    assert_eq!(server.driver.waiting(), 0);
+}
+
+#[test]
 fn a_server_of_one_reads_at_once() {
     let mut config = config();
     config.raft = kontiki::core::Config::new(crate::support::S1, [crate::support::S1]);

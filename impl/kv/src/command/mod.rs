@@ -101,13 +101,8 @@ pub enum ClusterQuestion<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CommandError {
     /// There is no such command.
-    #[error("ERR unknown command '{name}'{suggestion}")]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// What may be meant.
-        suggestion: String,
-    },
+    #[error("ERR unknown command '{0}'{alike}", alike = table::alike(.0))]
+    Unknown(String),
     /// There is no such subcommand.
     #[error("ERR unknown subcommand '{name}' of '{command}'")]
     UnknownSubcommand {

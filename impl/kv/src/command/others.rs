@@ -130,7 +130,7 @@ pub(super) fn server<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
 
 fn address(word: &[u8]) -> Result<&str, CommandError> {
     let address = std::str::from_utf8(word).ok().filter(|address| is_address(address));
-    address.ok_or_else(|| CommandError::NotAnAddress(shortened(&word.escape_ascii().to_string())))
+    address.ok_or_else(|| CommandError::NotAnAddress(shortened(word)))
 }
 
 pub(super) fn transfer<'a>(arguments: &mut Arguments<'a, '_>) -> Parsed<'a> {
@@ -147,10 +147,13 @@ pub(super) fn http<'a>(_: &mut Arguments<'a, '_>) -> Parsed<'a> {
 }
 
 fn unknown<'a>(command: &'static str, name: &str) -> Parsed<'a> {
-    Err(CommandError::UnknownSubcommand { command, name: shortened(name) })
+    Err(CommandError::UnknownSubcommand { command, name: name.chars().take(SHOWN).collect() })
 }
 
+/// How much of what a client has sent is shown in an error.
+const SHOWN: usize = 64;
+
 /// What a client has sent, short enough for an error.
-pub(super) fn shortened(name: &str) -> String {
-    name.chars().take(64).collect()
+pub(super) fn shortened(word: &[u8]) -> String {
+    word.escape_ascii().take(SHOWN).map(char::from).collect()
 }

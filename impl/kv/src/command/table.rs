@@ -109,6 +109,16 @@ pub fn find(name: &[u8]) -> Option<&'static CommandSpec> {
     COMMANDS.get(found)
 }
 
+/// What may be meant by a name that no command has. To look for it takes the longer the longer the name is,
+/// and anybody may send anything: a name that is too long for any command is like none.
+pub(super) fn alike(name: &str) -> String {
+    if name.len() > LONGEST {
+        return String::new();
+    }
+    let known: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
+    suggestion(&name.to_ascii_lowercase(), &known)
+}
+
 impl<'a> Command<'a> {
     /// The command of a request.
     ///
@@ -117,10 +127,7 @@ impl<'a> Command<'a> {
     pub fn parse(request: &[&'a [u8]]) -> Result<Command<'a>, CommandError> {
         let (name, rest) = request.split_first().ok_or(CommandError::Syntax)?;
         let Some(spec) = find(name) else {
-            let name = shortened(&name.escape_ascii().to_string());
-            let known: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
-            let suggestion = suggestion(&name.to_ascii_lowercase(), &known);
-            return Err(CommandError::Unknown { name, suggestion });
+            return Err(CommandError::Unknown(shortened(name)));
         };
         let fits = match usize::try_from(spec.arity) {
             Ok(exact) => request.len() == exact,
@@ -190,6 +197,8 @@ mod tests {
         assert_eq!(parse("decrby k -9223372036854775808"), Err(CommandError::NotAnInteger));
         let error = parse("strlne k").unwrap_err().to_string();
         assert_eq!(error, "ERR unknown command 'strlne': did you mean `strlen`?");
+        let error = parse(&"get".repeat(11)).unwrap_err().to_string();
+        assert_eq!(error, format!("ERR unknown command '{}'", "get".repeat(11)));
         assert_eq!(parse("Host: localhost"), Err(CommandError::Http));
         let long = "n".repeat(257);
         assert_eq!(parse(&format!("CLIENT SETNAME {long}")), Err(CommandError::LongName));
