@@ -22,6 +22,8 @@ pub enum Fault {
     KillMajority,
     /// All are killed.
     KillAll,
+    /// A process is killed again and again while it starts. If its disk can lose what was not synced, it does.
+    KillInStart,
     /// A process is told to end (`SIGTERM`), and its server shuts down.
     ShutDown,
     /// The leader's process stands still for a while.
@@ -64,7 +66,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 23] = [
+    pub const ALL: [Fault; 24] = [
         Fault::KillLeader,
         Fault::Partition,
         Fault::LeftBehind,
@@ -72,6 +74,7 @@ impl Fault {
         Fault::Replace,
         Fault::StopLeader,
         Fault::KillAll,
+        Fault::KillInStart,
         Fault::ShutDown,
         Fault::LeaderMute,
         Fault::Transfer,
@@ -103,14 +106,51 @@ impl Fault {
                 | Fault::DiskHangs
         )
     }
+
+    /// Whether it is about the links between servers.
+    fn is_of_links(self) -> bool {
+        matches!(
+            self,
+            Fault::Partition
+                | Fault::LeaderMute
+                | Fault::LeaderDeaf
+                | Fault::Bridge
+                | Fault::SlowLinks
+                | Fault::LossyLinks
+                | Fault::LeftBehind
+        )
+    }
 }
 
 /// How long a leader may take to be there when nothing is wrong any more.
 pub const RECOVERS: Duration = Duration::from_secs(60);
 
-/// Makes one thing go wrong for a while. An error if it did not, or if the cluster did not come back.
-/// Disks that lie say that they sync, and do not, before power is lost.
+/// How often another fault finds slow links.
+const ON_SLOW_LINKS: f64 = 0.25;
+
+/// Makes one thing go wrong for a while. An error if it did not, or if the cluster did not come back. Now and
+/// then links are slow meanwhile. Disks that lie say that they sync, and do not, before power is lost.
 pub fn inflict(
+    fault: Fault,
+    cluster: &mut Cluster,
+    lies: bool,
+    random: &mut StdRng,
+) -> anyhow::Result<String> {
+    if !random.random_bool(ON_SLOW_LINKS) || fault.is_of_links() {
+        return inflict_alone(fault, cluster, lies, random);
+    }
+    let before = cluster.affected(|_, _| true);
+    let delay = Mode::Delay(random.random_range(20..120));
+    cluster.set_links(|_, _| Some(delay));
+    let told = inflict_alone(fault, cluster, lies, random)?;
+    ensure!(
+        cluster.affected(|_, _| true) > before,
+        "links were to be slow, and nothing came of it"
+    );
+    Ok(format!("{told}, while links were slow: {delay:?}"))
+}
+
+fn inflict_alone(
     fault: Fault,
     cluster: &mut Cluster,
     lies: bool,
@@ -130,6 +170,7 @@ pub fn inflict(
             let all = cluster.ids();
             kill(cluster, &all, Duration::from_millis(100))?
         }
+        Fault::KillInStart => kill_in_start(cluster, any, random)?,
         Fault::ShutDown => {
             let which = if random.random_bool(0.5) { leader } else { any };
             cluster.shut_down(which)?;
@@ -273,6 +314,33 @@ fn kill(cluster: &mut Cluster, which: &[u64], while_: Duration) -> anyhow::Resul
         cluster.spawn(*id)?;
     }
     Ok(format!("killed {which:?}"))
+}
+
+/// How often a server is killed in a row, each time later after its start. One with little on its disk starts in
+/// some ten milliseconds.
+const KILLS_IN_START: u64 = 10;
+/// By how many milliseconds later.
+const LATER: u64 = 3;
+
+fn kill_in_start(cluster: &mut Cluster, id: u64, random: &mut StdRng) -> anyhow::Result<String> {
+    let (mut in_start, mut lost) = (0, String::new());
+    cluster.kill(&[id])?;
+    for kill in 0..KILLS_IN_START {
+        let moment = random.random_range(kill * LATER..(kill + 1) * LATER);
+        cluster.spawn(id)?;
+        thread::sleep(Duration::from_millis(moment));
+        match cluster.status(id, "failed") {
+            Some(_) => cluster.is_well(id)?,
+            None => in_start += 1,
+        }
+        cluster.kill_as_it_is(id)?;
+        if let Ok(disk) = cluster.disk(id) {
+            lost = format!("; its disk in the end: {}", disk.lose_power(false)?);
+        }
+    }
+    ensure!(in_start > 0, "server {id} was to be killed while it starts, and starts too fast");
+    cluster.spawn(id)?;
+    Ok(format!("killed {id} {KILLS_IN_START} times, {in_start} times while it started{lost}"))
 }
 
 fn links(

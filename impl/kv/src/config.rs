@@ -305,9 +305,9 @@ impl Source<'_> {
                 clients: self.address(&entry.clients)?,
                 http: entry.http.as_ref().map(|http| self.address(http)).transpose()?,
             };
-            if is_unspecified(&addresses.peers) {
+            if reaches_nobody(&addresses.peers) {
                 let what = format!(
-                    "no other server can connect to `{}`: write this server's host or IP address",
+                    "no other server can connect to `{}`: write this server's host or IP address, and its port",
                     addresses.peers
                 );
                 return Err(self.wrong(entry.peers.span(), what));
@@ -355,7 +355,7 @@ impl Source<'_> {
 }
 
 /// Whether this is `host:port`, of 256 bytes at most and without white space. The node takes any such address of
-/// a server, if its port is not 0 and [`is_unspecified`] does not hold.
+/// a server, unless [`reaches_nobody`] holds.
 pub(crate) fn is_address(address: &str) -> bool {
     let parts = address.rsplit_once(':');
     address.len() <= 256
@@ -363,9 +363,10 @@ pub(crate) fn is_address(address: &str) -> bool {
         && parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
-/// Whether this says where to listen, and not where a server is.
-fn is_unspecified(address: &str) -> bool {
-    address.parse().is_ok_and(|at: SocketAddr| at.ip().is_unspecified())
+/// Whether this says where to listen at most, and not where a server is.
+fn reaches_nobody(address: &str) -> bool {
+    let has_no_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0_u16));
+    has_no_port || address.parse().is_ok_and(|at: SocketAddr| at.ip().is_unspecified())
 }
 
 fn listen(address: &str, beyond: bool, key: &str) -> Result<TcpListener, ConfigError> {
@@ -435,10 +436,13 @@ clients = "127.0.0.1:2"
 
     #[test]
     fn what_is_written_is_what_the_node_is_told() {
-        let text = GOOD.replace("127.0.0.1:1", "127.0.0.1:0").replace("127.0.0.1:2", "127.0.0.1:0");
         let told = |lines: &str| {
-            let text = text.replace("[[servers]]", &format!("{lines}\n[[servers]]"));
-            let config = Config::parse(&text, "dir/1.toml".as_ref()).unwrap();
+            let text = GOOD.replace("[[servers]]", &format!("{lines}\n[[servers]]"));
+            let mut config = Config::parse(&text, "dir/1.toml".as_ref()).unwrap();
+            for at in config.servers.values_mut() {
+                // Any port that is free.
+                (at.peers, at.clients) = ("127.0.0.1:0".to_owned(), "127.0.0.1:0".to_owned());
+            }
             config.listen(FirstStart::Existing).unwrap()
         };
         let driver = |lines: &str| told(lines).node.driver;
@@ -476,8 +480,10 @@ clients = "127.0.0.1:2"
         assert_eq!(with("127.0.0.1:2", "one two:2"), "dir/1.toml:7: `one two:2` is not host:port");
         assert_eq!(
             with("127.0.0.1:1", "[::]:1"),
-            "dir/1.toml:6: no other server can connect to `[::]:1`: write this server's host or IP address"
+            "dir/1.toml:6: no other server can connect to `[::]:1`: write this server's host or IP address, and its port"
         );
+        let no_port = with("127.0.0.1:1", "localhost:00");
+        assert!(no_port.contains("no other server can connect to `localhost:00`"), "{no_port}");
         let twice = format!("{GOOD}[[servers]]\nid = 1\npeers = \"a:1\"\nclients = \"a:2\"\n");
         assert_eq!(error(&twice), "dir/1.toml:8: a second server 1: give each its own id");
         let short = with("id = 1\ndirectory", "election-timeout-ms = 0\nid = 1\ndirectory");
