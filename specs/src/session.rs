@@ -79,6 +79,17 @@ pub enum SessionCommandError {
     Trailing(usize),
 }
 
+/// Later versions name further kinds by bytes up to this one. No text begins with one of these.
+const LAST_RESERVED: u8 = 31;
+
+impl SessionCommandError {
+    /// Whether these may be bytes of a kind that a later version of this library has. Servers of that version
+    /// execute it. One that leaves it out comes to have another state.
+    pub const fn is_of_later_version(self) -> bool {
+        matches!(self, SessionCommandError::Kind(kind) if kind <= LAST_RESERVED)
+    }
+}
+
 const OUTSIDE: u8 = 0;
 const OPEN: u8 = 1;
 const IN_SESSION: u8 = 2;

@@ -257,9 +257,20 @@ fn inflict_alone(
 }
 
 fn transfer(cluster: &Cluster, to: u64) -> anyhow::Result<String> {
-    let answer = cluster.ask_leader(&format!("transfer {to}"), RECOVERS);
-    answer.with_context(|| format!("nobody hands over to server {to}"))?;
-    Ok(format!("server {to} was to lead"))
+    let begun = Instant::now();
+    while begun.elapsed() < RECOVERS {
+        let leader = cluster.leader(RECOVERS).context("nobody leads")?;
+        // That the last one has handed over may have been said too late.
+        let is_done = leader == to || {
+            let answer = cluster.ask(leader, &format!("transfer {to}"), CHANGES);
+            answer.is_some_and(|answer| answer.starts_with("ok"))
+        };
+        if is_done {
+            return Ok(format!("server {to} was to lead"));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    anyhow::bail!("nobody hands over to server {to}")
 }
 
 /// Who belongs to the cluster, as its leader says.

@@ -57,6 +57,8 @@ pub struct Config {
     pub election_timeout: Duration,
     /// After how many bytes of log a snapshot is taken.
     pub snapshot_bytes: u64,
+    /// How many of the entries that a snapshot covers stay in the log, at least (rule S1).
+    pub kept_entries: u64,
 }
 
 /// What a server does that has an empty directory (rule M9). One whose directory is not empty goes on.
@@ -103,6 +105,8 @@ struct File {
     election_timeout_ms: Spanned<u64>,
     #[serde(default = "snapshot_mib")]
     snapshot_mib: Spanned<u64>,
+    #[serde(default = "kept_entries")]
+    kept_entries: u64,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +136,10 @@ fn election_timeout_ms() -> Spanned<u64> {
 
 fn snapshot_mib() -> Spanned<u64> {
     Spanned::new(0..0, 64)
+}
+
+fn kept_entries() -> u64 {
+    1024
 }
 
 /// What is wrong with a config file.
@@ -206,6 +214,10 @@ impl Config {
             return Err(source.wrong(read.most_clients.span(), what));
         }
         let mib = &read.snapshot_mib;
+        if *mib.get_ref() == 0 {
+            let what = "snapshot-mib is 0: the log would grow without end".to_owned();
+            return Err(source.wrong(mib.span(), what));
+        }
         let Some(snapshot_bytes) = mib.get_ref().checked_mul(1 << 20) else {
             return Err(source.wrong(mib.span(), "snapshot-mib is larger than any disk".to_owned()));
         };
@@ -221,6 +233,7 @@ impl Config {
             most_clients: *read.most_clients.get_ref(),
             election_timeout,
             snapshot_bytes,
+            kept_entries: read.kept_entries,
         })
     }
 
@@ -256,6 +269,7 @@ impl Config {
         node.record = self.record.as_ref().map(RecordTo::directory);
         node.driver.raft.leases = self.leases;
         node.driver.raft.snapshot_bytes = self.snapshot_bytes;
+        node.driver.raft.kept_entries = self.kept_entries;
         node.driver.timings = Timings::for_election_timeout(self.election_timeout);
         let known = |(id, at): (&u64, &Addresses)| {
             let Addresses { clients, http, .. } = at.clone();
@@ -305,14 +319,20 @@ impl Source<'_> {
                 clients: self.address(&entry.clients)?,
                 http: entry.http.as_ref().map(|http| self.address(http)).transpose()?,
             };
-            if reaches_nobody(&addresses.peers) {
-                let what = format!(
-                    "no other server can connect to `{}`: write this server's host or IP address, and its port",
-                    addresses.peers
-                );
-                return Err(self.wrong(entry.peers.span(), what));
+            for (address, who) in [(&entry.peers, "other server"), (&entry.clients, "client")] {
+                if reaches_nobody(address.get_ref()) {
+                    let what = format!(
+                        "no {who} can connect to `{}`: write this server's host or IP address, and its port",
+                        address.get_ref()
+                    );
+                    return Err(self.wrong(address.span(), what));
+                }
             }
             let id = *entry.id.get_ref();
+            if id == 0 {
+                let what = "id is 0, which stands for no server: begin with 1".to_owned();
+                return Err(self.wrong(entry.id.span(), what));
+            }
             if servers.insert(id, addresses).is_some() {
                 let what = format!("a second server {id}: give each its own id");
                 return Err(self.wrong(place, what));
@@ -449,6 +469,7 @@ clients = "127.0.0.1:2"
         assert!(!driver("").raft.leases);
         assert!(driver("leases = true").raft.leases);
         assert_eq!(driver("snapshot-mib = 5").raft.snapshot_bytes, 5 << 20);
+        assert_eq!(driver("kept-entries = 9").raft.kept_entries, 9);
         let timings = driver("election-timeout-ms = 3000").timings;
         assert_eq!(timings, Timings::for_election_timeout(Duration::from_secs(3)));
         assert_eq!(told("most-clients = 7").most_clients, 7);
@@ -482,6 +503,12 @@ clients = "127.0.0.1:2"
             with("127.0.0.1:1", "[::]:1"),
             "dir/1.toml:6: no other server can connect to `[::]:1`: write this server's host or IP address, and its port"
         );
+        let everywhere = with("127.0.0.1:2", "0.0.0.0:2");
+        assert!(everywhere.contains("dir/1.toml:7: no client can connect to"), "{everywhere}");
+        let nobody = with("[[servers]]\nid = 1", "[[servers]]\nid = 0");
+        assert_eq!(nobody, "dir/1.toml:5: id is 0, which stands for no server: begin with 1");
+        let never = with("id = 1\ndirectory", "snapshot-mib = 0\nid = 1\ndirectory");
+        assert_eq!(never, "dir/1.toml:2: snapshot-mib is 0: the log would grow without end");
         let no_port = with("127.0.0.1:1", "localhost:00");
         assert!(no_port.contains("no other server can connect to `localhost:00`"), "{no_port}");
         let twice = format!("{GOOD}[[servers]]\nid = 1\npeers = \"a:1\"\nclients = \"a:2\"\n");
@@ -506,7 +533,7 @@ clients = "127.0.0.1:2"
 
     #[test]
     fn addresses_beyond_the_machine_are_refused() {
-        let text = GOOD.replace("127.0.0.1:2", "0.0.0.0:0");
+        let text = GOOD.replace("127.0.0.1:2", "192.0.2.1:2");
         let config = Config::parse(&text, "1.toml".as_ref()).unwrap();
         let error = config.listen(FirstStart::Init).unwrap_err().to_string();
         assert!(error.contains("set `clients-beyond-loopback = true`"), "{error}");

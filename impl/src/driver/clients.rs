@@ -155,6 +155,8 @@ impl Clients {
         }
         if !self.dropped.is_empty() {
             self.decide_dropped(entries, &mut answers);
+            // What was dropped may have come back in front of what was appended later.
+            answers.sort_by_key(|(_, outcome)| index_of(outcome));
         }
         answers
     }
@@ -289,6 +291,16 @@ impl Clients {
         dropped.retain_mut(&mut wait);
         joint.retain_mut(wait);
         answers
+    }
+}
+
+/// The index that an outcome of an entry is about.
+fn index_of(outcome: &Outcome) -> Option<LogIndex> {
+    match outcome {
+        Outcome::Applied { position }
+        | Outcome::Changed { position }
+        | Outcome::Refused(Reason::Overwritten { position }) => Some(position.index),
+        _ => None,
     }
 }
 

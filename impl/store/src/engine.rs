@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::draft::FileDraft;
 use crate::encoding::encoded_bytes;
-use crate::error::{Error, io};
+use crate::error::{Error, io, is_full};
 use crate::frame::Place;
 use crate::identity::Identity;
 use crate::log_state::{LogState, OwnSnapshot, ReceivedPart};
@@ -324,12 +324,16 @@ impl Engine {
         self.set_mark()
     }
 
-    /// Notes that all up to the end of the log is durable.
+    /// Notes that all up to the end of the log is durable. Where there is no room even to write over what is
+    /// there, as some file systems may say, an older note stands for it.
     pub(crate) fn set_mark(&mut self) -> Result<(), Error> {
         let Active { header, end, .. } = &self.active;
         let frame = self.next_frame.saturating_sub(1);
         let end = End { segment: header.number, offset: *end, frame };
-        self.mark.set(end).map_err(not_full(&*self.shared.directory, "write", MARK))
+        match self.mark.set(end) {
+            Err(error) if is_full(&error) => Ok(()),
+            written => written.map_err(not_full(&*self.shared.directory, "write", MARK)),
+        }
     }
 
     /// Makes the mark durable, which no promise depends on.

@@ -111,13 +111,13 @@ pub(crate) fn io<'a>(
 ) -> impl FnOnce(std_io::Error) -> Error + 'a {
     move |source| {
         let file = directory.describe(name);
-        match source.kind() {
-            std_io::ErrorKind::StorageFull | std_io::ErrorKind::QuotaExceeded => {
-                Error::Full { file }
-            }
-            _ => Error::Io { action, file, source },
-        }
+        if is_full(&source) { Error::Full { file } } else { Error::Io { action, file, source } }
     }
+}
+
+/// Whether there is no room.
+pub(crate) fn is_full(error: &std_io::Error) -> bool {
+    matches!(error.kind(), std_io::ErrorKind::StorageFull | std_io::ErrorKind::QuotaExceeded)
 }
 
 impl From<Error> for StoreError {

@@ -98,10 +98,13 @@ impl Mark {
         })
     }
 
-    /// Notes that the log is durable up to here.
+    /// Notes that the log is durable up to here. What fails is written over by the next one, so that the other
+    /// note stays whole.
     pub(crate) fn set(&mut self, end: End) -> std::io::Result<()> {
-        self.turn += 1;
-        self.file.write_at(place(self.turn), &note(self.turn, end))
+        let turn = self.turn + 1;
+        self.file.write_at(place(turn), &note(turn, end))?;
+        self.turn = turn;
+        Ok(())
     }
 
     /// Makes the note itself durable.

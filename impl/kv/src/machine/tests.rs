@@ -41,6 +41,8 @@ fn a_key_is_gone_when_log_time_has_come_to_its_deadline_and_not_before() {
     assert_eq!(machine.outside().next_deadline(), 1050);
     let ttl = Operation::TimeToLive { key: b"k", milliseconds: true };
     assert_eq!(query(&machine, 1020, &ttl), Answer::Integer(30));
+    // The clock of this server is behind. Log time goes on from where it is.
+    assert_eq!(query(&machine, 3, &ttl), Answer::Integer(50));
     // The clock of this server is ahead. The key is there all the same.
     assert_eq!(query(&machine, 9999, &ttl), Answer::Integer(0));
     assert_eq!(get(&machine, "k").as_deref(), Some("v"));
@@ -51,6 +53,43 @@ fn a_key_is_gone_when_log_time_has_come_to_its_deadline_and_not_before() {
     assert_eq!(query(&machine, 0, &ttl), Answer::Integer(-2));
     assert_eq!(query(&machine, 0, &Operation::Count), Answer::Integer(1));
     assert_eq!(machine.outside().next_deadline(), u64::MAX);
+}
+
+#[test]
+fn what_changes_a_value_keeps_its_deadline_and_what_sets_it_anew_does_not() {
+    let ttl = |machine: &Machine, key: &str| {
+        let key = key.as_bytes();
+        query(machine, 0, &Operation::TimeToLive { key, milliseconds: true })
+    };
+    let mut machine = Machine::default();
+    let keys = ["added", "appended", "compared", "set", "many", "kept"];
+    for key in keys {
+        apply(&mut machine, 0, &[set(key, "1", Expiry::After(100))]);
+    }
+    let done = apply(
+        &mut machine,
+        40,
+        &[
+            Operation::Add { key: b"added", amount: 1 },
+            Operation::Append { key: b"appended", value: b"1" },
+            Operation::CompareAndSet { key: b"compared", old: b"1", new: b"2" },
+            set("kept", "2", Expiry::Unchanged),
+            set("set", "2", Expiry::Never),
+            Operation::SetMany { pairs: vec![(b"many", b"2")] },
+        ],
+    );
+    let number = Answer::Integer;
+    let expected = [number(2), number(2), number(1), Answer::Done, Answer::Done, Answer::Done];
+    assert_eq!(done, expected);
+    for key in ["added", "appended", "compared", "kept"] {
+        assert_eq!(ttl(&machine, key), number(60), "{key}");
+    }
+    for key in ["set", "many"] {
+        assert_eq!(ttl(&machine, key), number(-1), "{key}");
+    }
+    apply(&mut machine, 100, &[]);
+    let left: Vec<&str> = keys.into_iter().filter(|key| get(&machine, key).is_some()).collect();
+    assert_eq!(left, ["set", "many"]);
 }
 
 #[test]

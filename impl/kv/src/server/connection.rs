@@ -102,8 +102,13 @@ impl Client<'_> {
         // Few may send a long request at the same time, and none forever.
         let mut long = None;
         loop {
+            let before = buffer.len();
             let next = self.answer(&mut parser, &mut buffer).await?;
             self.flush().await?;
+            if buffer.len() < before {
+                // Some are answered. The next one has time of its own, and waits for its turn.
+                long = None;
+            }
             if next == Next::Closes {
                 return self.stream.shutdown().await;
             }
@@ -347,6 +352,9 @@ impl Client<'_> {
 
     /// What became of a request of a session.
     async fn tell_once(&mut self, told: Told, key: Option<&[u8]>) -> io::Result<Next> {
+        let counts = &self.shared.counts;
+        counts.writes.fetch_add(1, Ordering::Relaxed);
+        counts.failed.fetch_add(u64::from(told.is_err()), Ordering::Relaxed);
         match told {
             Ok(Ok(answer)) => self.tell(answer).await?,
             Ok(Err(reply)) => self.writer.reply(&reply),

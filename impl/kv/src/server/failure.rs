@@ -82,6 +82,7 @@ mod tests {
     fn only_what_was_certainly_not_done_is_said_not_to_be() {
         let not_leader = |id: u64| RequestError::NotLeader { leader: Some(ServerId(id)) };
         let refused = RequestError::Refused;
+        let by_server = |refusal| RequestError::Refused(Reason::Refused(refusal));
         let position = LogPosition::default();
         let table = [
             (not_leader(1), "MOVED"),
@@ -91,6 +92,8 @@ mod tests {
             (refused(Reason::TooManyWaiting { limit: 1 }), "TRYAGAIN"),
             (refused(Reason::Overwritten { position }), "TRYAGAIN"),
             (refused(Reason::Stopping), "TRYAGAIN"),
+            (by_server(Refusal::TransferUnderWay { to: ServerId(2) }), "TRYAGAIN"),
+            (by_server(Refusal::NotAnotherVoter { server: ServerId(2) }), "ERR"),
             (refused(Reason::ReadNumbersExhausted), "ERR"),
             (refused(Reason::SnapshotFailed), "ERR"),
             (RequestError::Done { position }, "DONE"),

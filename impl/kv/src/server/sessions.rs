@@ -57,7 +57,7 @@ async fn ask(handle: &Handle<Replicated>, command: &SessionCommand) -> Told {
              have been before if it was sent before",
         ),
         Outcome::AnswerForgotten => {
-            error("ERR not done now: the client has said that it does not wait for this answer")
+            error("UNKNOWN not done now, but perhaps before: the client waits for no answer to it")
         }
         Outcome::NotACommand(_) => {
             error("ERR this server and the leader are of different versions")

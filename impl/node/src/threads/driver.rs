@@ -273,7 +273,10 @@ impl<M: StateMachine> DriverLoop<M> {
                     // A thread that has ended has said why.
                     drop(self.threads.writer.send(WriteJob::DropEntries(through)));
                 }
-                Effect::Apply { entries } => self.execute(MachineJob::Apply(entries)),
+                Effect::Apply { entries } => {
+                    self.look_at_executed(&entries);
+                    self.execute(MachineJob::Apply(entries));
+                }
                 Effect::Restore { snapshot } => self.execute(MachineJob::Restore(snapshot)),
                 Effect::TakeSnapshot { snapshot } => {
                     self.execute(MachineJob::TakeSnapshot(snapshot));

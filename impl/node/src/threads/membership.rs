@@ -2,12 +2,16 @@
 
 use super::driver::DriverLoop;
 use crate::admission::Told;
+use crate::book::Stage;
 use crate::machine::StateMachine;
 use crate::network::{Facts, Joining, Lane, Peer, Wants};
 use crate::start::Standing;
 use crate::telemetry;
 use kontiki::driver::Event;
-use kontiki::{Configuration, LogPosition, MembershipChange, Message, RoleKind, ServerId};
+use kontiki::{
+    Configuration, Entries, Entry, LogPosition, MembershipChange, Message, Payload, RoleKind,
+    ServerId,
+};
 use std::sync::Arc;
 
 /// For so many election timeouts a connection stands to a server that is no member, and that nothing is
@@ -41,6 +45,25 @@ impl<M: StateMachine> DriverLoop<M> {
             }
             _ => {}
         }
+    }
+
+    /// M9: a server that joins has come in as soon as it executes a configuration in which it votes. It asks for
+    /// nothing from then on: whoever makes it a learner again wants it to be one.
+    pub(super) fn look_at_executed(&mut self, entries: &Entries) {
+        let own = self.shared.members.own;
+        let votes = |entry: &Entry| match &entry.payload {
+            Payload::Configuration(configuration) => configuration.voters.contains(&own),
+            _ => false,
+        };
+        if !matches!(self.standing, Standing::Joining { .. }) || !entries.iter().any(votes) {
+            return;
+        }
+        self.was_member = true;
+        self.set_standing(Standing::Member);
+        let members = Arc::clone(&self.shared.members);
+        // If it cannot be noted, the server asks for its vote again, and hears that it has one.
+        let note = async move { drop(members.advance(Stage::Member, None).await) };
+        drop(self.shared.runtime.spawn(note));
     }
 
     fn set_standing(&mut self, standing: Standing) {
@@ -113,7 +136,7 @@ impl<M: StateMachine> DriverLoop<M> {
         match told {
             // That nobody answers for a while does not take back what was learnt.
             Told::Standing(Standing::Joining { .. })
-                if matches!(self.standing, Standing::Removed { .. }) => {}
+                if matches!(self.standing, Standing::Removed { .. } | Standing::Member) => {}
             Told::Standing(standing) => {
                 self.was_member |= standing == Standing::Member;
                 self.set_standing(standing);

@@ -6,6 +6,7 @@ use crate::journal::Journal;
 use kontiki_node::kontiki::{MembershipChange, ServerId};
 use kontiki_node::{AddressError, AdmissionError, Node, NodeConfig, RequestError, Standing};
 use kontiki_node::{Security, Start, StartError};
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -85,6 +86,17 @@ async fn a_server_that_has_lost_its_disk_comes_in_under_no_way_with_its_old_id()
     cluster.handle(fourth).admitted().await.unwrap();
     cluster.write().await;
     cluster.check().await;
+
+    // It is as little welcome under the old one when nobody votes there any more. Nobody adds it first.
+    cluster.change(MembershipChange::Remove(S3)).await;
+    let mut joining = cluster.config(S3, free());
+    joining.start = Start::Join;
+    let refused = refusal(joining).await;
+    assert!(matches!(refused, AdmissionError::OtherDisk { .. }), "{refused}");
+    cluster.write().await;
+    let leader = cluster.leader().await;
+    let configuration = cluster.status(leader).await.server.configuration;
+    assert!(configuration.learners.is_empty(), "{configuration:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,6 +270,33 @@ async fn a_learner_that_is_taken_out_while_it_joins_stays_out() {
     let configuration = cluster.status(leader).await.server.configuration;
     assert_eq!(configuration.voters.len(), 3);
     assert!(configuration.learners.is_empty(), "{configuration:?}");
+}
+
+/// It has come in when it votes, and asks for its vote no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_that_has_just_joined_and_is_made_a_learner_stays_one() {
+    let mut cluster = Cluster::start(3).await;
+    cluster.write().await;
+    let fourth = ServerId(4);
+    // Only the fourth server knows of it. It answers nothing, so each round of questions takes long.
+    let silent = free();
+    cluster.addresses.insert(ServerId(9), silent.local_addr().unwrap());
+    cluster.join(fourth).await;
+    eventually("a vote", async || {
+        let configuration = cluster.status(fourth).await.server.configuration;
+        configuration.voters.contains(&fourth).then_some(())
+    })
+    .await;
+    cluster.change(MembershipChange::Demote(fourth)).await;
+    eventually("the end of what it asks", async || {
+        let standing = cluster.status(fourth).await.standing;
+        (standing == Standing::Member).then_some(())
+    })
+    .await;
+    cluster.write().await;
+    let leader = cluster.leader().await;
+    let configuration = cluster.status(leader).await.server.configuration;
+    assert_eq!(configuration.learners, BTreeSet::from([fourth]), "{configuration:?}");
 }
 
 /// It follows, and votes for, a server of which the last configuration that it knows says nothing.

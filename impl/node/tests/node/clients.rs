@@ -4,12 +4,13 @@ use crate::cluster::{CLUSTER, eventually};
 use crate::journal::Journal;
 use kontiki_node::kontiki::bytes::Bytes;
 use kontiki_node::kontiki::driver::{Consistency, Doubt, Reason};
-use kontiki_node::kontiki::{LogIndex, LogPosition, Refusal, ServerId, Term};
+use kontiki_node::kontiki::sessions::Outcome;
+use kontiki_node::kontiki::{LogIndex, LogPosition, Refusal, ServerId, SessionId, Term};
 use kontiki_node::{
     Client, Handle, Node, NodeConfig, Patience, RequestError, Security, Seen, Servers,
     SessionError, WithSessions,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpListener;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +43,7 @@ impl Changing {
 }
 
 impl Servers for Changing {
-    type Answer = kontiki_node::kontiki::sessions::Outcome<u64>;
+    type Answer = Outcome<u64>;
     type Query = ();
     type Reply = Vec<u64>;
 
@@ -181,6 +182,58 @@ impl Servers for Given {
     ) -> Result<Seen<()>, RequestError> {
         self.asked.lock().unwrap().push(consistency);
         Ok(Seen { index: LogIndex(self.read), value: () })
+    }
+}
+
+type Answered = Result<Outcome<u64>, RequestError>;
+
+/// Servers that are not there, and what they answer to writes, one after the other.
+#[derive(Clone)]
+struct Scripted(Arc<Mutex<VecDeque<Answered>>>);
+
+impl Servers for Scripted {
+    type Answer = Outcome<u64>;
+    type Query = ();
+    type Reply = ();
+
+    fn ids(&self) -> Vec<ServerId> {
+        vec![ServerId(1)]
+    }
+
+    async fn write(&self, _: ServerId, _: Bytes) -> Result<Seen<Outcome<u64>>, RequestError> {
+        let answer = self.0.lock().unwrap().pop_front().unwrap();
+        answer.map(|value| Seen { index: LogIndex(9), value })
+    }
+
+    async fn read(&self, _: ServerId, _: Consistency, (): ()) -> Result<Seen<()>, RequestError> {
+        unreachable!("nobody reads")
+    }
+}
+
+/// C2: one copy in doubt makes all of it doubtful, whatever is said of the copies after it.
+#[tokio::test]
+async fn what_was_in_doubt_once_stays_in_doubt() {
+    let unknown = || Err(RequestError::Unknown(Doubt::DeadlinePassed));
+    let passing = || Err(RequestError::Refused(Reason::Stopping));
+    let lasting = || RequestError::Refused(Reason::Refused(Refusal::NothingProposed));
+    let ended = || Ok(Outcome::SessionEnded);
+    let said_ended = |may_have_been_executed| SessionError::Ended { may_have_been_executed };
+    let table: [(Vec<Answered>, SessionError); 6] = [
+        (vec![unknown(), Err(lasting())], SessionError::Unknown(lasting())),
+        (vec![unknown(), passing(), Err(lasting())], SessionError::Unknown(lasting())),
+        (vec![passing(), Err(lasting())], SessionError::NotDone(lasting())),
+        (vec![unknown(), ended()], said_ended(true)),
+        (vec![unknown(), passing(), ended()], said_ended(true)),
+        (vec![passing(), ended()], said_ended(false)),
+    ];
+    for (answers, expected) in table {
+        let case = format!("{answers:?}");
+        let opened = Ok(Outcome::Opened(SessionId(LogIndex(2))));
+        let servers = Scripted(Arc::new(Mutex::new([opened].into_iter().chain(answers).collect())));
+        let client = Client::new(servers.clone(), Patience::default());
+        let session = client.open_session(FEW, FEW).await.unwrap();
+        assert_eq!(session.write(number(1)).await, Err(expected), "{case}");
+        assert!(servers.0.lock().unwrap().is_empty(), "{case}");
     }
 }
 

@@ -65,6 +65,44 @@ pub fn check_power_loss(
     Ok(())
 }
 
+/// Draws so many points at which the process is killed. The store opens what is left, goes on, and then the
+/// machine loses power: all that it has synced since, and all that it showed when it was opened, must be there.
+/// The killed process had not synced all of that.
+///
+/// # Errors
+/// The first crash that a store does not survive.
+pub fn check_power_loss_after_kill(
+    subject: &impl DirectorySubject,
+    script: &Script,
+    samples: u64,
+) -> Result<(), Failure> {
+    let (operations, progress) = record(subject, script)?;
+    for seed in 0..samples {
+        let mut random = Random::new(seed);
+        let at = usize::try_from(random.below(operations.count() as u64 + 1)).unwrap_or(0);
+        let written = random.below(operations.bytes_of(at) as u64 + 1);
+        let written = usize::try_from(written).unwrap_or(0);
+        let done = format!("sample {seed}: killed in operation {at}, at byte {written}");
+        let failed = |what: String| Failure(format!("{done}: {what}"));
+        let directory = MemoryDirectory::after_kill(&operations, at, written);
+        let mut in_memory = InMemory { subject, directory: directory.clone() };
+        let (store, mut writer) = in_memory.open().map_err(failed)?;
+        let observed = Observed::of(&store)?;
+        let mut expected = is_one_of(&observed, &progress.possible(at), &done)?.clone();
+        if random.below(2) == 0 {
+            go_on(&mut writer, &observed, &mut expected)?;
+        }
+        drop((store, writer));
+        let history = directory.history();
+        let disk = history.after_power_loss(history.count(), random.next());
+        let mut in_memory = InMemory { subject, directory: MemoryDirectory::with(disk) };
+        let (store, _writer) = in_memory.open().map_err(failed)?;
+        let then = format!("{done}, opened again, then power was lost");
+        Observed::of(&store)?.expect(&Observed::of(&expected)?, &then)?;
+    }
+    Ok(())
+}
+
 /// One crash after the other, so many of them, each at a point drawn at random, and writes in between:
 /// what a store makes of the rest of one crash must not show after the next.
 ///
@@ -184,17 +222,27 @@ pub(crate) fn survives(
     let (store, mut writer) = open(&mut in_memory)?;
     let observed = Observed::of(&store).map_err(|error| failed(error.to_string()))?;
     let mut expected = is_one_of(&observed, possible, done)?.clone();
+    go_on(&mut writer, &observed, &mut expected)?;
+    let expected = Observed::of(&expected)?;
+    Observed::of(&store)?.expect(&expected, &format!("{done}, and went on"))?;
+    drop((store, writer));
+    let (store, _writer) = open(&mut in_memory)?;
+    Observed::of(&store)?.expect(&expected, &format!("{done}, went on and was opened again"))
+}
+
+/// Writes more behind what was observed, and notes what there is then.
+fn go_on(
+    writer: &mut impl LogWriter,
+    observed: &Observed,
+    expected: &mut MemoryStore,
+) -> Result<(), Failure> {
     let next = observed.base.index.0 + observed.log.len() as u64 + 1;
     for write in more(next, observed.last_term()) {
         writer.write(&write)?;
         expected.write(&write);
         writer.sync()?;
     }
-    let expected = Observed::of(&expected)?;
-    Observed::of(&store)?.expect(&expected, &format!("{done}, and went on"))?;
-    drop((store, writer));
-    let (store, _writer) = open(&mut in_memory)?;
-    Observed::of(&store)?.expect(&expected, &format!("{done}, went on and was opened again"))
+    Ok(())
 }
 
 /// Some writes that can follow anything.

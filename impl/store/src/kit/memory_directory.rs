@@ -139,6 +139,27 @@ impl MemoryDirectory {
         directory
     }
 
+    /// What a process leaves that is killed in an operation, when it has written so many bytes. The machine goes
+    /// on: what was not synced is not durable yet, and may be lost later.
+    pub fn after_kill(operations: &Operations, at: usize, written: usize) -> Self {
+        let directory = MemoryDirectory::with(operations.beginning());
+        let mut state = directory.state();
+        let done = operations.all.iter().take(at).cloned();
+        let torn = match operations.all.get(at) {
+            Some(Operation::Write { file, offset, bytes }) => {
+                let bytes = bytes.iter().copied().take(written).collect();
+                Some(Operation::Write { file: *file, offset: *offset, bytes })
+            }
+            _ => None,
+        };
+        for operation in done.chain(torn) {
+            state.disk.apply(&operation);
+            state.done.push(operation);
+        }
+        drop(state);
+        directory
+    }
+
     /// The files as they are now.
     pub fn disk(&self) -> Disk {
         self.state().disk.clone()

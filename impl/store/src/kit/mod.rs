@@ -4,7 +4,7 @@
 //!   and after the store was opened again, it must show what a [`kontiki::storage::MemoryStore`] shows.
 //! * The others are for a store that works on a [`Directory`], so that a failing one can be put in its
 //!   place: [`check_crashes`], [`check_power_loss`], [`check_crash_after_crash`],
-//!   [`check_crash_while_opening`], [`check_damage`],
+//!   [`check_crash_while_opening`], [`check_power_loss_after_kill`], [`check_damage`],
 //!   [`check_damage_after_power_loss`],
 //!   [`check_failing_disk`], [`check_full_disk`] and [`check_hanging_disk`].
 //!
@@ -24,6 +24,7 @@ mod shared_memory;
 pub use contract::{check_contract, check_large_log};
 pub use crashes::{
     check_crash_after_crash, check_crash_while_opening, check_crashes, check_power_loss,
+    check_power_loss_after_kill,
 };
 pub use damage::{check_damage, check_damage_after_power_loss};
 pub use faults::{check_failing_disk, check_full_disk, check_hanging_disk};

@@ -105,6 +105,13 @@ fn a_kill_while_a_torn_log_is_opened_is_survived() {
 }
 
 #[test]
+fn a_kill_and_then_a_loss_of_power_lose_nothing() {
+    for seed in 0..4 {
+        kit::check_power_loss_after_kill(&SMALL, &Script::random(seed, 60), 100).unwrap();
+    }
+}
+
+#[test]
 fn damage_is_noticed() {
     for seed in 0..6 {
         let mut script = Script::random(seed, 60);

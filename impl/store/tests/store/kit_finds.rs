@@ -22,10 +22,13 @@ enum Carelessness {
     OldMark,
     /// What is removed stays, so nothing is done wrong that would matter.
     NothingRemoved,
+    /// There is never room to note how far the log is durable, and that is said. No promise depends on it.
+    NoRoomForMark,
 }
 
 use Carelessness::{
-    FailedSyncIsDone, FullIsDone, NoDirectorySync, NoFileSync, NothingRemoved, OldMark,
+    FailedSyncIsDone, FullIsDone, NoDirectorySync, NoFileSync, NoRoomForMark, NothingRemoved,
+    OldMark,
 };
 
 #[derive(Clone)]
@@ -96,6 +99,9 @@ impl DirectoryFile for CarelessFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         match self.does {
             OldMark if self.is_mark && self.inner.size()? > 0 => Ok(()),
+            NoRoomForMark if self.is_mark && self.inner.size()? > 0 => {
+                Err(io::ErrorKind::StorageFull.into())
+            }
             FullIsDone => self.inner.write_at(offset, bytes).or(Ok(())),
             _ => self.inner.write_at(offset, bytes),
         }
@@ -140,6 +146,7 @@ fn a_loss_of_power_shows_what_is_not_synced() {
     assert!(finds(power_loss, NoFileSync));
     assert!(finds(power_loss, NoDirectorySync));
     assert!(!finds(power_loss, NothingRemoved));
+    assert!(!finds(power_loss, NoRoomForMark));
 }
 
 #[test]
