@@ -44,6 +44,12 @@ pub fn status(server: &str) -> anyhow::Result<String> {
         ]);
         remarks.extend(report.stopped.as_ref().map(|why| format!("server {}: {why}", known.id)));
         remarks.extend(report.apart.as_ref().map(|why| format!("server {}: {why}", known.id)));
+        if report.disk_stalls {
+            remarks.push(format!(
+                "server {}: its disk makes no progress; it may be full, or hang",
+                known.id
+            ));
+        }
         let unreached = report.peers.iter().filter(|peer| !peer.connected);
         remarks.extend(unreached.map(|peer| {
             let why = peer.error.as_deref().unwrap_or("not connected yet");
@@ -89,6 +95,9 @@ pub fn members(server: &str) -> anyhow::Result<String> {
     text.push_str(&format!("learners  {}", list(&report.learners)));
     if report.change_under_way {
         text.push_str("\na change is under way");
+    }
+    if let Some(why) = report.apart {
+        text.push_str(&format!("\nthis may be out of date: {why}"));
     }
     Ok(text)
 }
