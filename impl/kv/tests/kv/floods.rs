@@ -203,8 +203,12 @@ fn good_clients_go_on_in_a_crowd() {
 fn a_server_that_may_open_too_few_files_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("1.toml");
-    let text = "cluster = \"5eed\"\nid = 1\ndirectory = \"1\"\n[[servers]]\nid = 1\n\
-                peers = \"127.0.0.1:0\"\nclients = \"127.0.0.1:0\"\n";
+    let free = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [peers, clients] = free.map(|listener| listener.local_addr().unwrap());
+    let text = format!(
+        "cluster = \"5eed\"\nid = 1\ndirectory = \"1\"\n[[servers]]\nid = 1\n\
+         peers = \"{peers}\"\nclients = \"{clients}\"\n"
+    );
     fs::write(&file, text).unwrap();
     let ended = program("-n 500", &file).output().unwrap();
     assert!(!ended.status.success());
