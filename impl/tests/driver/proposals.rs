@@ -238,23 +238,6 @@ fn what_was_dropped_may_come_back_and_be_applied() {
     assert_eq!(answers(&effects), [(three, Outcome::Applied { position: at(3, 1) })]);
 }
 
-/// Whoever has the answers of the state machine, in the order of the log, depends on it.
-#[test]
-fn outcomes_come_in_the_order_of_the_log() {
-    let (mut server, two, three) = deposed(config());
-    // The leader of term 4 has what server 1 had appended in term 1. Nothing more is committed when server 1
-    // leads again, in term 5, and appends a command behind it.
-    server.hears(S2, append(4, at(1, 1), &[1, 1, 4], 1));
-    server.hears(S2, Message::TimeoutNow { term: Term(4) });
-    server.hears(S2, Message::RequestVoteReply { term: Term(5), granted: true });
-    let (six, effects) = propose(&mut server, 1);
-    assert!(answers(&effects).is_empty());
-    let effects = server.hears(S2, matched(5, 6));
-    let applied = |index, term| Outcome::Applied { position: at(index, term) };
-    let expected = [(two, applied(2, 1)), (three, applied(3, 1)), (six, applied(6, 5))];
-    assert_eq!(answers(&effects), expected);
-}
-
 #[test]
 fn an_earlier_term_at_the_same_index_decides_as_well() {
     let mut server = start_in_term_two();
