@@ -109,6 +109,7 @@ pub fn members(server: &str) -> anyhow::Result<String> {
 pub fn change_members(server: &str, change: &[String]) -> Result<String, ClientError> {
     let words = change.iter().map(String::as_str);
     ask(server, &["KONTIKI.MEMBERS"].into_iter().chain(words).collect::<Vec<_>>(), PATIENCE)
+        .map_err(ClientError::of_what_was_to_be_done)
 }
 
 /// Has another server lead.
@@ -117,6 +118,7 @@ pub fn change_members(server: &str, change: &[String]) -> Result<String, ClientE
 /// If the leader refuses or gives up, or does not answer.
 pub fn transfer(server: &str, to: u64) -> Result<String, ClientError> {
     ask(server, &["KONTIKI.TRANSFER", &to.to_string()], PATIENCE)
+        .map_err(ClientError::of_what_was_to_be_done)
 }
 
 /// Has a server take a snapshot.
@@ -124,5 +126,5 @@ pub fn transfer(server: &str, to: u64) -> Result<String, ClientError> {
 /// # Errors
 /// If there is none to take, or it does not answer.
 pub fn snapshot(server: &str) -> Result<String, ClientError> {
-    ask_there(server, &["KONTIKI.SNAPSHOT"], PATIENCE)
+    ask_there(server, &["KONTIKI.SNAPSHOT"], PATIENCE).map_err(ClientError::of_what_was_to_be_done)
 }

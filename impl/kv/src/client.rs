@@ -21,17 +21,30 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
-    /// The server was asked, and has not answered. What it was asked for may be done.
-    #[error("UNKNOWN perhaps done, or perhaps later: {address} has not answered: {why}")]
+    /// The server was asked, and has not answered.
+    #[error("{address} has not answered: {why}")]
     NoAnswer {
         /// The server.
         address: String,
         /// What came instead.
         why: String,
     },
+    /// The server was asked to do something, and has not answered. It may be done.
+    #[error("UNKNOWN perhaps done, or perhaps later: {0}")]
+    InDoubt(Box<ClientError>),
     /// The server has answered with an error.
     #[error("{0}")]
     Server(String),
+}
+
+impl ClientError {
+    /// Why what was to be done has no answer.
+    pub fn of_what_was_to_be_done(self) -> ClientError {
+        match self {
+            ClientError::NoAnswer { .. } => ClientError::InDoubt(Box::new(self)),
+            error => error,
+        }
+    }
 }
 
 /// Asks a server, and nobody else: the answer as text.
@@ -135,6 +148,7 @@ mod tests {
         });
         let told = ask_there(&address, &["PING"], Duration::from_secs(60));
         server.join().unwrap();
+        let told = told.map_err(ClientError::of_what_was_to_be_done);
         told.unwrap_or_else(|error| error.to_string().replace(&address, "there"))
     }
 

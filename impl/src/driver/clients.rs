@@ -381,3 +381,34 @@ impl<S: LogStore, O: Observer<S>> Driver<S, O> {
 pub(super) fn tickets(batch: Vec<Pending>) -> impl Iterator<Item = Ticket> {
     batch.into_iter().map(|pending| pending.ticket)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kontiki_specs::{Payload, Term};
+
+    fn position(index: u64, term: u64) -> LogPosition {
+        LogPosition { index: LogIndex(index), term: Term(term) }
+    }
+
+    /// Whoever has the answers of the state machine takes them in the order of the log.
+    #[test]
+    fn outcomes_come_in_the_order_of_the_log_though_one_was_dropped_and_is_back() {
+        let mut clients = Clients::default();
+        let pending = |ticket| {
+            vec![Pending {
+                ticket: Ticket(ticket),
+                command: Bytes::new(),
+                deadline: Instant::ORIGIN,
+            }]
+        };
+        clients.push_batch(pending(1), position(2, 1));
+        clients.truncated(LogIndex(2));
+        clients.push_batch(pending(2), position(4, 3));
+        let entry = |LogPosition { index, term }| Entry { term, index, payload: Payload::Noop };
+        let entries = [position(2, 1), position(3, 1), position(4, 3)].map(entry);
+        let applied = |ticket, position| (Ticket(ticket), Outcome::Applied { position });
+        let expected = [applied(1, position(2, 1)), applied(2, position(4, 3))];
+        assert_eq!(clients.committed(&entries.into_iter().collect()), expected);
+    }
+}

@@ -79,7 +79,7 @@ pub fn check_power_loss_after_kill(
     let (operations, progress) = record(subject, script)?;
     for seed in 0..samples {
         let mut random = Random::new(seed);
-        let at = usize::try_from(random.below(operations.count() as u64 + 1)).unwrap_or(0);
+        let at = anywhere(&mut random, &operations);
         let written = random.below(operations.bytes_of(at) as u64 + 1);
         let written = usize::try_from(written).unwrap_or(0);
         let done = format!("sample {seed}: killed in operation {at}, at byte {written}");
@@ -118,7 +118,7 @@ pub fn check_crash_after_crash(
     for crash in 0..crashes {
         let script = Script::random_after(store.clone(), random.next(), 20);
         let (operations, progress) = record_on(subject, disk, store, &script)?;
-        let at = usize::try_from(random.below(operations.count() as u64 + 1)).unwrap_or(0);
+        let at = anywhere(&mut random, &operations);
         disk = if random.below(2) == 0 {
             operations.after_power_loss(at, random.next())
         } else {
@@ -150,7 +150,7 @@ pub fn check_crash_while_opening(
     let (operations, progress) = record(subject, script)?;
     for seed in 0..samples {
         let mut random = Random::new(seed);
-        let at = usize::try_from(random.below(operations.count() as u64 + 1)).unwrap_or(0);
+        let at = anywhere(&mut random, &operations);
         let left = operations.after_power_loss(at, random.next());
         let directory = MemoryDirectory::with(left);
         let opened = InMemory { subject, directory: directory.clone() }.open();
@@ -173,6 +173,11 @@ pub fn check_crash_while_opening(
         }
     }
     Ok(())
+}
+
+/// Any of the operations, or none of them any more.
+fn anywhere(random: &mut Random, operations: &Operations) -> usize {
+    usize::try_from(random.below(operations.count() as u64 + 1)).unwrap_or(0)
 }
 
 /// What a script does to a directory, when nothing fails.
